@@ -1,0 +1,18 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6)]
+let package = Package(
+    name: "parley",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "CEpoll"),
+        .target(
+            name: "IOLoop", dependencies: ["CEpoll", .product(name: "HeapModule", package: "swift-collections")],
+            swiftSettings: strict),
+        .testTarget(name: "IOLoopTests", dependencies: ["IOLoop", "CEpoll"], swiftSettings: strict),
+    ]
+)

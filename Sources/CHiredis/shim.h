@@ -1,0 +1,4 @@
+#ifndef PARLEY_CHIREDIS_H
+#define PARLEY_CHIREDIS_H
+#include <hiredis/hiredis.h>
+#endif

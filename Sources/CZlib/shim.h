@@ -1,0 +1,4 @@
+#ifndef PARLEY_CZLIB_H
+#define PARLEY_CZLIB_H
+#include <zlib.h>
+#endif
