@@ -2,6 +2,7 @@
 import PackageDescription
 
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6)]
+
 let package = Package(
     name: "parley",
     dependencies: [
@@ -9,10 +10,16 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     ],
     targets: [
+        // Floor 1: the loop, the contract as types, and the module maps.
         .systemLibrary(name: "CEpoll"),
+        .systemLibrary(name: "CZlib"),
         .target(
             name: "IOLoop", dependencies: ["CEpoll", .product(name: "HeapModule", package: "swift-collections")],
             swiftSettings: strict),
+        .target(name: "JSON", swiftSettings: strict),
+        .target(name: "ChatJobs", dependencies: ["JSON"], swiftSettings: strict),
+
         .testTarget(name: "IOLoopTests", dependencies: ["IOLoop", "CEpoll"], swiftSettings: strict),
+        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
     ]
 )

@@ -1,0 +1,23 @@
+/// The AMQP properties of a job that the contract gives a meaning (section 1), free of any transport's types.
+public struct Envelope: Sendable, Equatable {
+    public var contentType: String?
+    public var contentEncoding: String?
+    public var messageID: String?
+    public var correlationID: String?
+    public var replyTo: String?
+    /// 0 (bulk) … 9 (a person waits); larger values count as 9. Absent: 4.
+    public var priority: UInt8?
+    /// When the producer says it published the message.
+    public var timestamp: Timestamp?
+    /// W3C trace context, continued on replies.
+    public var traceparent: String?
+    /// Attempts made before this delivery, from Parley's own header.
+    public var earlierAttempts = 0
+    /// How often an operator has sent the job back from the dead letters.
+    public var requeues = 0
+
+    public init() {}
+
+    /// The priority that counts: 0 … 9, 4 when the producer gave none.
+    public var effectivePriority: Int { Int(min(priority ?? 4, 9)) }
+}

@@ -1,0 +1,27 @@
+/// A job's id: 1 to 128 of `A-Z a-z 0-9 . _ : -`. It names the result's key and deduplicates replies.
+public struct JobID: Sendable, Hashable, CustomStringConvertible {
+    /// The id as the producer wrote it.
+    public let text: String
+
+    /// Nil when `text` is not an id.
+    public init?(_ text: String) {
+        let bytes = text.utf8
+        guard (1...128).contains(bytes.count), bytes.allSatisfy(Self.allows) else { return nil }
+        self.text = text
+    }
+
+    /// What an id may be, for messages.
+    public static let rule = "1 to 128 of A-Z a-z 0-9 . _ : -"
+
+    private static func allows(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: ":"),
+            UInt8(ascii: "-"):
+            true
+        default: false
+        }
+    }
+
+    public var description: String { text }
+}

@@ -1,0 +1,159 @@
+/// One value of a ``JSONDocument``. Cheap to copy; keeps its document alive.
+public struct JSONElement: Sendable {
+    /// What a value is.
+    public enum Kind: UInt8, Sendable { case null, `true`, `false`, number, string, array, object }
+
+    let storage: JSONDocument.Storage
+    let index: Int
+
+    var node: JSONDocument.Node { storage.nodes[index] }
+
+    /// What this value is.
+    public var kind: Kind { node.kind }
+
+    /// Whether this is `null`.
+    public var isNull: Bool { kind == .null }
+
+    /// The value's own text, as it stood in the document (strings without their quotes).
+    public var raw: ArraySlice<UInt8> { storage.bytes[Int(node.start)..<Int(node.end)] }
+
+    /// The boolean, or nil when this is something else.
+    public var bool: Bool? {
+        switch kind {
+        case .true: true
+        case .false: false
+        default: nil
+        }
+    }
+
+    /// The string with its escapes resolved, or nil when this is something else.
+    ///
+    /// An escaped surrogate without its partner becomes U+FFFD, as most readers do.
+    public var string: String? {
+        guard kind == .string else { return nil }
+        return node.escaped ? String(decoding: unescaped(), as: UTF8.self) : String(decoding: raw, as: UTF8.self)
+    }
+
+    /// The number as a double, or nil when this is something else. Infinite when it does not fit.
+    public var double: Double? {
+        guard kind == .number else { return nil }
+        return JSONNumber.double(raw)
+    }
+
+    /// The number as an integer, or nil when this is something else, has a fraction, or does not fit.
+    public var int: Int? {
+        guard kind == .number else { return nil }
+        if let exact = JSONNumber.integer(raw) { return exact }
+        guard let double else { return nil }
+        return Int(exactly: double)
+    }
+
+    /// An array of numbers as floats, or nil when this is something else or holds something else.
+    public var floats: [Float]? {
+        guard kind == .array else { return nil }
+        var result: [Float] = []
+        result.reserveCapacity(Int(node.count))
+        var child = index + 1
+        let end = Int(node.next)
+        while child < end {
+            let node = storage.nodes[child]
+            guard node.kind == .number else { return nil }
+            result.append(Float(JSONNumber.double(storage.bytes[Int(node.start)..<Int(node.end)])))
+            child = Int(node.next)
+        }
+        return result
+    }
+
+    /// How many elements an array or members an object has; 0 for anything else.
+    public var count: Int { Int(node.count) }
+
+    /// The elements of an array; empty for anything else.
+    public var elements: [JSONElement] {
+        guard kind == .array else { return [] }
+        var result: [JSONElement] = []
+        result.reserveCapacity(count)
+        var child = index + 1
+        let end = Int(node.next)
+        while child < end {
+            result.append(JSONElement(storage: storage, index: child))
+            child = Int(storage.nodes[child].next)
+        }
+        return result
+    }
+
+    /// The members of an object in the document's order; empty for anything else.
+    public var members: [(name: String, value: JSONElement)] {
+        guard kind == .object else { return [] }
+        var result: [(String, JSONElement)] = []
+        result.reserveCapacity(count)
+        forEachMember { result.append(($0.string ?? "", $1)) }
+        return result
+    }
+
+    /// A member of an object; nil when there is none or this is something else. The last one counts when a name is
+    /// given twice, as in most readers.
+    public subscript(name: String) -> JSONElement? {
+        guard kind == .object else { return nil }
+        var found: JSONElement?
+        var name = name
+        name.withUTF8 { wanted in
+            forEachMember { key, value in
+                let node = key.node
+                let matches =
+                    node.escaped
+                    ? key.unescaped().elementsEqual(wanted)
+                    : Int(node.end - node.start) == wanted.count && key.raw.elementsEqual(wanted)
+                if matches { found = value }
+            }
+        }
+        return found
+    }
+
+    private func forEachMember(_ body: (_ key: JSONElement, _ value: JSONElement) -> Void) {
+        var child = index + 1
+        let end = Int(node.next)
+        while child < end {
+            let value = child + 1
+            body(JSONElement(storage: storage, index: child), JSONElement(storage: storage, index: value))
+            child = Int(storage.nodes[value].next)
+        }
+    }
+
+    private func unescaped() -> [UInt8] {
+        let text = Array(raw)
+        var result: [UInt8] = []
+        result.reserveCapacity(text.count)
+        var at = 0
+        func unit(_ offset: Int) -> UInt32 {
+            (0..<4).reduce(0) { $0 << 4 | (hexValue(text[offset + $1]) ?? 0) }
+        }
+        while at < text.count {
+            guard text[at] == UInt8(ascii: "\\") else {
+                result.append(text[at])
+                at += 1
+                continue
+            }
+            let escape = text[at + 1]
+            at += 2
+            switch escape {
+            case UInt8(ascii: "b"): result.append(0x08)
+            case UInt8(ascii: "f"): result.append(0x0C)
+            case UInt8(ascii: "n"): result.append(0x0A)
+            case UInt8(ascii: "r"): result.append(0x0D)
+            case UInt8(ascii: "t"): result.append(0x09)
+            case UInt8(ascii: "u"):
+                var code = unit(at)
+                at += 4
+                if code & 0xFC00 == 0xD800, at + 6 <= text.count, text[at] == UInt8(ascii: "\\"),
+                    text[at + 1] == UInt8(ascii: "u"), case let low = unit(at + 2), low & 0xFC00 == 0xDC00
+                {
+                    code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF)
+                    at += 6
+                }
+                result.append(contentsOf: String(UnicodeScalar(code) ?? "\u{FFFD}").utf8)
+            default: result.append(escape)
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,144 @@
+/// Writes JSON, compactly, into bytes. The caller is trusted to open and close in order; commas and colons are put here.
+public struct JSONWriter: Sendable {
+    /// What has been written so far.
+    public private(set) var bytes: [UInt8] = []
+    private var needsComma = false
+
+    /// - Parameter capacity: bytes to reserve. Default 256.
+    public init(capacity: Int = 256) { bytes.reserveCapacity(capacity) }
+
+    /// `{`, the members that `body` writes, `}`.
+    public mutating func object(_ body: (inout JSONWriter) -> Void) {
+        begin(UInt8(ascii: "{"))
+        body(&self)
+        end(UInt8(ascii: "}"))
+    }
+
+    /// `[`, the elements that `body` writes, `]`.
+    public mutating func array(_ body: (inout JSONWriter) -> Void) {
+        begin(UInt8(ascii: "["))
+        body(&self)
+        end(UInt8(ascii: "]"))
+    }
+
+    private mutating func begin(_ byte: UInt8) {
+        comma()
+        bytes.append(byte)
+        needsComma = false
+    }
+
+    private mutating func end(_ byte: UInt8) {
+        bytes.append(byte)
+        needsComma = true
+    }
+
+    /// The name of the member whose value is written next.
+    public mutating func key(_ name: String) {
+        string(name)
+        bytes.append(UInt8(ascii: ":"))
+        needsComma = false
+    }
+
+    /// A member with a string; left out when `value` is nil.
+    public mutating func member(_ name: String, _ value: String?) {
+        guard let value else { return }
+        key(name)
+        string(value)
+    }
+
+    /// A member with an integer; left out when `value` is nil.
+    public mutating func member(_ name: String, _ value: Int?) {
+        guard let value else { return }
+        key(name)
+        int(value)
+    }
+
+    /// A member with a boolean; left out when `value` is nil.
+    public mutating func member(_ name: String, _ value: Bool?) {
+        guard let value else { return }
+        key(name)
+        bool(value)
+    }
+
+    /// A member with a number; left out when `value` is nil.
+    public mutating func member(_ name: String, _ value: Double?) {
+        guard let value else { return }
+        key(name)
+        double(value)
+    }
+
+    /// A member whose value is JSON already, copied as it is; left out when `value` is nil.
+    public mutating func member(_ name: String, raw value: (some Collection<UInt8>)?) {
+        guard let value else { return }
+        key(name)
+        raw(value)
+    }
+
+    public mutating func int(_ value: Int) { raw("\(value)".utf8) }
+    public mutating func bool(_ value: Bool) { raw((value ? "true" : "false").utf8) }
+    public mutating func null() { raw("null".utf8) }
+
+    /// The shortest text that reads back as `value`; `null` when it is not finite (RFC 8259 has no other way).
+    public mutating func double(_ value: Double) {
+        guard value.isFinite else { return null() }
+        if let whole = Int(exactly: value), abs(whole) < 1 << 53 { return int(whole) }
+        raw("\(value)".utf8)
+    }
+
+    /// The shortest text that reads back as the same float.
+    public mutating func float(_ value: Float) {
+        guard value.isFinite else { return null() }
+        raw("\(value)".utf8)
+    }
+
+    /// A number rounded to three decimals, for milliseconds and scores.
+    public mutating func rounded(_ value: Double) {
+        guard value.isFinite, abs(value) < 1e12 else { return double(value) }
+        double((value * 1000).rounded() / 1000)
+    }
+
+    /// JSON already, copied as it is.
+    public mutating func raw(_ json: some Collection<UInt8>) {
+        comma()
+        bytes.append(contentsOf: json)
+        needsComma = true
+    }
+
+    public mutating func string(_ value: String) {
+        comma()
+        needsComma = true
+        var value = value
+        bytes.append(UInt8(ascii: "\""))
+        value.withUTF8 { text in
+            var clean = 0
+            for index in 0..<text.count {
+                let byte = text[index]
+                if byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { continue }
+                bytes.append(contentsOf: text[clean..<index])
+                clean = index + 1
+                escape(byte)
+            }
+            bytes.append(contentsOf: text[clean...])
+        }
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    private mutating func escape(_ byte: UInt8) {
+        bytes.append(UInt8(ascii: "\\"))
+        switch byte {
+        case UInt8(ascii: "\n"): bytes.append(UInt8(ascii: "n"))
+        case UInt8(ascii: "\r"): bytes.append(UInt8(ascii: "r"))
+        case UInt8(ascii: "\t"): bytes.append(UInt8(ascii: "t"))
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes.append(byte)
+        default:
+            let digits = Array("0123456789abcdef".utf8)
+            bytes.append(contentsOf: [UInt8(ascii: "u"), UInt8(ascii: "0"), UInt8(ascii: "0")])
+            bytes.append(digits[Int(byte >> 4)])
+            bytes.append(digits[Int(byte & 15)])
+        }
+    }
+
+    private mutating func comma() {
+        if needsComma { bytes.append(UInt8(ascii: ",")) }
+    }
+}
