@@ -1,0 +1,41 @@
+import ChatJobs
+
+/// Names one delivery for its settlement. `epoch` is the life of the connection that delivered it: a receipt of an
+/// earlier epoch is void, since the broker has taken the delivery back.
+public struct Receipt: Sendable, Hashable {
+    public let epoch: UInt64
+    public let number: UInt64
+
+    public init(epoch: UInt64, number: UInt64) {
+        self.epoch = epoch
+        self.number = number
+    }
+}
+
+/// A message as it came from the job queue, not yet decoded.
+public struct Incoming: Sendable {
+    public let receipt: Receipt
+    public let envelope: Envelope
+    public let body: [UInt8]
+    /// The queue it was consumed from.
+    public let queue: String
+    /// The broker has delivered it before.
+    public let redelivered: Bool
+    /// Monotonic time of its arrival, from the pipeline's clock.
+    public let arrived: Duration
+    /// The transport's own message, for dead letters and retries, which must carry everything the producer sent.
+    public let original: any Sendable
+
+    public init(
+        receipt: Receipt, envelope: Envelope, body: [UInt8], queue: String, redelivered: Bool, arrived: Duration,
+        original: any Sendable
+    ) {
+        self.receipt = receipt
+        self.envelope = envelope
+        self.body = body
+        self.queue = queue
+        self.redelivered = redelivered
+        self.arrived = arrived
+        self.original = original
+    }
+}

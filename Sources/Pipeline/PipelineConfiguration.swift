@@ -1,0 +1,19 @@
+import ChatJobs
+
+/// The pipeline's own settings; names as in the configuration file.
+public struct PipelineConfiguration: Sendable {
+    /// `worker.window`: the most jobs in one window. Default 64.
+    public var window = 64
+    /// `model.max_concurrency`: the most model calls in flight. Default 512.
+    public var modelConcurrency = 512
+    /// `model.timeout`: for one call; a job's deadline may shorten it. Default 60 s.
+    public var modelTimeout: Duration = .seconds(60)
+    /// `retrieval.timeout`: for a window's embedding and search. Default 10 s.
+    public var retrievalTimeout: Duration = .seconds(10)
+    /// `retrieval.mode`: for jobs that say nothing. Default `auto`.
+    public var retrieve: JobOptions.Retrieve = .auto
+    /// `retrieval.top_k`: for jobs that say nothing. Default 4.
+    public var topK = 4
+
+    public init() {}
+}

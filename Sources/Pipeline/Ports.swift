@@ -1,0 +1,106 @@
+import ChatJobs
+
+/// Why a port could not do what it was asked. An outage is not an error of the job: the pipeline waits and asks again.
+public struct Outage: Error, Sendable, CustomStringConvertible {
+    /// The service: `redis`, `rabbitmq`.
+    public let service: String
+    /// What it said.
+    public let reason: String
+
+    public init(service: String, reason: String) {
+        self.service = service
+        self.reason = reason
+    }
+
+    public var description: String { "\(service): \(reason)" }
+}
+
+/// Where jobs come from, and where their deliveries are settled.
+public protocol Intake: Sendable {
+    /// Everything that has arrived, at most `limit` messages, waiting for the first; nil when the intake has stopped.
+    func nextWindow(atMost limit: Int) async -> [Incoming]?
+    /// The job's outcome is safe: the broker may forget it. Void receipts are dropped.
+    func acknowledge(_ receipt: Receipt) async
+    /// Back to the queue, unchanged, for another worker. For shutdown only, never for a failure.
+    func handBack(_ receipt: Receipt) async
+}
+
+/// Where replies are kept.
+public protocol ResultStore: Sendable {
+    /// The stored reply of each id, in order, in one round trip.
+    func lookup(_ ids: [JobID]) async throws(Outage) -> [[UInt8]?]
+    /// Keeps `reply` unless a succeeded one is there already: then that one is returned, and it is the reply to publish.
+    /// Atomic: of two workers that store a success, one is told of the other's.
+    func store(_ id: JobID, _ reply: [UInt8], status: Reply.Status) async throws(Outage) -> [UInt8]?
+    /// Returns when the store may be asked again.
+    func untilAvailable() async
+}
+
+/// Where replies and dead letters go. Every call returns after the broker's confirm.
+public protocol Outbox: Sendable {
+    /// False when no queue takes the message: nobody waits for it.
+    func publish(_ reply: OutgoingReply) async throws(Outage) -> Bool
+    /// Puts the message into the dead-letter queue, unchanged but for Parley's headers.
+    func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?) async throws(Outage)
+    /// Returns when the outbox may be asked again.
+    func untilAvailable() async
+}
+
+/// A message to a reply queue.
+public struct OutgoingReply: Sendable, Equatable {
+    /// The AMQP `type` (contract, section 2).
+    public enum Kind: String, Sendable {
+        case reply = "chat.reply"
+        case chunk = "chat.chunk"
+    }
+
+    public var kind: Kind
+    public var replyTo: String
+    public var correlationID: String
+    /// The same for every publication of one reply, so that subscribers can deduplicate.
+    public var messageID: String
+    public var priority: UInt8?
+    public var traceparent: String?
+    public var body: [UInt8]
+}
+
+/// Finds passages.
+public protocol PassageSource: Sendable {
+    /// Whether there is anything to search, for `retrieve: auto`.
+    func isReady() async -> Bool
+    /// The nearest passages of each question, nearest first, in one call for the whole window. One question's failure
+    /// is that question's alone.
+    func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<[Source], JobFailure>]
+}
+
+/// What the model made of a question.
+public struct Answer: Sendable, Equatable {
+    public var text: String
+    public var model: String
+    public var usage: Usage
+    /// The passages the answer rests on.
+    public var sources: [Source]
+
+    public init(text: String, model: String, usage: Usage, sources: [Source]) {
+        self.text = text
+        self.model = model
+        self.usage = usage
+        self.sources = sources
+    }
+}
+
+/// Answers questions.
+public protocol AnswerModel: Sendable {
+    /// - Parameter onDelta: called with each piece of the answer as it comes, when the job streams.
+    func answer(
+        _ job: Job, passages: [Source], timeout: Duration, onDelta: (@Sendable (String) async -> Void)?
+    ) async throws(JobFailure) -> Answer
+}
+
+/// Time as the pipeline sees it; simulated in tests.
+public protocol PipelineClock: Sendable {
+    /// Monotonic.
+    var now: Duration { get }
+    /// What the wall clock shows, for deadlines that producers set.
+    var wall: Timestamp { get }
+}
