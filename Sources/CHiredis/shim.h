@@ -1,4 +1,143 @@
 #ifndef PARLEY_CHIREDIS_H
 #define PARLEY_CHIREDIS_H
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
 #include <hiredis/hiredis.h>
+
+/* Arrays inside a struct arrive in Swift as tuples: hand out pointers. */
+static inline const char *parley_redis_error(const redisContext *c) { return c->errstr; }
+
+/* Bytes in the reader's buffer, consumed ones that it has not yet dropped included. */
+static inline size_t parley_redis_buffered(const redisContext *c) { return c->reader->len; }
+static inline size_t parley_redis_unparsed(const redisContext *c) { return c->reader->len - c->reader->pos; }
+
+/* Limits how many elements one array of a reply may announce: room for them all is made at the announcement.
+   hiredis 1.0 and later have a setting; for older ones the constructors are wrapped, the originals kept in privdata. */
+#if HIREDIS_MAJOR >= 1
+static inline void parley_redis_limit_elements(redisContext *c) { c->reader->maxelements = 16 << 20; }
+#else
+#define PARLEY_ORIGINAL(task) ((redisReplyObjectFunctions *)(task)->privdata)
+static void *parley_redis_string(const redisReadTask *task, char *text, size_t size) {
+  return PARLEY_ORIGINAL(task)->createString(task, text, size);
+}
+static void *parley_redis_array(const redisReadTask *task, int elements) {
+  return elements <= 16 << 20 ? PARLEY_ORIGINAL(task)->createArray(task, elements) : NULL;
+}
+static void *parley_redis_integer(const redisReadTask *task, long long value) {
+  return PARLEY_ORIGINAL(task)->createInteger(task, value);
+}
+static void *parley_redis_nil(const redisReadTask *task) { return PARLEY_ORIGINAL(task)->createNil(task); }
+static inline void parley_redis_limit_elements(redisContext *c) {
+  static redisReplyObjectFunctions limited = {parley_redis_string, parley_redis_array, parley_redis_integer,
+                                              parley_redis_nil, freeReplyObject};
+  c->reader->privdata = c->reader->fn;
+  c->reader->fn = &limited;
+}
+#undef PARLEY_ORIGINAL
+#endif
+
+/* hiredis writes with write(2), which raises SIGPIPE in the writing thread when the peer has gone. Blocked in that
+   thread alone the signal does nothing, and the call fails with EPIPE; the rest of the process is left as it is. */
+static inline void parley_redis_block_sigpipe(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* Makes a connected blocking context non-blocking and sets the socket up: close-on-exec, no Nagle delay, keep-alive
+   after 15 s of silence, and an end when data stays unacknowledged for `unacknowledged_ms` (tcp(7)).
+   0, or the errno of what failed; the keep-alive settings are best effort. */
+static inline int parley_redis_prepare(redisContext *c, unsigned int unacknowledged_ms) {
+  int on = 1, idle = 15, interval = 5, count = 3;
+  int flags = fcntl(c->fd, F_GETFL);
+  if (flags < 0 || fcntl(c->fd, F_SETFL, flags | O_NONBLOCK) < 0) return errno;
+  if (fcntl(c->fd, F_SETFD, FD_CLOEXEC) < 0) return errno;
+  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+  setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+  setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
+  c->flags &= ~REDIS_BLOCK;
+  parley_redis_limit_elements(c);
+  return 0;
+}
+
+/* TLS lives in hiredis_ssl, a library of its own beside hiredis 1.0 and later. It is loaded when a rediss:// URL asks
+   for it, so that one binary builds and links alike with either hiredis. OpenSSL comes with it as its dependency; it
+   is called directly for what hiredis leaves out: checking that the certificate names the host. */
+#if HIREDIS_MAJOR >= 1 && __has_include(<hiredis/hiredis_ssl.h>)
+#define PARLEY_TEXT_OF(x) #x
+#define PARLEY_TEXT(x) PARLEY_TEXT_OF(x)
+static inline int parley_redis_has_tls(void) { return 1; }
+
+/* Completes a TLS handshake on a connected, still blocking context, bounded by redisSetTimeout. 0, or -1 with `why`. */
+static inline int parley_redis_start_tls(redisContext *c, const char *host, const char *ca_file, char *why,
+                                         size_t size) {
+  static const char library[] = "libhiredis_ssl.so." PARLEY_TEXT(HIREDIS_SONAME);
+  void *lib = dlopen(library, RTLD_NOW | RTLD_LOCAL); /* counted, and never closed: it may serve other connections */
+  if (!lib) return snprintf(why, size, "%s cannot be loaded: install the hiredis TLS library", library), -1;
+#define PARLEY_SYMBOL(result, name, ...) \
+  result (*name)(__VA_ARGS__) = (result (*)(__VA_ARGS__))dlsym(lib, #name); \
+  if (!name) return snprintf(why, size, "%s lacks %s", library, #name), -1
+  PARLEY_SYMBOL(int, redisInitiateSSL, redisContext *, void *);
+  PARLEY_SYMBOL(const void *, TLS_client_method, void);
+  PARLEY_SYMBOL(void *, SSL_CTX_new, const void *);
+  PARLEY_SYMBOL(void, SSL_CTX_free, void *);
+  PARLEY_SYMBOL(long, SSL_CTX_ctrl, void *, int, long, void *);
+  PARLEY_SYMBOL(void, SSL_CTX_set_verify, void *, int, void *);
+  PARLEY_SYMBOL(int, SSL_CTX_set_default_verify_paths, void *);
+  PARLEY_SYMBOL(int, SSL_CTX_load_verify_locations, void *, const char *, const char *);
+  PARLEY_SYMBOL(void *, SSL_new, void *);
+  PARLEY_SYMBOL(void, SSL_free, void *);
+  PARLEY_SYMBOL(long, SSL_ctrl, void *, int, long, void *);
+  PARLEY_SYMBOL(void *, SSL_get0_param, void *);
+  PARLEY_SYMBOL(long, SSL_get_verify_result, const void *);
+  PARLEY_SYMBOL(const char *, X509_verify_cert_error_string, long);
+  PARLEY_SYMBOL(int, X509_VERIFY_PARAM_set1_host, void *, const char *, size_t);
+  PARLEY_SYMBOL(int, X509_VERIFY_PARAM_set1_ip_asc, void *, const char *);
+#undef PARLEY_SYMBOL
+  enum { verify_peer = 1, set_server_name = 55, set_minimum_version = 123, tls_1_2 = 0x0303 }; /* openssl/ssl.h */
+  void *settings = SSL_CTX_new(TLS_client_method());
+  if (!settings) return snprintf(why, size, "OpenSSL refuses a client context"), -1;
+  SSL_CTX_set_verify(settings, verify_peer, NULL);
+  SSL_CTX_ctrl(settings, set_minimum_version, tls_1_2, NULL);
+  int loaded = ca_file ? SSL_CTX_load_verify_locations(settings, ca_file, NULL)
+                       : SSL_CTX_set_default_verify_paths(settings);
+  void *ssl = loaded == 1 ? SSL_new(settings) : NULL;
+  SSL_CTX_free(settings); /* counted: `ssl` keeps it */
+  if (!ssl) return snprintf(why, size, "the certificate authorities cannot be read%s%s", ca_file ? " from " : "",
+                            ca_file ? ca_file : ""), -1;
+  if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) != 1) {
+    SSL_ctrl(ssl, set_server_name, 0, (void *)host);
+    if (X509_VERIFY_PARAM_set1_host(SSL_get0_param(ssl), host, 0) != 1) {
+      SSL_free(ssl);
+      return snprintf(why, size, "OpenSSL refuses the host name"), -1;
+    }
+  }
+  if (redisInitiateSSL(c, ssl) != REDIS_OK) {
+    long verdict = SSL_get_verify_result(ssl);
+    if (verdict != 0) snprintf(why, size, "%s", X509_verify_cert_error_string(verdict));
+    else snprintf(why, size, "%s", c->errstr);
+    SSL_free(ssl);
+    return -1;
+  }
+  return 0;
+}
+#else
+static inline int parley_redis_has_tls(void) { return 0; }
+static inline int parley_redis_start_tls(redisContext *c, const char *host, const char *ca_file, char *why,
+                                         size_t size) {
+  (void)c, (void)host, (void)ca_file;
+  return snprintf(why, size, "built with a hiredis that has no TLS"), -1;
+}
+#endif
 #endif

@@ -1,0 +1,186 @@
+import Foundation
+import Glibc
+import IOLoop
+import Logging
+import Redis
+import Synchronization
+
+/// A redis-server of a test's own on a free loopback port, in a folder of its own, stopped when the object goes.
+final class PrivateRedis: @unchecked Sendable {
+    // Proof of @unchecked Sendable: `process` is only touched inside `state`'s lock; the rest is immutable.
+    static let executable = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/opt/homebrew/bin"]
+        .map { $0 + "/redis-server" }.first { access($0, X_OK) == 0 }
+    static var isAvailable: Bool { executable != nil }
+
+    let port: Int
+    let folder: URL
+    private let options: [String]
+    private let state = Mutex<Process?>(nil)
+
+    /// - Parameter options: as on redis-server's command line (`--requirepass`, `secret`).
+    init(options: [String] = []) async throws {
+        port = try freePort()
+        self.options = options
+        folder = FileManager.default.temporaryDirectory.appendingPathComponent("private-redis-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try await start()
+    }
+
+    deinit {
+        state.withLock { if let process = $0, process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    func url(_ credentials: String = "", database: Int = 0) -> String {
+        "redis://\(credentials)127.0.0.1:\(port)/\(database)"
+    }
+
+    func start() async throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Self.executable ?? "/usr/bin/redis-server")
+        process.arguments =
+            [
+                "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path,
+            ] + options
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        state.withLock { $0 = process }
+        try await eventually("redis-server listens on \(port)") {
+            guard process.isRunning else { throw Overdue(description: "redis-server ended: check its options") }
+            return canConnect(to: self.port)
+        }
+    }
+
+    func signal(_ number: Int32) {
+        state.withLock { if let process = $0 { kill(process.processIdentifier, number) } }
+    }
+
+    func stop() async throws {
+        signal(SIGCONT)
+        signal(SIGKILL)
+        try await eventually("redis-server ends") { self.state.withLock { $0?.isRunning != true } }
+    }
+}
+
+struct Overdue: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// Waits until `condition` holds.
+func eventually(
+    _ what: String, within limit: Duration = .seconds(20), _ condition: () async throws -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + limit
+    while try await !condition() {
+        guard ContinuousClock.now < deadline else { throw Overdue(description: "not within \(limit): \(what)") }
+        try await Task.sleep(for: .milliseconds(5))
+    }
+}
+
+private let nextPort = Mutex(Int.random(in: 20_000..<30_000))
+
+/// A loopback port that nobody listens on at this moment, each only once, and below the range from which the kernel
+/// gives ports to those who name none.
+func freePort() throws -> Int {
+    for _ in 0..<200 {
+        let port = nextPort.withLock { port in
+            port = port < 30_000 ? port + 1 : 20_000
+            return port
+        }
+        if let descriptor = listeningSocket(on: port) {
+            close(descriptor)
+            return port
+        }
+    }
+    throw Overdue(description: "no free port among 200")
+}
+
+private func listeningSocket(on port: Int) -> Int32? {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = loopback(port)
+    let bound = withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 && listen(descriptor, 64) == 0
+        }
+    }
+    if bound { return descriptor }
+    close(descriptor)
+    return nil
+}
+
+private func canConnect(to port: Int) -> Bool {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = loopback(port)
+    return withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        }
+    }
+}
+
+private func loopback(_ port: Int) -> sockaddr_in {
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = UInt16(clamping: port).bigEndian
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    return address
+}
+
+/// A listener that answers every chunk it reads with the next of some canned answers, then hangs up.
+final class CannedServer: Sendable {
+    let port: Int
+
+    init(_ answers: [[UInt8]]) throws {
+        port = try freePort()
+        guard let descriptor = listeningSocket(on: port) else { throw Overdue(description: "port \(port) was taken") }
+        Thread.detachNewThread {
+            let client = accept(descriptor, nil, nil)
+            close(descriptor)
+            var buffer = [UInt8](repeating: 0, count: 65536)
+            for answer in answers {
+                guard read(client, &buffer, buffer.count) > 0 else { break }
+                _ = send(client, answer, answer.count, Int32(MSG_NOSIGNAL))
+            }
+            close(client)
+        }
+    }
+}
+
+/// What a client reported.
+final class EventLog: Sendable {
+    private let events = Mutex<[RedisEvent]>([])
+    func note(_ event: RedisEvent) { events.withLock { $0.append(event) } }
+    var connections: Int {
+        events.withLock { $0.count { if case .connected = $0 { true } else { false } } }
+    }
+    var failedWaits: [Duration] {
+        events.withLock {
+            $0.compactMap { if case .attemptFailed(_, let wait) = $0 { wait } else { nil } }
+        }
+    }
+}
+
+/// Runs `body` with a client, then closes the client and stops its loop.
+func withClient<T: Sendable>(
+    _ url: String, events: EventLog? = nil, adjust: (inout RedisConfiguration) -> Void = { _ in },
+    _ body: (RedisClient) async throws -> T
+) async throws -> T {
+    var configuration = try RedisConfiguration(url: url)
+    adjust(&configuration)
+    let loop = try IOLoop(name: "redis-test")
+    defer { loop.stop() }
+    var logger = Logger(label: "redis-test")
+    logger.logLevel = .critical
+    let client = RedisClient(
+        configuration: configuration, loop: loop, onEvent: { events?.note($0) }, logger: logger)
+    do {
+        let result = try await body(client)
+        await client.close()
+        return result
+    } catch {
+        await client.close()
+        throw error
+    }
+}
