@@ -56,10 +56,6 @@ public actor RedisClient {
         self.logger = logger
     }
 
-    isolated deinit {
-        connection?.close()
-    }
-
     // MARK: - Coming and going
 
     /// Connects in the background and stays connected until ``close()``: after a failure again and again, with

@@ -32,6 +32,7 @@ final class RedisConnection {
     private let tls: Bool
     private let loop: IOLoop
     private var source: IOSource?
+    private var closed = false
     private var watchesWritable = false
 
     private var output: [UInt8] = []
@@ -65,8 +66,28 @@ final class RedisConnection {
 
     /// Stops watching, then frees the context, which closes the socket. Call once; nothing may be called afterwards.
     func close() {
+        closed = true
         if let source { loop.remove(source) }
         redisFree(context)
+    }
+
+    /// A client that was dropped without `close()` may go away on any thread; only the loop may do the rest.
+    /// (An `isolated deinit` of the client would do; Swift 6.3 cannot compile its importers in release mode.)
+    deinit {
+        guard !closed else { return }
+        let left = (ConnectedContext(raw: context, tls: tls), source, Sweeper(loop: loop))
+        Task { await left.2.sweep(left.0, left.1) }
+    }
+
+    private actor Sweeper {
+        let loop: IOLoop
+        nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+        init(loop: IOLoop) { self.loop = loop }
+
+        func sweep(_ context: ConnectedContext, _ source: IOSource?) {
+            if let source { loop.remove(source) }
+            redisFree(context.raw)
+        }
     }
 
     // MARK: - Out

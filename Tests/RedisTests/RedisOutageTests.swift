@@ -1,4 +1,6 @@
 import Glibc
+import IOLoop
+import Logging
 import Redis
 import Testing
 
@@ -100,6 +102,18 @@ struct RedisOutageTests {
             #expect(openSockets(to: server.port) == 1)
         }
         #expect(openSockets(to: server.port) == 0)
+    }
+
+    @Test func aClientDroppedWithoutCloseLeavesNoSocket() async throws {
+        let server = try await PrivateRedis()
+        let loop = try IOLoop(name: "redis-test")
+        defer { loop.stop() }
+        var client: RedisClient? = RedisClient(
+            configuration: try RedisConfiguration(url: server.url()), loop: loop, logger: Logger(label: "redis-test"))
+        try await client?.connect()
+        #expect(openSockets(to: server.port) == 1)
+        client = nil
+        try await eventually("the socket closes") { openSockets(to: server.port) == 0 }
     }
 
     @Test func aDemotedPrimaryIsLeftAndLookedForAgain() async throws {
