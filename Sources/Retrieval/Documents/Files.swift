@@ -1,0 +1,130 @@
+import Glibc
+
+/// What a look at a path says.
+struct FileStamp: Equatable, Sendable {
+    var isDirectory: Bool
+    var isRegular: Bool
+    var size: Int
+    private var device: UInt
+    private var inode: UInt
+    private var seconds: Int
+    private var nanoseconds: Int
+
+    /// Nil when there is nothing at `path`, or it may not be looked at.
+    init?(path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        isDirectory = status.st_mode & S_IFMT == S_IFDIR
+        isRegular = status.st_mode & S_IFMT == S_IFREG
+        size = Int(status.st_size)
+        device = UInt(status.st_dev)
+        inode = UInt(status.st_ino)
+        seconds = status.st_mtim.tv_sec
+        nanoseconds = status.st_mtim.tv_nsec
+    }
+}
+
+/// Reading and writing whole files.
+enum Files {
+    /// Names in a folder, sorted by their bytes, without hidden ones.
+    static func list(_ path: String) throws(RetrievalError) -> [String] {
+        guard let folder = opendir(path) else { throw failure("cannot list", path) }
+        defer { closedir(folder) }
+        var names: [String] = []
+        while let entry = readdir(folder) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(validatingCString: $0) }
+            }
+            if let name, !name.hasPrefix(".") { names.append(name) }
+        }
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    /// - Throws: `unreadable`, also for more than `limit` bytes.
+    static func read(_ path: String, limit: Int) throws(RetrievalError) -> [UInt8] {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw failure("cannot open", path) }
+        defer { close(file) }
+        var status = stat()
+        guard fstat(file, &status) == 0 else { throw failure("cannot read", path) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw RetrievalError(.unreadable, "\(path) is not a file")
+        }
+        guard status.st_size <= limit else {
+            throw RetrievalError(.unreadable, "\(path) has \(status.st_size) bytes; at most \(limit) are read")
+        }
+        let size = Int(status.st_size)
+        var failed = false
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
+            while filled < size, let base = buffer.baseAddress {
+                let count = Glibc.read(file, base + filled, size - filled)
+                if count < 0, errno == EINTR { continue }
+                if count <= 0 {
+                    failed = count < 0
+                    return
+                }
+                filled += count
+            }
+        }
+        guard !failed else { throw failure("cannot read", path) }
+        return bytes
+    }
+
+    /// Puts `bytes` at `path` whole or not at all: written to a temporary file beside it, flushed to disk, renamed.
+    /// Folders that are missing are made.
+    static func write(_ bytes: [UInt8], to path: String) throws(RetrievalError) {
+        let folder = self.folder(of: path)
+        try makeFolder(folder)
+        var template = Array("\(path).XXXXXX".utf8CString)
+        let file = mkstemp(&template)
+        guard file >= 0 else { throw failure("cannot write beside", path) }
+        _ = fcntl(file, F_SETFD, FD_CLOEXEC)
+        let temporary = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        do throws(RetrievalError) {
+            defer { close(file) }
+            var done = 0
+            while done < bytes.count {
+                let count = bytes.withUnsafeBytes {
+                    Glibc.write(file, $0.baseAddress?.advanced(by: done), $0.count - done)
+                }
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { throw failure("cannot write", temporary) }
+                done += count
+            }
+            // mkostemp gives 0600; workers may run as another user.
+            let mask = umask(0o022)
+            umask(mask)
+            guard fchmod(file, 0o644 & ~mask) == 0, fsync(file) == 0 else { throw failure("cannot write", temporary) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+        guard rename(temporary, path) == 0 else {
+            let error = failure("cannot replace", path)
+            unlink(temporary)
+            throw error
+        }
+        // The rename itself survives a power cut once the folder is flushed; where that is refused, it is only later.
+        let handle = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        if handle >= 0 {
+            fsync(handle)
+            close(handle)
+        }
+    }
+
+    private static func folder(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    private static func makeFolder(_ path: String) throws(RetrievalError) {
+        if FileStamp(path: path)?.isDirectory == true { return }
+        let parent = folder(of: path)
+        if parent != path { try makeFolder(parent) }
+        guard mkdir(path, 0o755) == 0 || errno == EEXIST else { throw failure("cannot make the folder", path) }
+    }
+
+    private static func failure(_ what: String, _ path: String) -> RetrievalError {
+        RetrievalError(.unreadable, "\(what) \(path): \(String(cString: strerror(errno)))")
+    }
+}

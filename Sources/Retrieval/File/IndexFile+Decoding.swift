@@ -1,0 +1,101 @@
+extension IndexFile {
+    /// Reads an index file's bytes.
+    ///
+    /// - Parameter path: for the message.
+    /// - Throws: ``RetrievalError/Code-swift.struct/corrupt`` for anything but a whole file of a version that is known.
+    init(decoding bytes: [UInt8], path: String) throws(RetrievalError) {
+        func corrupt(_ what: String) -> RetrievalError {
+            RetrievalError(.corrupt, "\(path) \(what): run parley ingest again")
+        }
+        var header = ByteReader(bytes)
+        guard header.take(Self.magic.count)?.elementsEqual(Self.magic) == true else {
+            throw corrupt("is not an index file of Parley")
+        }
+        guard let version: UInt32 = header.integer() else { throw corrupt("is cut off") }
+        guard version == Self.version else {
+            throw corrupt("has format \(version), this program reads \(Self.version)")
+        }
+        guard let _: UInt32 = header.integer(), let size: UInt64 = header.integer(),
+            let checksum: UInt64 = header.integer(), size == UInt64(bytes.count - Self.headerSize)
+        else { throw corrupt("is cut off") }
+        guard Self.checksum(header.rest) == checksum else { throw corrupt("is damaged (its checksum does not match)") }
+        // The checksum holds, so what follows fails only for a file that somebody made on purpose.
+        guard let index = Self(payload: header) else { throw corrupt("is damaged") }
+        self = index
+    }
+
+    private init?(payload: ByteReader) {
+        var reader = payload
+        guard let embedder = reader.text(), let dimension: UInt32 = reader.integer(),
+            dimension <= Self.maxDimension, let hasVectors: UInt32 = reader.integer(),
+            let documentCount: UInt32 = reader.integer()
+        else { return nil }
+        self.init(embedder: String(decoding: embedder, as: UTF8.self), dimension: Int(dimension))
+        guard hasVectors == (self.hasVectors ? 1 : 0) else { return nil }
+        for _ in 0..<documentCount {
+            guard let id = reader.text(), let title = reader.text(), let hash = reader.text() else { return nil }
+            documents.append(
+                StoredDocument(
+                    id: String(decoding: id, as: UTF8.self), title: String(decoding: title, as: UTF8.self),
+                    contentHash: String(decoding: hash, as: UTF8.self)))
+        }
+        guard let passageCount: UInt32 = reader.integer() else { return nil }
+        for _ in 0..<passageCount {
+            guard let document: UInt32 = reader.integer(), document < documentCount,
+                let ordinal: UInt32 = reader.integer(), let language = reader.text(), let heading = reader.text(),
+                let text = reader.text()
+            else { return nil }
+            passages.append(
+                StoredPassage(document: document, ordinal: ordinal, language: language, heading: heading, text: text))
+        }
+        guard self.hasVectors else {
+            if !reader.rest.isEmpty { return nil }
+            return
+        }
+        // Keep only the texts' part of the bytes alive: the vectors are copied out below.
+        let texts = Array(payload.bytes[..<reader.rest.startIndex])[...]
+        for index in passages.indices {
+            passages[index].language = texts[passages[index].language.indices]
+            passages[index].heading = texts[passages[index].heading.indices]
+            passages[index].text = texts[passages[index].text.indices]
+        }
+        let (count, overflow) = passages.count.multipliedReportingOverflow(by: self.dimension)
+        guard !overflow, reader.rest.count % 4 == 0, reader.rest.count / 4 == count else { return nil }
+        vectors = reader.rest.withUnsafeBytes { bytes in
+            [Float](unsafeUninitializedCapacity: count) { floats, filled in
+                for index in 0..<count {
+                    let bits = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self))
+                    floats.initializeElement(at: index, to: Float(bitPattern: bits))
+                }
+                filled = count
+            }
+        }
+    }
+}
+
+/// Takes values off the front of bytes; nil when there are not enough.
+private struct ByteReader {
+    let bytes: [UInt8]
+    private(set) var rest: ArraySlice<UInt8>
+
+    init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+        rest = bytes[...]
+    }
+
+    mutating func take(_ count: Int) -> ArraySlice<UInt8>? {
+        guard count <= rest.count else { return nil }
+        defer { rest = rest.dropFirst(count) }
+        return rest.prefix(count)
+    }
+
+    mutating func integer<Value: FixedWidthInteger & UnsignedInteger>() -> Value? {
+        guard let bytes = take(MemoryLayout<Value>.size) else { return nil }
+        return bytes.reversed().reduce(0) { $0 << 8 | Value($1) }
+    }
+
+    mutating func text() -> ArraySlice<UInt8>? {
+        guard let count: UInt32 = integer() else { return nil }
+        return take(Int(count))
+    }
+}

@@ -1,0 +1,64 @@
+/// Why passages could not be embedded, found or stored. The description may be logged: it holds no secret.
+public struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// What kind of failure it was.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Value: String {
+            case unreachable
+            case timedOut = "timed out"
+            case unavailable, rejected, incompatible
+            case notFound = "not found"
+            case corrupt
+            case invalidResponse = "invalid response"
+            case unreadable
+            case invalidSetting = "invalid setting"
+            case cancelled
+        }
+        private let value: Value
+
+        /// The service cannot be reached, or the connection broke.
+        public static let unreachable = Code(value: .unreachable)
+        /// No answer in time.
+        public static let timedOut = Code(value: .timedOut)
+        /// The service answered that it cannot serve now (429 or 5xx).
+        public static let unavailable = Code(value: .unavailable)
+        /// The service refuses the request (any other 4xx): asking again will not help.
+        public static let rejected = Code(value: .rejected)
+        /// Index and embedder do not fit together: other model or other dimension.
+        public static let incompatible = Code(value: .incompatible)
+        /// There is no index.
+        public static let notFound = Code(value: .notFound)
+        /// The index file is damaged, or not ours.
+        public static let corrupt = Code(value: .corrupt)
+        /// The service's answer is not what its protocol says.
+        public static let invalidResponse = Code(value: .invalidResponse)
+        /// A file or folder cannot be read or written.
+        public static let unreadable = Code(value: .unreadable)
+        /// A URL or setting is wrong.
+        public static let invalidSetting = Code(value: .invalidSetting)
+        /// The task that waited was cancelled.
+        public static let cancelled = Code(value: .cancelled)
+
+        /// A short word for logs and metric labels.
+        public var description: String { value.rawValue }
+    }
+
+    public let code: Code
+    /// What happened, to what, and what to do.
+    public let message: String
+    /// The HTTP status, when a service answered with an error.
+    public let status: Int?
+    /// How long the service asks to be left alone.
+    public let retryAfter: Duration?
+
+    public init(_ code: Code, _ message: String, status: Int? = nil, retryAfter: Duration? = nil) {
+        self.code = code
+        self.message = message
+        self.status = status
+        self.retryAfter = retryAfter
+    }
+
+    /// Whether the same request may succeed later, with nothing changed by us.
+    public var isTransient: Bool { code == .unreachable || code == .timedOut || code == .unavailable }
+
+    public var description: String { "\(message) [\(code)]" }
+}

@@ -1,0 +1,123 @@
+import HTTP
+import JSON
+
+/// Calls one JSON service and turns all that can go wrong into ``RetrievalError``.
+struct Service: Sendable {
+    /// As messages name it.
+    let name: String
+    let http: HTTPClient
+    var headers: [HTTPHeader] = []
+
+    static let maxAnswerBytes = 256 << 20
+
+    /// Any status is an answer; only a missing answer throws.
+    func send(
+        _ method: String, _ url: String, body: [UInt8]? = nil, timeout: Duration
+    ) async throws(RetrievalError) -> HTTPResponse {
+        var headers = headers
+        if body != nil { headers.append(HTTPHeader(name: "Content-Type", value: "application/json")) }
+        let timeouts = HTTPTimeouts(connect: min(.seconds(5), timeout), total: timeout)
+        do throws(HTTPError) {
+            return try await http.send(
+                HTTPRequest(
+                    method: method, url: url, headers: headers, body: body, timeouts: timeouts,
+                    maxBodyBytes: Self.maxAnswerBytes))
+        } catch {
+            throw RetrievalError(error)
+        }
+    }
+
+    /// - Throws: also for any status but 2xx, and for an answer that is not JSON.
+    func json(
+        _ method: String, _ url: String, body: [UInt8]? = nil, timeout: Duration
+    ) async throws(RetrievalError) -> JSONElement {
+        let response = try await send(method, url, body: body, timeout: timeout)
+        guard response.isSuccess else { throw failure(response, method, url) }
+        do throws(JSONError) {
+            return try JSONDocument(response.body).root
+        } catch {
+            throw invalid("its answer is not JSON (\(error))")
+        }
+    }
+
+    func invalid(_ what: String) -> RetrievalError { RetrievalError(.invalidResponse, "\(name): \(what)") }
+
+    /// The error that an error status stands for.
+    func failure(_ response: HTTPResponse, _ method: String, _ url: String) -> RetrievalError {
+        let isTransient = response.status == 429 || response.status == 408 || response.status >= 500
+        return RetrievalError(
+            isTransient ? .unavailable : .rejected,
+            "\(name) answered \(method) \(withoutUserInfo(url)) with \(response.status): \(Self.excerpt(response.body))",
+            status: response.status, retryAfter: Self.retryAfter(response))
+    }
+
+    /// The message in a service's error, or the beginning of whatever it sent; at most 300 characters.
+    static func excerpt(_ body: [UInt8]) -> String {
+        var text = String(decoding: body.prefix(4096), as: UTF8.self)
+        if let root = try? JSONDocument(body).root {
+            let found = root["error"]?["message"]?.string ?? root["message"]?.string ?? root["error"]?.string
+            if let found { text = found }
+        }
+        let line = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        return line.isEmpty ? "(no text)" : String(line.prefix(300))
+    }
+
+    /// `Retry-After` in seconds (RFC 9110 §10.2.3; a date is not read), or `Retry-After-Ms` as some services send.
+    static func retryAfter(_ response: HTTPResponse) -> Duration? {
+        if let text = response.header("retry-after-ms"), let value = Double(text), (0...86_400_000).contains(value) {
+            return .milliseconds(Int(value))
+        }
+        guard let text = response.header("retry-after"), let value = Double(text), (0...86_400).contains(value) else {
+            return nil
+        }
+        return .milliseconds(Int(value * 1000))
+    }
+}
+
+extension RetrievalError {
+    init(_ error: HTTPError) {
+        let code: Code =
+            switch error.code {
+            case _ where error.isTimeout: .timedOut
+            case .cancelled, .clientClosed: .cancelled
+            case .tooLarge, .invalidResponse: .invalidResponse
+            case .invalidURL, .invalidRequest: .invalidSetting
+            default: .unreachable
+            }
+        self.init(code, error.description)
+    }
+}
+
+extension JSONWriter {
+    /// A vector's numbers with seven decimals: half a unit of the eighth does not move a cosine, and fixed-point
+    /// digits cost a tenth of the shortest exact text.
+    mutating func vector(_ vector: [Float]) {
+        var text: [UInt8] = [UInt8(ascii: "[")]
+        text.reserveCapacity(vector.count * 12 + 2)
+        for value in vector {
+            if text.count > 1 { text.append(UInt8(ascii: ",")) }
+            guard abs(value) < 1000 else {
+                text.append(contentsOf: value.isFinite ? "\(value)".utf8 : "0".utf8)
+                continue
+            }
+            var scaled = Int((Double(value) * 10_000_000).rounded())
+            if scaled < 0 {
+                text.append(UInt8(ascii: "-"))
+                scaled = -scaled
+            }
+            let (whole, fraction) = scaled.quotientAndRemainder(dividingBy: 10_000_000)
+            text.append(contentsOf: "\(whole)".utf8)
+            guard fraction != 0 else { continue }
+            text.append(UInt8(ascii: "."))
+            var divisor = 1_000_000
+            var rest = fraction
+            while rest > 0 {
+                text.append(UInt8(ascii: "0") + UInt8(rest / divisor))
+                rest %= divisor
+                divisor /= 10
+            }
+        }
+        text.append(UInt8(ascii: "]"))
+        raw(text)
+    }
+}
