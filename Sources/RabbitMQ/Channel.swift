@@ -1,0 +1,90 @@
+import CRabbitMQ
+import DequeModule
+import IOLoop
+import Synchronization
+
+/// The broker's answer to one request.
+enum Reply: Sendable {
+    case ok
+    case queue(QueueStatus)
+    case count(UInt32)
+    case message(Delivery, remaining: UInt32)
+    case empty
+}
+
+/// A request on its way, or one whose answer is awaited.
+struct Call {
+    let id: UInt64
+    let reply: UInt32
+    let name: StaticString
+    /// `nil` once timed out: the answer is then only counted off, so that later ones keep their place.
+    var completion: ((Result<Reply, RabbitMQError>) -> Void)?
+}
+
+/// Who gets the deliveries of one consumer.
+struct ConsumerEntry: Sendable {
+    let tag: String
+    let queue: String
+    let deliver: @Sendable (Delivery) -> Void
+    /// The broker has ended it, or the channel is gone.
+    let ended: @Sendable (RabbitMQError) -> Void
+}
+
+/// One channel's life. Lives on the loop of its ``Session``.
+final class Channel {
+    let number: UInt16
+    /// Unique in the process; what makes a delivery tag safe to keep.
+    let epoch: UInt64
+    var isOpen = true
+    var calls = Deque<Call>()
+    var consumers: [ConsumerEntry] = []
+    var line: PublishLine?
+    var onClose: ((RabbitMQError) -> Void)?
+
+    /// Content that is arriving: what its method said, then properties, then body.
+    var content: Content?
+    var exchanges = TextMemory()
+    var routingKeys = TextMemory()
+    var consumerTags = TextMemory()
+    var properties = PropertiesReader()
+
+    struct Content {
+        enum Kind {
+            case delivery
+            case got(remaining: UInt32)
+            case returned(code: UInt16, reason: String)
+        }
+        let kind: Kind
+        var delivery: Delivery
+        var missing: UInt64 = 0
+    }
+
+    init(number: UInt16) {
+        self.number = number
+        epoch = epochs.wrappingAdd(1, ordering: .relaxed).newValue
+    }
+
+    func answer(_ reply: UInt32, _ result: Reply) {
+        guard let index = calls.firstIndex(where: { $0.reply == reply }) else { return }
+        calls.remove(at: index).completion?(.success(result))
+    }
+
+    /// Ends everything that waits on this channel.
+    func end(_ error: RabbitMQError) {
+        guard isOpen else { return }
+        isOpen = false
+        let calls = self.calls
+        self.calls = []
+        for call in calls { call.completion?(.failure(error)) }
+        let consumers = self.consumers
+        self.consumers = []
+        for consumer in consumers { consumer.ended(error) }
+        line?.detach(error)
+        line = nil
+        let onClose = self.onClose
+        self.onClose = nil
+        onClose?(error)
+    }
+}
+
+private let epochs = Atomic<UInt64>(0)

@@ -1,0 +1,97 @@
+import CRabbitMQ
+
+/// Swift values from librabbitmq's memory, which dies when the channel's buffers are released.
+
+extension amqp_bytes_t {
+    var raw: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : len) }
+    /// The text; invalid UTF-8 is repaired.
+    var text: String { String(decoding: raw, as: UTF8.self) }
+}
+
+/// Remembers the last few texts of a field, since most messages repeat them: no allocation then.
+struct TextMemory {
+    private var last = ""
+
+    mutating func text(_ bytes: amqp_bytes_t) -> String {
+        let raw = bytes.raw
+        // Up to 15 bytes live inside the String itself.
+        if raw.count <= 15 { return String(decoding: raw, as: UTF8.self) }
+        let same = last.utf8.withContiguousStorageIfAvailable { known in
+            known.count == raw.count && UnsafeRawBufferPointer(known).elementsEqual(raw)
+        }
+        if same == true { return last }
+        last = String(decoding: raw, as: UTF8.self)
+        return last
+    }
+}
+
+extension FieldTable {
+    /// Values nested deeper than any honest peer nests them become `null`.
+    init(copying table: amqp_table_t, depth: Int = 0) {
+        self.init()
+        guard depth <= Arena.maximumDepth, let entries = table.entries else { return }
+        reserveCapacity(Int(table.num_entries))
+        for index in 0..<Int(table.num_entries) {
+            append(entries[index].key.text, FieldValue(copying: entries[index].value, depth: depth + 1))
+        }
+    }
+}
+
+extension FieldValue {
+    init(copying c: amqp_field_value_t, depth: Int) {
+        guard depth <= Arena.maximumDepth else {
+            self = .null
+            return
+        }
+        switch c.kind {
+        case FieldKind.bool: self = .bool(c.value.boolean != 0)
+        case FieldKind.int8: self = .int(Int64(c.value.i8))
+        case FieldKind.uint8: self = .int(Int64(c.value.u8))
+        case FieldKind.int16: self = .int(Int64(c.value.i16))
+        case FieldKind.uint16: self = .int(Int64(c.value.u16))
+        case FieldKind.int32: self = .int(Int64(c.value.i32))
+        case FieldKind.uint32: self = .int(Int64(c.value.u32))
+        case FieldKind.int64: self = .int(c.value.i64)
+        case FieldKind.uint64: self = .int(Int64(clamping: c.value.u64))
+        case FieldKind.float: self = .double(Double(c.value.f32))
+        case FieldKind.double: self = .double(c.value.f64)
+        case FieldKind.decimal: self = .decimal(scale: c.value.decimal.decimals, value: c.value.decimal.value)
+        case FieldKind.string:
+            let raw = c.value.bytes.raw
+            self = String(validating: raw, as: UTF8.self).map(FieldValue.string) ?? .bytes(Array(raw))
+        case FieldKind.bytes: self = .bytes(Array(c.value.bytes.raw))
+        case FieldKind.timestamp: self = .timestamp(c.value.u64)
+        case FieldKind.table: self = .table(FieldTable(copying: c.value.table, depth: depth))
+        case FieldKind.array:
+            let count = c.value.array.entries == nil ? 0 : Int(c.value.array.num_entries)
+            self = .array((0..<count).map { FieldValue(copying: c.value.array.entries[$0], depth: depth + 1) })
+        default: self = .null
+        }
+    }
+}
+
+/// Copies content headers, skipping what is absent.
+struct PropertiesReader {
+    private var contentType = TextMemory()
+    private var replyTo = TextMemory()
+
+    mutating func read(_ c: UnsafePointer<amqp_basic_properties_t>) -> MessageProperties {
+        var p = MessageProperties()
+        let flags = c.pointee._flags
+        func has(_ bit: Int) -> Bool { flags & (1 << bit) != 0 }
+        if has(15) { p.contentType = contentType.text(c.pointee.content_type) }
+        if has(14) { p.contentEncoding = c.pointee.content_encoding.text }
+        if has(13) { p.headers = FieldTable(copying: c.pointee.headers) }
+        if has(12) { p.deliveryMode = c.pointee.delivery_mode }
+        if has(11) { p.priority = c.pointee.priority }
+        if has(10) { p.correlationID = c.pointee.correlation_id.text }
+        if has(9) { p.replyTo = replyTo.text(c.pointee.reply_to) }
+        if has(8) { p.expiration = c.pointee.expiration.text }
+        if has(7) { p.messageID = c.pointee.message_id.text }
+        if has(6) { p.timestamp = c.pointee.timestamp }
+        if has(5) { p.type = c.pointee.type.text }
+        if has(4) { p.userID = c.pointee.user_id.text }
+        if has(3) { p.appID = c.pointee.app_id.text }
+        return p
+    }
+}

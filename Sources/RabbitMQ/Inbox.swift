@@ -1,0 +1,143 @@
+import CRabbitMQ
+import DequeModule
+
+/// What one consumer has received and not yet handed out, and what it has settled and not yet sent.
+///
+/// Lives on the loop: the session fills it, the consumer's actor empties it.
+final class Inbox: @unchecked Sendable {
+    // Proof of @unchecked Sendable: used by the session and by the actor that share one loop, nowhere else.
+    private struct Waiter {
+        let id: UInt64
+        let atMost: Int
+        let continuation: CheckedContinuation<[Delivery]?, Never>
+    }
+
+    private var buffer = Deque<Delivery>()
+    private var waiters = Deque<Waiter>()
+    private var book = SettlementBook()
+    private var nextWaiter: UInt64 = 0
+    private weak var session: Session?
+    private var channel: UInt16 = 0
+    private let noAck: Bool
+    private(set) var epoch: UInt64 = 0
+    private(set) var dropped = 0
+    private(set) var isFinished = false
+    /// Set once consuming has been stopped: what still arrives goes straight back.
+    var isReturning = false
+
+    init(noAck: Bool) { self.noAck = noAck }
+
+    var buffered: Int { buffer.count }
+    var unsettled: Int { book.outstanding }
+
+    /// Begins a new life; what the old one left behind is gone, the broker delivers it again.
+    func attach(_ session: Session, _ channel: Channel) {
+        self.session = session
+        self.channel = channel.number
+        epoch = channel.epoch
+        book = SettlementBook()
+        buffer.removeAll(keepingCapacity: true)
+        session.afterRead.append { [weak self] in self?.wake() }
+        session.writers.append { [weak self, weak channel] session in
+            guard let self, let channel, channel.isOpen, channel.epoch == epoch else { return false }
+            return write(session)
+        }
+    }
+
+    /// Deliveries without acknowledgement stay good when the connection ends; the others are the broker's again.
+    func detach() {
+        session = nil
+        epoch = 0
+        book = SettlementBook()
+        if !noAck { buffer.removeAll() }
+        wake()
+    }
+
+    func receive(_ delivery: Delivery) {
+        if !noAck { book.delivered(delivery.tag.number) }
+        if isReturning, !noAck {
+            settle(delivery.tag, requeue: true)
+        } else {
+            buffer.append(delivery)
+        }
+    }
+
+    // MARK: - Handing out
+
+    /// `nil` when the caller has to wait.
+    func take(_ atMost: Int) -> [Delivery]?? {
+        if buffer.isEmpty { return isFinished ? .some(nil) : nil }
+        let count = min(max(1, atMost), buffer.count)
+        defer { buffer.removeFirst(count) }
+        return .some(Array(buffer.prefix(count)))
+    }
+
+    func newWaiter() -> UInt64 {
+        nextWaiter += 1
+        return nextWaiter
+    }
+
+    func wait(_ id: UInt64, _ atMost: Int, _ continuation: CheckedContinuation<[Delivery]?, Never>) {
+        if let result = take(atMost) { return continuation.resume(returning: result) }
+        waiters.append(Waiter(id: id, atMost: atMost, continuation: continuation))
+    }
+
+    func cancelWaiter(_ id: UInt64) {
+        guard let index = waiters.firstIndex(where: { $0.id == id }) else { return }
+        waiters.remove(at: index).continuation.resume(returning: nil)
+    }
+
+    private func wake() {
+        while let waiter = waiters.first, let result = take(waiter.atMost) {
+            waiters.removeFirst()
+            waiter.continuation.resume(returning: result)
+        }
+    }
+
+    /// No more deliveries will come: waiters get what is there, then `nil`.
+    func finish() {
+        isFinished = true
+        wake()
+    }
+
+    /// Hands back what nobody has taken.
+    func returnBuffered() {
+        isReturning = true
+        guard !noAck else { return }
+        let deliveries = buffer
+        buffer.removeAll()
+        for delivery in deliveries { settle(delivery.tag, requeue: true) }
+    }
+
+    // MARK: - Settling
+
+    /// Acknowledges, or rejects when `requeue` says how.
+    func settle(_ tag: DeliveryTag, requeue: Bool?) {
+        if noAck { return }
+        guard tag.epoch == epoch, let session else {
+            dropped += 1
+            return
+        }
+        let isNew = requeue.map { book.reject(tag.number, requeue: $0) } ?? book.acknowledge(tag.number)
+        guard isNew else {
+            dropped += 1
+            return
+        }
+        session.scheduleFlush()
+    }
+
+    private func write(_ session: Session) -> Bool {
+        guard let state = session.wire?.state else { return false }
+        while session.ended == nil {
+            guard session.budget > 0 else { return true }
+            switch book.next() {
+            case .acknowledge(let number, let multiple)?:
+                session.sent(amqp_basic_ack(state, channel, number, multiple ? 1 : 0), bytes: 21)
+            case .reject(let number, let requeue)?:
+                session.sent(amqp_basic_reject(state, channel, number, requeue ? 1 : 0), bytes: 21)
+            case nil: return false
+            }
+        }
+        return false
+    }
+}

@@ -1,0 +1,170 @@
+/// The properties of a message's content header (AMQP 0-9-1, class `basic`). Absent ones are `nil`.
+///
+/// Text from a peer that is not valid UTF-8 is repaired with U+FFFD. Text fields hold at most 255 bytes on the wire.
+public struct MessageProperties: Sendable, Equatable {
+    /// MIME type of the body.
+    public var contentType: String?
+    /// MIME encoding of the body, such as `gzip`.
+    public var contentEncoding: String?
+    /// Free headers.
+    public var headers: FieldTable
+    /// 1 is transient, 2 survives the broker's restart in a durable queue.
+    public var deliveryMode: UInt8?
+    /// 0 to 9 by custom; up to the queue's `x-max-priority`.
+    public var priority: UInt8?
+    /// What a reply repeats.
+    public var correlationID: String?
+    /// The queue that a reply goes to.
+    public var replyTo: String?
+    /// Time to live in milliseconds, as decimal text.
+    public var expiration: String?
+    public var messageID: String?
+    /// Seconds since 1970.
+    public var timestamp: UInt64?
+    public var type: String?
+    /// The broker refuses a message whose user is not the connection's.
+    public var userID: String?
+    public var appID: String?
+
+    /// No properties but those given.
+    public init(
+        contentType: String? = nil, contentEncoding: String? = nil, headers: FieldTable = FieldTable(),
+        deliveryMode: UInt8? = nil, priority: UInt8? = nil, correlationID: String? = nil, replyTo: String? = nil,
+        expiration: String? = nil, messageID: String? = nil, timestamp: UInt64? = nil, type: String? = nil,
+        userID: String? = nil, appID: String? = nil
+    ) {
+        self.contentType = contentType
+        self.contentEncoding = contentEncoding
+        self.headers = headers
+        self.deliveryMode = deliveryMode
+        self.priority = priority
+        self.correlationID = correlationID
+        self.replyTo = replyTo
+        self.expiration = expiration
+        self.messageID = messageID
+        self.timestamp = timestamp
+        self.type = type
+        self.userID = userID
+        self.appID = appID
+    }
+}
+
+/// Names one delivery. Valid only in the channel's life (its epoch) that delivered it.
+public struct DeliveryTag: Sendable, Hashable {
+    /// The life of the channel; unique in the process.
+    public var epoch: UInt64
+    /// The broker's number, counting from 1 in each epoch.
+    public var number: UInt64
+
+    /// The tag `number` of `epoch`.
+    public init(epoch: UInt64, number: UInt64) {
+        self.epoch = epoch
+        self.number = number
+    }
+}
+
+/// A message that the broker has handed over.
+public struct Delivery: Sendable {
+    /// For settling it.
+    public var tag: DeliveryTag
+    /// Whether the broker has handed it out before (to anyone).
+    public var redelivered: Bool
+    public var exchange: String
+    public var routingKey: String
+    /// The consumer that it was delivered to; empty for `basic.get`.
+    public var consumerTag: String
+    public var properties: MessageProperties
+    public var body: [UInt8]
+
+    /// A delivery made by hand, for tests of what consumes it.
+    public init(
+        tag: DeliveryTag, redelivered: Bool = false, exchange: String = "", routingKey: String,
+        consumerTag: String = "", properties: MessageProperties = MessageProperties(), body: [UInt8]
+    ) {
+        self.tag = tag
+        self.redelivered = redelivered
+        self.exchange = exchange
+        self.routingKey = routingKey
+        self.consumerTag = consumerTag
+        self.properties = properties
+        self.body = body
+    }
+}
+
+/// A message to publish.
+public struct OutgoingMessage: Sendable {
+    /// Empty is the default exchange, where the routing key is a queue's name.
+    public var exchange: String
+    public var routingKey: String
+    public var properties: MessageProperties
+    public var body: [UInt8]
+    /// Whether the broker is to return it when no queue takes it (else it is dropped and confirmed).
+    public var mandatory: Bool
+
+    /// A mandatory message to the default exchange, unless said otherwise.
+    public init(
+        exchange: String = "", routingKey: String, properties: MessageProperties = MessageProperties(), body: [UInt8],
+        mandatory: Bool = true
+    ) {
+        self.exchange = exchange
+        self.routingKey = routingKey
+        self.properties = properties
+        self.body = body
+        self.mandatory = mandatory
+    }
+}
+
+/// What became of a published message.
+public enum PublishOutcome: Sendable, Equatable {
+    /// The broker has it: in a queue, on disk if both are durable.
+    case confirmed
+    /// No queue took it; the message is gone. Code and reason are the broker's (312 NO_ROUTE).
+    case returned(code: UInt16, reason: String)
+}
+
+/// What a queue shall be.
+public struct QueueDeclaration: Sendable, Equatable {
+    /// Empty asks the broker for a name.
+    public var name: String
+    /// Survives the broker's restart.
+    public var durable: Bool
+    /// Belongs to this connection and goes with it.
+    public var exclusive: Bool
+    /// Goes with its last consumer.
+    public var autoDelete: Bool
+    /// `x-…` arguments.
+    public var arguments: FieldTable
+
+    /// A durable queue, unless said otherwise.
+    public init(
+        name: String, durable: Bool = true, exclusive: Bool = false, autoDelete: Bool = false,
+        arguments: FieldTable = FieldTable()
+    ) {
+        self.name = name
+        self.durable = durable
+        self.exclusive = exclusive
+        self.autoDelete = autoDelete
+        self.arguments = arguments
+    }
+}
+
+/// What the broker says of a queue when it is declared.
+public struct QueueStatus: Sendable, Equatable {
+    public var name: String
+    /// Messages ready for delivery.
+    public var messages: UInt32
+    public var consumers: UInt32
+}
+
+/// What a consumer or publisher that stays connected reports.
+public enum ConnectionEvent: Sendable, Equatable {
+    /// Connected, set up and ready.
+    case connected(endpoint: RabbitMQConfiguration.Endpoint)
+    /// The connection or its channel ended, or could not be made or set up; the next attempt starts after the delay.
+    case disconnected(RabbitMQError, retryAfter: Duration)
+    /// The broker takes no messages (memory or disk alarm).
+    case blocked(reason: String)
+    case unblocked
+    /// The broker ended the consumer: its queue is gone. It is set up and consumed again.
+    case consumerCancelled(queue: String)
+}

@@ -1,0 +1,227 @@
+import DequeModule
+import IOLoop
+
+/// A message between `publish` and its outcome.
+final class PendingPublish {
+    var message: OutgoingMessage
+    let deadline: ContinuousClock.Instant
+    let bodySize: Int
+    var returned: PublishOutcome?
+    /// Taken when called, so that the outcome is told once.
+    var completion: ((Result<PublishOutcome, RabbitMQError>) -> Void)?
+
+    init(
+        _ message: OutgoingMessage, deadline: ContinuousClock.Instant,
+        completion: @escaping (Result<PublishOutcome, RabbitMQError>) -> Void
+    ) {
+        self.message = message
+        self.deadline = deadline
+        self.completion = completion
+        bodySize = message.body.count
+    }
+
+    func finish(_ result: Result<PublishOutcome, RabbitMQError>) {
+        let completion = self.completion
+        self.completion = nil
+        completion?(result)
+    }
+}
+
+/// The messages of one confirming channel: those not yet written, and those written and not yet confirmed.
+///
+/// Confirms name a sequence number, so the written ones are a deque indexed by it. What is not yet written may outlive
+/// the connection. Lives on the loop.
+final class PublishLine: @unchecked Sendable {
+    // Proof of @unchecked Sendable: used by actors that have `loop` as executor and by sessions on it, nowhere else.
+    private let loop: IOLoop
+    private let survivesConnection: Bool
+    private weak var session: Session?
+    private var channel: UInt16 = 0
+    private var outbox = Deque<PendingPublish>()
+    /// `nil` is one that is confirmed before its predecessors.
+    private var unconfirmed = Deque<PendingPublish?>()
+    private var firstSequence: UInt64 = 1
+    private var nextReturn: UInt64 = 1
+    private var timer: IOTimer?
+    private var timerDue: ContinuousClock.Instant?
+    private var onIdle: [() -> Void] = []
+    private(set) var inFlight = 0
+
+    init(loop: IOLoop, survivesConnection: Bool) {
+        self.loop = loop
+        self.survivesConnection = survivesConnection
+    }
+
+    /// Uses `channel`, which has been put into confirm mode and has published nothing.
+    func attach(_ session: Session, _ channel: Channel) {
+        self.session = session
+        self.channel = channel.number
+        firstSequence = 1
+        nextReturn = 1
+        channel.line = self
+        session.writers.append { [weak self, weak channel] session in
+            guard let self, let channel, channel.isOpen else { return false }
+            return write(session)
+        }
+        if !outbox.isEmpty { session.scheduleFlush() }
+    }
+
+    func submit(
+        _ message: OutgoingMessage, deadline: ContinuousClock.Instant,
+        completion: @escaping (Result<PublishOutcome, RabbitMQError>) -> Void
+    ) {
+        inFlight += 1
+        outbox.append(PendingPublish(message, deadline: deadline, completion: completion))
+        arm(deadline)
+        session?.scheduleFlush()
+    }
+
+    /// Calls `body` when nothing is in flight; at once when that is so.
+    func whenIdle(_ body: @escaping () -> Void) {
+        if inFlight == 0 { body() } else { onIdle.append(body) }
+    }
+
+    private func finish(_ pending: PendingPublish, _ result: Result<PublishOutcome, RabbitMQError>) {
+        guard pending.completion != nil else { return }
+        inFlight -= 1
+        pending.finish(result)
+        guard inFlight == 0, !onIdle.isEmpty else { return }
+        let bodies = onIdle
+        onIdle = []
+        for body in bodies { body() }
+    }
+
+    private func write(_ session: Session) -> Bool {
+        guard session.blockedReason == nil else { return false }
+        while let pending = outbox.first {
+            guard session.budget > 0, session.partial == nil else { return true }
+            outbox.removeFirst()
+            guard pending.completion != nil else { continue }
+            do throws(RabbitMQError) {
+                unconfirmed.append(pending)
+                try session.publish(pending.message, on: channel)
+                pending.message.body = []
+            } catch {
+                unconfirmed.removeLast()
+                finish(pending, .failure(error))
+            }
+            if session.ended != nil { return false }
+        }
+        return false
+    }
+
+    // MARK: - What the broker says
+
+    func confirm(_ number: UInt64, multiple: Bool, accepted: Bool) {
+        guard !unconfirmed.isEmpty else { return }
+        let last = firstSequence + UInt64(unconfirmed.count) - 1
+        // Zero with `multiple` means all (AMQP 0-9-1, basic.ack.delivery-tag).
+        let number = number == 0 && multiple ? last : number
+        guard number >= firstSequence, number <= last else { return }
+        let index = Int(number - firstSequence)
+        for position in (multiple ? 0 : index)...index {
+            guard let pending = unconfirmed[position] else { continue }
+            unconfirmed[position] = nil
+            guard accepted else {
+                let text = "the broker refused a message for '\(pending.message.routingKey)' (basic.nack)"
+                finish(pending, .failure(RabbitMQError(.nacked, text)))
+                continue
+            }
+            finish(pending, .success(pending.returned ?? .confirmed))
+        }
+        while let first = unconfirmed.first, first == nil {
+            unconfirmed.removeFirst()
+            firstSequence += 1
+        }
+    }
+
+    /// A return names no sequence number, but returns come in the order of publishing, before the message's confirm:
+    /// the first candidate after the last one returned is the message.
+    func returned(_ message: Delivery, code: UInt16, reason: String) {
+        nextReturn = max(nextReturn, firstSequence)
+        let start = Int(nextReturn - firstSequence)
+        guard start < unconfirmed.count else { return }
+        for index in start..<unconfirmed.count {
+            guard let pending = unconfirmed[index], pending.message.mandatory,
+                pending.message.routingKey == message.routingKey, pending.message.exchange == message.exchange,
+                pending.bodySize == message.body.count,
+                pending.message.properties.messageID == message.properties.messageID,
+                pending.message.properties.correlationID == message.properties.correlationID
+            else { continue }
+            pending.returned = .returned(code: code, reason: reason)
+            nextReturn = firstSequence + UInt64(index) + 1
+            return
+        }
+    }
+
+    /// The channel is gone: what was written has an unknown fate; what was not may wait for the next channel.
+    func detach(_ error: RabbitMQError) {
+        session = nil
+        let written = unconfirmed
+        unconfirmed = []
+        for case let pending? in written {
+            // A missing exchange closes the channel; only its own messages are told so.
+            let isCulprit =
+                error.replyCode != nil && !pending.message.exchange.isEmpty
+                && error.message.contains("'\(pending.message.exchange)'")
+            let reason =
+                isCulprit || error.code == .closed
+                ? error
+                : RabbitMQError(
+                    error.code == .connectionLost || error.replyCode == nil ? .connectionLost : .channelClosed,
+                    "sent but not confirmed when the connection ended, so it may or may not be queued: "
+                        + error.message, replyCode: error.replyCode)
+            finish(pending, .failure(reason))
+        }
+        if !survivesConnection { abandon(error) }
+    }
+
+    /// Fails what is not yet written.
+    func abandon(_ error: RabbitMQError) {
+        let waiting = outbox
+        outbox = []
+        for pending in waiting { finish(pending, .failure(error)) }
+    }
+
+    // MARK: - Deadlines
+
+    /// One timer for all: it fires at the earliest deadline and then looks through the line.
+    private func arm(_ deadline: ContinuousClock.Instant) {
+        if let timerDue, timerDue <= deadline { return }
+        if let timer { loop.cancel(timer) }
+        timerDue = deadline
+        timer = loop.schedule(after: deadline - .now) { [weak self] in self?.expire() }
+    }
+
+    private func expire() {
+        timer = nil
+        timerDue = nil
+        let now = ContinuousClock.now
+        var next: ContinuousClock.Instant?
+        var hasLate = false
+        for case let pending? in unconfirmed where pending.completion != nil {
+            if pending.deadline > now {
+                next = min(next ?? pending.deadline, pending.deadline)
+            } else {
+                finish(pending, .failure(late("sent, but not confirmed in time")))
+            }
+        }
+        for pending in outbox {
+            if pending.deadline > now {
+                next = min(next ?? pending.deadline, pending.deadline)
+            } else {
+                hasLate = true
+                finish(
+                    pending,
+                    .failure(late(session == nil ? "not sent: not connected in time" : "not sent: no room in time")))
+            }
+        }
+        if hasLate { outbox.removeAll { $0.completion == nil } }
+        if let next { arm(next) }
+    }
+
+    private func late(_ text: String) -> RabbitMQError {
+        guard let reason = session?.blockedReason else { return RabbitMQError(.timedOut, text) }
+        return RabbitMQError(.blocked, "the broker takes no messages (\(reason)); \(text)")
+    }
+}

@@ -1,0 +1,191 @@
+import CRabbitMQ
+
+extension Session {
+    func scheduleRead() {
+        guard !readScheduled, ended == nil else { return }
+        readScheduled = true
+        loop.atTurnEnd {
+            self.readScheduled = false
+            self.readFrames()
+        }
+    }
+
+    /// Dispatches the frames that are there, a bounded number so that others on the loop get their turn.
+    func readFrames() {
+        guard let wire else { return }
+        var frame = amqp_frame_t()
+        var limit = 4096
+        while ended == nil, limit > 0 {
+            let status = parley_amqp_next_frame(wire.state, &frame)
+            if status == Status.timeout { break }
+            guard status == 0 else {
+                lost(status)
+                break
+            }
+            limit -= 1
+            dispatch(&frame, wire)
+            // Everything was copied out: the channel's pool may be used again.
+            amqp_maybe_release_buffers_on_channel(wire.state, frame.channel)
+        }
+        if limit == 0 { scheduleRead() }
+        for body in afterRead { body() }
+    }
+
+    private func lost(_ status: Int32) {
+        switch status {
+        case Status.heartbeatTimeout:
+            end(RabbitMQError(.connectionLost, "\(endpoint) has sent nothing for two heartbeats"))
+        case Status.badData:
+            end(RabbitMQError(.protocolViolation, "\(endpoint) sent what is not AMQP 0-9-1"))
+        default:
+            end(closing ?? RabbitMQError(.connectionLost, "connection to \(endpoint) lost: \(Status.text(status))"))
+        }
+    }
+
+    private func dispatch(_ frame: inout amqp_frame_t, _ wire: Wire) {
+        if frame.channel == 0 {
+            if frame.frame_type == 1 { connectionMethod(frame.payload.method, wire) }
+            return
+        }
+        // A channel that is closed here may still be spoken to by a broker that has not heard of it.
+        guard let channel = channels[frame.channel] else { return }
+        switch frame.frame_type {
+        case 1: method(frame.payload.method, channel)
+        case 2:
+            guard let properties = frame.payload.properties.decoded, channel.content != nil else { return }
+            let size = frame.payload.properties.body_size
+            channel.content?.delivery.properties = channel.properties.read(
+                UnsafePointer(properties.assumingMemoryBound(to: amqp_basic_properties_t.self)))
+            channel.content?.missing = size
+            // A size is only a promise: memory is taken for what may honestly come in one go.
+            channel.content?.delivery.body.reserveCapacity(Int(min(size, 1 << 20)))
+            if size == 0 { contentComplete(channel) }
+        case 3:
+            let bytes = frame.payload.body_fragment.raw
+            guard let missing = channel.content?.missing else { return }
+            channel.content?.delivery.body.append(contentsOf: bytes)
+            channel.content?.missing = missing - min(missing, UInt64(bytes.count))
+            if missing <= bytes.count { contentComplete(channel) }
+        default: break
+        }
+    }
+
+    private func connectionMethod(_ method: amqp_method_t, _ wire: Wire) {
+        switch method.id {
+        case Method.connectionClose:
+            let close = method.decoded.assumingMemoryBound(to: amqp_connection_close_t.self).pointee
+            let error = RabbitMQError.fromBroker(
+                replyCode: close.reply_code, text: close.reply_text.text, isConnection: true)
+            if parley_has_room(wire.fd) != 0 {
+                var ok = amqp_connection_close_ok_t()
+                _ = amqp_send_method(wire.state, 0, Method.connectionCloseOK, &ok)
+            }
+            end(error)
+        case Method.connectionCloseOK: end(closing ?? RabbitMQError(.closed, "closed"))
+        case Method.connectionBlocked:
+            let reason = method.decoded.assumingMemoryBound(to: amqp_connection_blocked_t.self).pointee.reason.text
+            blockedReason = reason
+            for body in onBlocked { body(reason) }
+        case Method.connectionUnblocked:
+            blockedReason = nil
+            for body in onBlocked { body(nil) }
+            scheduleFlush()
+        default: break
+        }
+    }
+
+    private func method(_ method: amqp_method_t, _ channel: Channel) {
+        guard let decoded = method.decoded else { return }
+        switch method.id {
+        case Method.basicDeliver:
+            let m = decoded.assumingMemoryBound(to: amqp_basic_deliver_t.self)
+            channel.content = Channel.Content(
+                kind: .delivery,
+                delivery: Delivery(
+                    tag: DeliveryTag(epoch: channel.epoch, number: m.pointee.delivery_tag),
+                    redelivered: m.pointee.redelivered != 0, exchange: channel.exchanges.text(m.pointee.exchange),
+                    routingKey: channel.routingKeys.text(m.pointee.routing_key),
+                    consumerTag: channel.consumerTags.text(m.pointee.consumer_tag), body: []))
+        case Method.basicAck:
+            let m = decoded.assumingMemoryBound(to: amqp_basic_ack_t.self).pointee
+            channel.line?.confirm(m.delivery_tag, multiple: m.multiple != 0, accepted: true)
+        case Method.basicNack:
+            let m = decoded.assumingMemoryBound(to: amqp_basic_nack_t.self).pointee
+            channel.line?.confirm(m.delivery_tag, multiple: m.multiple != 0, accepted: false)
+        case Method.basicReturn:
+            let m = decoded.assumingMemoryBound(to: amqp_basic_return_t.self).pointee
+            channel.content = Channel.Content(
+                kind: .returned(code: m.reply_code, reason: m.reply_text.text),
+                delivery: Delivery(
+                    tag: DeliveryTag(epoch: channel.epoch, number: 0), exchange: m.exchange.text,
+                    routingKey: m.routing_key.text, body: []))
+        case Method.basicGetOK:
+            let m = decoded.assumingMemoryBound(to: amqp_basic_get_ok_t.self).pointee
+            channel.content = Channel.Content(
+                kind: .got(remaining: m.message_count),
+                delivery: Delivery(
+                    tag: DeliveryTag(epoch: channel.epoch, number: m.delivery_tag), redelivered: m.redelivered != 0,
+                    exchange: m.exchange.text, routingKey: m.routing_key.text, body: []))
+        case Method.basicGetEmpty: channel.answer(Method.basicGetOK, .empty)
+        case Method.basicCancel:
+            cancelled(decoded.assumingMemoryBound(to: amqp_basic_cancel_t.self).pointee.consumer_tag.text, channel)
+        case Method.channelClose:
+            let m = decoded.assumingMemoryBound(to: amqp_channel_close_t.self).pointee
+            channelClosed(
+                channel, .fromBroker(replyCode: m.reply_code, text: m.reply_text.text, isConnection: false))
+        case Method.channelCloseOK:
+            channels[channel.number] = nil
+            channel.answer(method.id, .ok)
+            channel.end(RabbitMQError(.closed, "the channel was closed"))
+        case Method.channelFlow:
+            let active = decoded.assumingMemoryBound(to: amqp_channel_flow_t.self).pointee.active
+            let number = channel.number
+            post(channel) { wire in
+                var ok = amqp_channel_flow_ok_t(active: active)
+                return amqp_send_method(wire.state, number, Method.channelFlowOK, &ok)
+            }
+        case Method.queueDeclareOK:
+            let m = decoded.assumingMemoryBound(to: amqp_queue_declare_ok_t.self).pointee
+            channel.answer(
+                method.id,
+                .queue(QueueStatus(name: m.queue.text, messages: m.message_count, consumers: m.consumer_count)))
+        case Method.queuePurgeOK, Method.queueDeleteOK:
+            channel.answer(
+                method.id, .count(decoded.assumingMemoryBound(to: amqp_queue_purge_ok_t.self).pointee.message_count))
+        default: channel.answer(method.id, .ok)
+        }
+    }
+
+    private func contentComplete(_ channel: Channel) {
+        guard let content = channel.content else { return }
+        channel.content = nil
+        switch content.kind {
+        case .delivery:
+            let tag = content.delivery.consumerTag
+            if let consumer = channel.consumers.first(where: { $0.tag == tag }) { consumer.deliver(content.delivery) }
+        case .got(let remaining):
+            channel.answer(Method.basicGetOK, .message(content.delivery, remaining: remaining))
+        case .returned(let code, let reason):
+            channel.line?.returned(content.delivery, code: code, reason: reason)
+        }
+    }
+
+    private func cancelled(_ tag: String, _ channel: Channel) {
+        guard let index = channel.consumers.firstIndex(where: { $0.tag == tag }) else { return }
+        let consumer = channel.consumers.remove(at: index)
+        consumer.ended(
+            RabbitMQError(.notFound, "the broker ended the consumer of queue '\(consumer.queue)': it is gone"))
+    }
+
+    private func channelClosed(_ channel: Channel, _ error: RabbitMQError) {
+        let number = channel.number
+        if partial?.channel == number { partial = nil }
+        // The number is free again only when the broker has our close-ok, which leaves before any later open.
+        post { wire in
+            var ok = amqp_channel_close_ok_t()
+            return amqp_send_method(wire.state, number, Method.channelCloseOK, &ok)
+        }
+        channels[number] = nil
+        channel.end(error)
+    }
+}

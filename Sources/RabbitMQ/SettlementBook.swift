@@ -1,0 +1,76 @@
+import DequeModule
+
+/// Which deliveries of one channel's life are unsettled, and which settlements are to be sent.
+///
+/// One `multiple` acknowledgement stands for a run of them only when every lower tag is settled, because it settles
+/// all of those too.
+struct SettlementBook {
+    enum Settlement: Equatable {
+        case acknowledge(UInt64, multiple: Bool)
+        case reject(UInt64, requeue: Bool)
+    }
+
+    private enum Mark: UInt8 { case outstanding, acknowledged, settled }
+
+    /// The tag of `marks[0]`; all below are settled and sent.
+    private var first: UInt64 = 1
+    private var marks = Deque<Mark>()
+    private var rejected = Deque<(number: UInt64, requeue: Bool)>()
+    private var acknowledged = Deque<UInt64>()
+    /// Deliveries that the consumer has not settled.
+    private(set) var outstanding = 0
+
+    /// The broker numbers deliveries in order; a gap would be one delivered to somebody else.
+    mutating func delivered(_ number: UInt64) {
+        guard number >= first + UInt64(marks.count) else { return }
+        if marks.isEmpty { first = number }
+        while first + UInt64(marks.count) < number { marks.append(.settled) }
+        marks.append(.outstanding)
+        outstanding += 1
+    }
+
+    /// False when the tag is unknown or already settled; sending it would make the broker close the channel.
+    mutating func acknowledge(_ number: UInt64) -> Bool {
+        guard settle(number, .acknowledged) else { return false }
+        acknowledged.append(number)
+        return true
+    }
+
+    /// As ``acknowledge(_:)``.
+    mutating func reject(_ number: UInt64, requeue: Bool) -> Bool {
+        guard settle(number, .settled) else { return false }
+        rejected.append((number, requeue))
+        return true
+    }
+
+    private mutating func settle(_ number: UInt64, _ mark: Mark) -> Bool {
+        guard number >= first, number - first < UInt64(marks.count) else { return false }
+        let index = Int(number - first)
+        guard marks[index] == .outstanding else { return false }
+        marks[index] = mark
+        outstanding -= 1
+        return true
+    }
+
+    /// The next settlement to send. Rejections go first: a later `multiple` must not acknowledge what is rejected.
+    mutating func next() -> Settlement? {
+        if let (number, requeue) = rejected.popFirst() { return .reject(number, requeue: requeue) }
+        var highest: UInt64 = 0
+        var count = 0
+        while let mark = marks.first, mark != .outstanding {
+            if mark == .acknowledged {
+                highest = first
+                count += 1
+            }
+            marks.removeFirst()
+            first += 1
+        }
+        if count > 0 { return .acknowledge(highest, multiple: count > 1) }
+        while let number = acknowledged.popFirst() {
+            guard number >= first else { continue }
+            marks[Int(number - first)] = .settled
+            return .acknowledge(number, multiple: false)
+        }
+        return nil
+    }
+}
