@@ -74,24 +74,21 @@ extension Pipeline {
             return true
         }
         metrics.modelQueued.record(scheduler.queued)
-        return await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                if Task.isCancelled {
-                    scheduler.withdraw(token)
-                    continuation.resume(returning: false)
-                } else {
-                    modelWaiters[token] = continuation
-                }
-            }
-        } onCancel: {
-            Task { await self.withdraw(token) }
+        if isAbandoned {
+            scheduler.withdraw(token)
+            return false
         }
+        return await withCheckedContinuation { modelWaiters[token] = $0 }
     }
 
-    private func withdraw(_ token: UInt64) {
-        guard let waiter = modelWaiters.removeValue(forKey: token) else { return }
-        scheduler.withdraw(token)
-        waiter.resume(returning: false)
+    /// The pipeline is abandoned: nobody waits for the model any more.
+    func withdrawModelWaiters() {
+        let waiters = modelWaiters
+        modelWaiters = [:]
+        for (token, waiter) in waiters {
+            scheduler.withdraw(token)
+            waiter.resume(returning: false)
+        }
     }
 
     private func leaveModel() {

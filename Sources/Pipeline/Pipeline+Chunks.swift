@@ -14,7 +14,7 @@ struct ChunkStream {
 
 extension Pipeline {
     /// Nil when the job does not stream.
-    func deltaHandler(_ assignment: Assignment) -> (@Sendable (String) async -> Void)? {
+    func deltaHandler(_ assignment: Assignment) -> DeltaSink? {
         guard assignment.job.stream, assignment.incoming.envelope.replyTo != nil else { return nil }
         chunkStreams[assignment.arrival] = ChunkStream()
         return { delta in await self.take(delta, assignment) }

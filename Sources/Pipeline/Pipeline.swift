@@ -30,6 +30,7 @@ public actor Pipeline {
     private var arrivals: UInt64 = 0
     private var tasks: [UInt64: Task<Void, Never>] = [:]
     private var nextTask: UInt64 = 0
+    private(set) var isAbandoned = false
     private var idleWaiters: [CheckedContinuation<Void, Never>] = []
 
     /// Deliveries taken and not yet settled.
@@ -64,25 +65,31 @@ public actor Pipeline {
             inFlight += messages.count
             metrics.inFlight.record(inFlight)
             metrics.windowSize.record(messages.count)
-            start { await self.process(messages) }
+            start { await $0.process(messages) }
         }
         if inFlight > 0 { await withCheckedContinuation { idleWaiters.append($0) } }
     }
 
     /// Gives up what is in flight: transfers are aborted, deliveries handed back. ``run()`` then returns soon.
     public func abandon() {
+        isAbandoned = true
         for task in tasks.values { task.cancel() }
+        withdrawModelWaiters()
     }
 
     /// Unstructured on purpose: a child task of a group would start on the global pool and change threads twice, where
     /// this one starts on the pipeline's executor. `tasks` is what a group would be.
-    func start(_ body: @escaping @Sendable () async -> Void) {
+    ///
+    /// The body takes the pipeline as `isolated`: a plain `@Sendable` closure would hop to the global pool first.
+    func start(_ body: @escaping @Sendable (isolated Pipeline) async -> Void) {
         let id = nextTask
         nextTask += 1
-        tasks[id] = Task {
-            await body()
+        let task = Task {
+            await body(self)
             tasks[id] = nil
         }
+        tasks[id] = task
+        if isAbandoned { task.cancel() }
     }
 
     /// The delivery has left this worker.
@@ -121,7 +128,7 @@ public actor Pipeline {
                 assignments.append(Assignment(incoming: incoming, job: job, arrival: arrivals))
             } catch {
                 let refusal = error
-                start { await self.refuse(incoming, refusal) }
+                start { await $0.refuse(incoming, refusal) }
             }
         }
         return assignments
@@ -134,11 +141,11 @@ public actor Pipeline {
         for (assignment, stored) in zip(assignments, stored) {
             if let stored, let reply = replay(stored, for: assignment) {
                 metrics.replayed.increment()
-                start { await self.settle(assignment, reply, encoded: stored, stored: true) }
+                start { await $0.settle(assignment, reply, encoded: stored, stored: true) }
             } else if let failure = expiry(assignment.job) {
-                start { await self.fail(assignment, failure, started: started) }
+                start { await $0.fail(assignment, failure, started: started) }
             } else if flights[assignment.job.id] != nil {
-                start { await self.follow(assignment, started: started) }
+                start { await $0.follow(assignment, started: started) }
             } else {
                 flights[assignment.job.id] = []
                 fresh.append(assignment)
@@ -147,7 +154,7 @@ public actor Pipeline {
         guard !fresh.isEmpty else { return }
         let (passages, spent) = await retrieve(fresh)
         for (assignment, passages) in zip(fresh, passages) {
-            start { await self.answer(assignment, passages, started: started, retrieving: spent) }
+            start { await $0.answer(assignment, passages, started: started, retrieving: spent) }
         }
     }
 

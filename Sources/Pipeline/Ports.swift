@@ -15,35 +15,38 @@ public struct Outage: Error, Sendable, CustomStringConvertible {
     public var description: String { "\(service): \(reason)" }
 }
 
+// Every requirement is `nonisolated(nonsending)`: it runs on the pipeline's executor, so that a port that has nothing to
+// wait for costs a function call and not two changes of thread.
+
 /// Where jobs come from, and where their deliveries are settled.
 public protocol Intake: Sendable {
     /// Everything that has arrived, at most `limit` messages, waiting for the first; nil when the intake has stopped.
-    func nextWindow(atMost limit: Int) async -> [Incoming]?
+    nonisolated(nonsending) func nextWindow(atMost limit: Int) async -> [Incoming]?
     /// The job's outcome is safe: the broker may forget it. Void receipts are dropped.
-    func acknowledge(_ receipt: Receipt) async
+    nonisolated(nonsending) func acknowledge(_ receipt: Receipt) async
     /// Back to the queue, unchanged, for another worker. For shutdown only, never for a failure.
-    func handBack(_ receipt: Receipt) async
+    nonisolated(nonsending) func handBack(_ receipt: Receipt) async
 }
 
 /// Where replies are kept.
 public protocol ResultStore: Sendable {
     /// The stored reply of each id, in order, in one round trip.
-    func lookup(_ ids: [JobID]) async throws(Outage) -> [[UInt8]?]
+    nonisolated(nonsending) func lookup(_ ids: [JobID]) async throws(Outage) -> [[UInt8]?]
     /// Keeps `reply` unless a succeeded one is there already: then that one is returned, and it is the reply to publish.
     /// Atomic: of two workers that store a success, one is told of the other's.
-    func store(_ id: JobID, _ reply: [UInt8], status: Reply.Status) async throws(Outage) -> [UInt8]?
+    nonisolated(nonsending) func store(_ id: JobID, _ reply: [UInt8], status: Reply.Status) async throws(Outage) -> [UInt8]?
     /// Returns when the store may be asked again.
-    func untilAvailable() async
+    nonisolated(nonsending) func untilAvailable() async
 }
 
 /// Where replies and dead letters go. Every call returns after the broker's confirm.
 public protocol Outbox: Sendable {
     /// False when no queue takes the message: nobody waits for it.
-    func publish(_ reply: OutgoingReply) async throws(Outage) -> Bool
+    nonisolated(nonsending) func publish(_ reply: OutgoingReply) async throws(Outage) -> Bool
     /// Puts the message into the dead-letter queue, unchanged but for Parley's headers.
-    func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?) async throws(Outage)
+    nonisolated(nonsending) func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?) async throws(Outage)
     /// Returns when the outbox may be asked again.
-    func untilAvailable() async
+    nonisolated(nonsending) func untilAvailable() async
 }
 
 /// A message to a reply queue.
@@ -67,10 +70,10 @@ public struct OutgoingReply: Sendable, Equatable {
 /// Finds passages.
 public protocol PassageSource: Sendable {
     /// Whether there is anything to search, for `retrieve: auto`.
-    func isReady() async -> Bool
+    nonisolated(nonsending) func isReady() async -> Bool
     /// The nearest passages of each question, nearest first, in one call for the whole window. One question's failure
     /// is that question's alone.
-    func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<[Source], JobFailure>]
+    nonisolated(nonsending) func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<[Source], JobFailure>]
 }
 
 /// What the model made of a question.
@@ -89,11 +92,14 @@ public struct Answer: Sendable, Equatable {
     }
 }
 
+/// Takes the pieces of an answer as they come; its return is the back-pressure.
+public typealias DeltaSink = nonisolated(nonsending) @Sendable (_ delta: String) async -> Void
+
 /// Answers questions.
 public protocol AnswerModel: Sendable {
     /// - Parameter onDelta: called with each piece of the answer as it comes, when the job streams.
-    func answer(
-        _ job: Job, passages: [Source], timeout: Duration, onDelta: (@Sendable (String) async -> Void)?
+    nonisolated(nonsending) func answer(
+        _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
     ) async throws(JobFailure) -> Answer
 }
 

@@ -1,0 +1,20 @@
+import ChatJobs
+import Glibc
+import Pipeline
+
+/// The machine's clocks: `CLOCK_MONOTONIC` for durations, `CLOCK_REALTIME` for what producers wrote.
+public struct SystemClock: PipelineClock {
+    public init() {}
+
+    public var now: Duration { read(CLOCK_MONOTONIC) }
+    public var wall: Timestamp {
+        let (seconds, attoseconds) = read(CLOCK_REALTIME).components
+        return Timestamp(milliseconds: seconds * 1000 + attoseconds / 1_000_000_000_000_000)
+    }
+
+    private func read(_ clock: clockid_t) -> Duration {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+    }
+}

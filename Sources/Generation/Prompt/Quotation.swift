@@ -1,0 +1,49 @@
+import ChatJobs
+
+/// Quoted material in a prompt: between tags that the material itself cannot contain.
+enum Quotation {
+    /// One passage, numbered as it is cited.
+    static func passage(_ number: Int, title: String, text: String) -> String {
+        let title = title.isEmpty ? "" : " " + onOneLine(neutralised(title))
+        return "<passage>\n[\(number)]\(title)\n\(neutralised(text))\n</passage>"
+    }
+
+    /// A remark that the producer put into the conversation.
+    static func note(_ text: String) -> String { "<note>\n\(neutralised(text))\n</note>" }
+
+    /// `text` with the `<` of anything that reads as one of our tags replaced by `‹` (U+2039), the rest as it is.
+    ///
+    /// Loosely matched (spaces, several slashes, any case, attributes), because a model reads `</ Passage >` as the
+    /// end too.
+    static func neutralised(_ text: String) -> String {
+        guard text.utf8.contains(UInt8(ascii: "<")) else { return text }
+        var result = String.UnicodeScalarView()
+        var rest = text.unicodeScalars[...]
+        while let scalar = rest.popFirst() {
+            result.append(scalar == "<" && beginsTag(rest) ? "\u{2039}" : scalar)
+        }
+        return String(result)
+    }
+
+    private static func beginsTag(_ behind: Substring.UnicodeScalarView) -> Bool {
+        let name = behind.drop { $0 == "/" || $0.properties.isWhitespace || $0.properties.isDefaultIgnorableCodePoint }
+            .prefix(8)
+        let word = String(String.UnicodeScalarView(name)).lowercased()
+        return word.hasPrefix("passage") || word.hasPrefix("note")
+    }
+
+    /// `text` with each line break turned into a space.
+    static func onOneLine(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: isLineBreak) else { return text }
+        var result = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars { result.append(isLineBreak(scalar) ? " " : scalar) }
+        return String(result)
+    }
+
+    private static func isLineBreak(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.value {
+        case 0x0A...0x0D, 0x85, 0x2028, 0x2029: true
+        default: false
+        }
+    }
+}

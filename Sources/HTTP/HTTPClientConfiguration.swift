@@ -1,0 +1,45 @@
+/// How an ``HTTPClient`` connects.
+///
+/// Proxies come from the environment, as libcurl reads it: `http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`
+/// (<https://curl.se/libcurl/c/libcurl-env.html>).
+public struct HTTPClientConfiguration: Sendable {
+    /// Which protocol versions are offered.
+    public struct Versions: Sendable, Hashable {
+        enum Value { case automatic, http1, http2PriorKnowledge }
+        let value: Value
+
+        /// HTTP/2 when the server chooses it in the TLS handshake, otherwise HTTP/1.1. The default.
+        public static let automatic = Versions(value: .automatic)
+        /// HTTP/1.1 only.
+        public static let http1 = Versions(value: .http1)
+        /// HTTP/2 from the first byte, without TLS too; only for servers known to speak it.
+        public static let http2PriorKnowledge = Versions(value: .http2PriorKnowledge)
+    }
+
+    /// Connections to one host; requests above wait for one, their total timeout running. Default 64.
+    public var maxConnectionsPerHost: Int
+    /// Connections in all, idle ones included. Default 256.
+    public var maxConnections: Int
+    /// A connection idle for longer is not used again. Default 60 s, rounded up to seconds.
+    public var idleTimeout: Duration
+    /// A PEM file of certificate authorities to trust instead of the system's.
+    public var caFile: String?
+    /// Whether server certificates and their host names are checked. Default true; false is for tests only.
+    public var verifyTLS: Bool
+    /// Default `parley`.
+    public var userAgent: String
+    public var versions: Versions
+
+    public init(
+        maxConnectionsPerHost: Int = 64, maxConnections: Int = 256, idleTimeout: Duration = .seconds(60),
+        caFile: String? = nil, verifyTLS: Bool = true, userAgent: String = "parley", versions: Versions = .automatic
+    ) {
+        self.maxConnectionsPerHost = maxConnectionsPerHost
+        self.maxConnections = maxConnections
+        self.idleTimeout = idleTimeout
+        self.caFile = caFile
+        self.verifyTLS = verifyTLS
+        self.userAgent = userAgent
+        self.versions = versions
+    }
+}

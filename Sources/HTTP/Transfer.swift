@@ -1,0 +1,209 @@
+import CCurl
+import IOLoop
+
+/// One request on its way: what libcurl has delivered so far and who waits for it.
+///
+/// Belongs to the ``TransferEngine`` that made it, and like it to the loop's thread. libcurl holds it unretained; the
+/// engine retains it until the handle has left the multi handle.
+final class Transfer {
+    typealias Waiter<Value: Sendable> = CheckedContinuation<Result<Value, HTTPError>, Never>
+
+    let id: UInt64
+    let request: HTTPRequest
+    let url: HTTPURL
+    let streamed: Bool
+    let started = ContinuousClock.now
+    unowned let engine: TransferEngine
+
+    /// `nil` once the transfer has ended.
+    var easy: EasyHandle?
+    var headerList: UnsafeMutablePointer<curl_slist>?
+
+    var status = 0
+    var headerBytes: [UInt8] = []
+    var headComplete = false
+    /// The body of a whole answer, or what a stream's reader has not taken yet.
+    var body: [UInt8] = []
+    var paused = false
+    var connectBegan: ContinuousClock.Instant?
+    var sent = false
+    /// Why a callback told libcurl to stop.
+    var failure: HTTPError?
+    /// How the transfer ended, for a stream whose reader is still to learn it.
+    var end: Result<Void, HTTPError>?
+    /// Known once the transfer has ended.
+    var version = HTTPVersion.http1_1
+    /// Whether it is in the engine's list of transfers whose waiters have something to learn.
+    var noted = false
+
+    var totalTimer: IOTimer?
+    var firstByteTimer: IOTimer?
+
+    var wholeWaiter: Waiter<HTTPResponse>?
+    var headWaiter: Waiter<HTTPResponse>?
+    var chunkWaiter: Waiter<[UInt8]?>?
+
+    init(id: UInt64, request: HTTPRequest, url: HTTPURL, streamed: Bool, engine: TransferEngine) {
+        self.id = id
+        self.request = request
+        self.url = url
+        self.streamed = streamed
+        self.engine = engine
+    }
+
+    /// Unread bytes of a stream above which libcurl is told to pause.
+    static let highWater = 256 << 10
+    /// The most header bytes one answer may have.
+    static let maxHeaderBytes = 256 << 10
+
+    func error(_ code: HTTPError.Code, _ text: String, curlCode: CURLcode = CURLE_OK) -> HTTPError {
+        HTTPError(code: code, message: "\(request.method) \(url): \(text)", curlCode: Int(curlCode.rawValue))
+    }
+
+    // MARK: - Called by libcurl
+
+    /// Sets the callbacks of `easy`, all with this transfer as context, and the connection's with the engine.
+    func listen(to easy: EasyHandle) {
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        easy.set(CURLOPT_PRIVATE, pointer: context)
+        parley_easy_on_header(
+            easy.raw,
+            { bytes, size, count, context in
+                Transfer.with(context) { $0.received(header: UnsafeRawBufferPointer(start: bytes, count: size * count)) }
+            }, context)
+        parley_easy_on_body(
+            easy.raw,
+            { bytes, size, count, context in
+                Transfer.with(context) { $0.received(body: UnsafeRawBufferPointer(start: bytes, count: size * count)) }
+            }, context)
+        parley_easy_on_resolve(
+            easy.raw,
+            { _, _, context in
+                Transfer.with(context) { $0.connecting() }
+                return 0
+            }, context)
+        parley_easy_on_open(
+            easy.raw,
+            { context, _, address in
+                Transfer.with(context) {
+                    $0.connecting()
+                    return $0.engine.openSocket(address)
+                }
+            }, context)
+        parley_easy_on_sending(
+            easy.raw,
+            { context, _, _, _, _ in
+                Transfer.with(context) { $0.sending() }
+                return Int32(CURL_PREREQFUNC_OK)
+            }, context)
+    }
+
+    private static func with<T>(_ context: UnsafeMutableRawPointer?, _ body: (Transfer) -> T) -> T {
+        guard let context else { preconditionFailure("libcurl lost the context of a callback") }
+        return Unmanaged<Transfer>.fromOpaque(context)._withUnsafeGuaranteedRef(body)
+    }
+
+    private func connecting() {
+        if connectBegan == nil { connectBegan = .now }
+    }
+
+    /// The connection stands and the request goes out; again when libcurl repeats it on a fresh connection.
+    private func sending() {
+        sent = true
+        guard let limit = request.timeouts.firstByte, !headComplete else { return }
+        stop(&firstByteTimer)
+        firstByteTimer = engine.deadline(for: self, after: limit, .firstByte)
+    }
+
+    private func received(header line: UnsafeRawBufferPointer) -> Int {
+        if firstByteTimer != nil { stop(&firstByteTimer) }
+        if headComplete { return line.count }
+        // A status line begins a head; the one before was an interim answer (1xx).
+        if line.count >= 9, line.starts(with: "HTTP/".utf8) {
+            headerBytes.removeAll(keepingCapacity: true)
+            let digits = line.drop { $0 != UInt8(ascii: " ") }.dropFirst().prefix(3)
+            status = digits.reduce(0) { $0 * 10 + Int($1 &- 0x30) }
+        }
+        guard headerBytes.count + line.count <= Self.maxHeaderBytes else {
+            failure = error(.tooLarge, "the header is longer than \(Self.maxHeaderBytes) bytes")
+            return line.count &+ 1
+        }
+        headerBytes.append(contentsOf: line)
+        if line.count <= 2, status >= 200 || status == 101 {
+            headComplete = true
+            if streamed { engine.note(self) }
+        }
+        return line.count
+    }
+
+    private func received(body bytes: UnsafeRawBufferPointer) -> Int {
+        if streamed {
+            if body.count >= Self.highWater {
+                paused = true
+                return parley_write_pause
+            }
+            engine.note(self)
+        } else {
+            guard body.count + bytes.count <= request.maxBodyBytes else {
+                failure = tooLarge
+                return bytes.count &+ 1
+            }
+            if body.isEmpty, let easy {
+                let length = parley_easy_size(easy.raw, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T)
+                if length > bytes.count { body.reserveCapacity(Int(min(length, 1 << 20))) }
+            }
+        }
+        body.append(contentsOf: bytes)
+        return bytes.count
+    }
+
+    // MARK: - Ending
+
+    /// Ended by us rather than by the server: nothing more is delivered.
+    var isAborted: Bool {
+        if case .failure(let failure) = end { failure.code == .cancelled || failure.code == .clientClosed } else { false }
+    }
+
+    var tooLarge: HTTPError { error(.tooLarge, "the answer is longer than the \(request.maxBodyBytes) bytes allowed") }
+
+    func stopTimers() {
+        stop(&totalTimer)
+        stop(&firstByteTimer)
+    }
+
+    private func stop(_ timer: inout IOTimer?) {
+        if let running = timer { engine.loop.cancel(running) }
+        timer = nil
+    }
+
+    func head(_ version: HTTPVersion, body: [UInt8] = []) -> HTTPResponse {
+        HTTPResponse(status: status, headers: parseHeaders(headerBytes), body: body, version: version)
+    }
+}
+
+/// The fields of a head as libcurl hands it over, status line and final blank line included.
+func parseHeaders(_ bytes: [UInt8]) -> [HTTPHeader] {
+    var headers: [HTTPHeader] = []
+    headers.reserveCapacity(12)
+    let blank: (UInt8) -> Bool = { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: "\r") }
+    bytes.withUnsafeBufferPointer { bytes in
+        var start = (bytes.firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count - 1) + 1
+        while start < bytes.count {
+            let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+            var line = bytes[start..<end]
+            start = end + 1
+            while let last = line.last, blank(last) { line = line.dropLast() }
+            guard let first = line.first else { continue }
+            if blank(first), let previous = headers.indices.last {
+                // Obsolete folding: the line continues the value before it.
+                headers[previous].value += " " + String(decoding: line.drop(while: blank), as: UTF8.self)
+            } else if let colon = line.firstIndex(of: UInt8(ascii: ":")) {
+                headers.append(
+                    HTTPHeader(
+                        name: String(decoding: line[..<colon], as: UTF8.self),
+                        value: String(decoding: line[(colon + 1)...].drop(while: blank), as: UTF8.self)))
+            }
+        }
+    }
+    return headers
+}

@@ -1,0 +1,325 @@
+import CCurl
+import IOLoop
+import Logging
+
+/// The `curl_multi` handle of a client, driven by its loop.
+///
+/// Not Sendable: everything here, libcurl's callbacks included, happens on the loop's thread. Callbacks only record;
+/// continuations are resumed in ``settle()``, after libcurl has returned.
+final class TransferEngine {
+    let loop: IOLoop
+    let configuration: HTTPClientConfiguration
+    let logger: Logger
+
+    let multi: UnsafeMutableRawPointer?
+    var transfers: [UInt64: Transfer] = [:]
+    var inFlight = 0
+    private var nextID: UInt64 = 1
+    private var idle: [EasyHandle] = []
+    private var noted: [Transfer] = []
+    private var kickPending = false
+    private var closed = false
+    /// When a connection to an origin last timed out; see ``mayConnectAgain(_:)``.
+    private var connectTimeouts: [String: ContinuousClock.Instant] = [:]
+
+    // libcurl's sockets and timer, see TransferEngine+Sockets.swift.
+    var sockets: [Int32: WatchedSocket] = [:]
+    var timerDue: ContinuousClock.Instant?
+    var armedTimer: (timer: IOTimer, due: ContinuousClock.Instant)?
+
+    /// Easy handles kept for reuse.
+    static let maxIdleHandles = 256
+
+    init(loop: IOLoop, configuration: HTTPClientConfiguration, logger: Logger) {
+        self.loop = loop
+        self.configuration = configuration
+        self.logger = logger
+        multi = curlReady == CURLE_OK ? curl_multi_init() : nil
+        guard let multi else { return }
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        parley_multi_on_socket(
+            multi,
+            { _, fd, what, context, _ in
+                TransferEngine.with(context) { $0.watch(fd, what) }
+                return 0
+            }, context)
+        parley_multi_on_timer(
+            multi,
+            { _, milliseconds, context in
+                TransferEngine.with(context) { $0.setTimer(milliseconds) }
+                return 0
+            }, context)
+        let hosts = max(1, configuration.maxConnectionsPerHost)
+        let total = max(1, configuration.maxConnections)
+        _ = parley_multi_set_long(multi, CURLMOPT_PIPELINING, Int(CURLPIPE_MULTIPLEX))
+        _ = parley_multi_set_long(multi, CURLMOPT_MAX_HOST_CONNECTIONS, hosts)
+        _ = parley_multi_set_long(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, total)
+        // The default follows the number of requests in flight, and closes idle connections when it falls.
+        _ = parley_multi_set_long(multi, CURLMOPT_MAXCONNECTS, total)
+    }
+
+    static func with<T>(_ context: UnsafeMutableRawPointer?, _ body: (TransferEngine) -> T) -> T {
+        guard let context else { preconditionFailure("libcurl lost the context of a callback") }
+        return Unmanaged<TransferEngine>.fromOpaque(context)._withUnsafeGuaranteedRef(body)
+    }
+
+    /// Aborts every transfer and frees libcurl's handle. Later requests fail.
+    func close() {
+        guard let multi, !closed else { return }
+        for transfer in transfers.values where transfer.end == nil {
+            end(transfer, .failure(transfer.error(.clientClosed, "the client was closed")))
+        }
+        closed = true
+        idle = []
+        curl_multi_cleanup(multi)
+        if let armedTimer { loop.cancel(armedTimer.timer) }
+        armedTimer = nil
+        timerDue = nil
+        for fd in Array(sockets.keys) { forget(fd) }
+        settle()
+    }
+
+    // MARK: - Beginning
+
+    /// Hands the request to libcurl at the end of this turn of the loop.
+    func start(_ request: HTTPRequest, streamed: Bool) throws(HTTPError) -> Transfer {
+        let url = try HTTPURL(request.url)
+        let transfer = Transfer(id: nextID, request: request, url: url, streamed: streamed, engine: self)
+        nextID += 1
+        try checkFields(of: transfer)
+        guard let multi, !closed else {
+            throw closed
+                ? transfer.error(.clientClosed, "the client was closed")
+                : transfer.error(.failed, "libcurl could not be set up", curlCode: curlReady)
+        }
+        guard let easy = idle.popLast() ?? EasyHandle() else {
+            throw transfer.error(.failed, "libcurl has no memory for another transfer", curlCode: CURLE_OUT_OF_MEMORY)
+        }
+        easy.apply(configuration)
+        easy.apply(request, configuration.versions, secure: url.isSecure)
+        if !streamed, request.method != "HEAD" {
+            _ = parley_easy_set_size(easy.raw, CURLOPT_MAXFILESIZE_LARGE, curl_off_t(max(1, request.maxBodyBytes)))
+        }
+        transfer.headerList = headerList(request)
+        _ = parley_easy_set_headers(easy.raw, transfer.headerList)
+        transfer.listen(to: easy)
+        // A connection outlives the transfer that opened it: closing it is told to the engine.
+        parley_easy_on_close(
+            easy.raw,
+            { context, fd in TransferEngine.with(context) { $0.closeSocket(fd) } },
+            Unmanaged.passUnretained(self).toOpaque())
+        let added = curl_multi_add_handle(multi, easy.raw)
+        guard added == CURLM_OK else {
+            curl_slist_free_all(transfer.headerList)
+            throw transfer.error(.failed, "libcurl refused the transfer: \(String(cString: curl_multi_strerror(added)))")
+        }
+        transfer.easy = easy
+        transfers[transfer.id] = transfer
+        inFlight += 1
+        if let total = request.timeouts.total { transfer.totalTimer = deadline(for: transfer, after: total, .total) }
+        kick()
+        return transfer
+    }
+
+    /// Lets libcurl begin what was added, once for all requests of a turn.
+    func kick() {
+        guard !kickPending else { return }
+        kickPending = true
+        loop.atTurnEnd { [weak self] in
+            guard let self else { return }
+            kickPending = false
+            act(on: parley_socket_timeout, 0)
+        }
+    }
+
+    private func checkFields(of transfer: Transfer) throws(HTTPError) {
+        let request = transfer.request
+        guard !request.method.isEmpty, request.method.utf8.allSatisfy({ (0x41...0x5A).contains($0) || $0 == 0x2D }) else {
+            throw HTTPError(
+                code: .invalidRequest, message: "\(transfer.url): the method \"\(request.method)\" is not capital letters")
+        }
+        for header in request.headers {
+            let nameIsToken = header.name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ":") }
+            guard nameIsToken, !header.name.isEmpty else {
+                throw transfer.error(.invalidRequest, "a header's name has characters that HTTP does not allow")
+            }
+            guard header.value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else {
+                throw transfer.error(.invalidRequest, "the value of header \"\(header.name)\" has a control character")
+            }
+        }
+    }
+
+    private func headerList(_ request: HTTPRequest) -> UnsafeMutablePointer<curl_slist>? {
+        var list: UnsafeMutablePointer<curl_slist>?
+        for header in request.headers {
+            // libcurl reads "Name:" as "leave it out"; "Name;" sends it empty.
+            list = curl_slist_append(list, header.value.isEmpty ? header.name + ";" : "\(header.name): \(header.value)")
+        }
+        if request.body != nil {
+            if request.headers.first(named: "content-type") == nil { list = curl_slist_append(list, "Content-Type:") }
+            // Asking for "100 Continue" first costs a second wherever the server does not answer it.
+            if request.headers.first(named: "expect") == nil { list = curl_slist_append(list, "Expect:") }
+        }
+        return list
+    }
+
+    // MARK: - Driving
+
+    func act(on fd: curl_socket_t, _ mask: Int32) {
+        guard let multi, !closed else { return }
+        var running: Int32 = 0
+        _ = curl_multi_socket_action(multi, fd, mask, &running)
+        settle()
+    }
+
+    /// Learns from libcurl what has finished and resumes whoever waits.
+    func settle() {
+        var code = CURLE_OK
+        while let multi, !closed, let raw = parley_multi_next_finished(multi, &code) {
+            guard let context = parley_easy_context(raw) else { continue }
+            finished(Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue(), code)
+        }
+        guard !noted.isEmpty else { return }
+        let ready = noted
+        noted.removeAll(keepingCapacity: true)
+        for transfer in ready {
+            transfer.noted = false
+            serve(transfer)
+        }
+    }
+
+    /// Remembers that a stream has news for its reader.
+    func note(_ transfer: Transfer) {
+        guard !transfer.noted else { return }
+        transfer.noted = true
+        noted.append(transfer)
+    }
+
+    /// Fails the transfer with a timeout unless it has ended by then.
+    func deadline(for transfer: Transfer, after limit: Duration, _ phase: HTTPError.Phase) -> IOTimer {
+        loop.schedule(after: limit) { [weak self, id = transfer.id] in
+            guard let self, let transfer = transfers[id] else { return }
+            print("TIMEOUT", id, transfer.sent, transfer.status, transfer.body.count, sockets, timerDue as Any, armedTimer?.due as Any, kickPending)
+            let what = phase == .total ? "no complete answer" : "no first byte of an answer"
+            fail(id, transfer.error(.timedOut(phase), "\(what) within \(limit)"))
+        }
+    }
+
+    // MARK: - Ending
+
+    private func finished(_ transfer: Transfer, _ code: CURLcode) {
+        guard let multi, let easy = transfer.easy else { return }
+        guard code != CURLE_OK else {
+            return end(transfer, .success(()))
+        }
+        if transfer.failure == nil, code == CURLE_OPERATION_TIMEDOUT, mayConnectAgain(transfer) {
+            curl_multi_remove_handle(multi, easy.raw)
+            if curl_multi_add_handle(multi, easy.raw) == CURLM_OK { return kick() }
+        }
+        let failure = transfer.failure ?? describe(code, transfer, easy)
+        logger.debug("HTTP request failed", metadata: ["error": "\(failure)"])
+        end(transfer, .failure(failure))
+    }
+
+    /// Whether a connect timeout is not one: libcurl's clock for connecting also runs while a request waits for a
+    /// connection to become free, so a request whose turn comes late would fail without having tried.
+    private func mayConnectAgain(_ transfer: Transfer) -> Bool {
+        let limit = transfer.request.timeouts.connect
+        if transfer.sent { return false }
+        if let began = transfer.connectBegan, .now - began >= limit - .milliseconds(2) {
+            if connectTimeouts.count >= 1024 { connectTimeouts = [:] }
+            connectTimeouts[transfer.url.origin] = .now
+            return false
+        }
+        // It waited for a connection that timed out for another request: trying again one by one would take for ever.
+        if let last = connectTimeouts[transfer.url.origin], last >= transfer.started { return false }
+        transfer.connectBegan = nil
+        return true
+    }
+
+    private func version(_ easy: EasyHandle) -> HTTPVersion {
+        switch parley_easy_long(easy.raw, CURLINFO_HTTP_VERSION) {
+        case parley_seen_http_2: .http2
+        case parley_seen_http_1_0: .http1_0
+        default: .http1_1
+        }
+    }
+
+    /// Ends a transfer from our side: the connection is closed (HTTP/1) or the stream reset (HTTP/2). Unknown and
+    /// ended transfers are ignored: the answer came first.
+    func fail(_ id: UInt64, _ failure: HTTPError) {
+        guard let transfer = transfers[id] else { return }
+        if transfer.end == nil { end(transfer, .failure(failure)) }
+        settle()
+    }
+
+    private func end(_ transfer: Transfer, _ outcome: Result<Void, HTTPError>) {
+        if let multi, let easy = transfer.easy {
+            transfer.version = version(easy)
+            curl_multi_remove_handle(multi, easy.raw)
+            curl_slist_free_all(transfer.headerList)
+            transfer.headerList = nil
+            transfer.easy = nil
+            easy.reset()
+            if idle.count < Self.maxIdleHandles { idle.append(easy) }
+        }
+        transfer.stopTimers()
+        transfer.end = outcome
+        inFlight -= 1
+        if !transfer.streamed { transfers[transfer.id] = nil }
+        note(transfer)
+    }
+
+    // MARK: - Serving those who wait
+
+    private func serve(_ transfer: Transfer) {
+        if let waiter = transfer.wholeWaiter, let end = transfer.end {
+            transfer.wholeWaiter = nil
+            let body = transfer.body
+            waiter.resume(returning: end.map { transfer.head(transfer.version, body: body) })
+        }
+        if let waiter = transfer.headWaiter {
+            // A head that came before the failure is delivered; what came of the body too, then the failure.
+            if transfer.headComplete, !transfer.isAborted {
+                transfer.headWaiter = nil
+                waiter.resume(returning: .success(transfer.head(transfer.easy.map(version) ?? transfer.version)))
+            } else if case .failure(let failure) = transfer.end {
+                transfer.headWaiter = nil
+                transfers[transfer.id] = nil
+                waiter.resume(returning: .failure(failure))
+            }
+        }
+        if let waiter = transfer.chunkWaiter, let chunk = takeChunk(transfer) {
+            transfer.chunkWaiter = nil
+            waiter.resume(returning: chunk)
+        }
+    }
+
+    /// What a stream's reader gets next: all that has arrived, the end, or `nil` when there is nothing yet.
+    func takeChunk(_ transfer: Transfer) -> Result<[UInt8]?, HTTPError>? {
+        if !transfer.body.isEmpty, !transfer.isAborted {
+            let chunk = transfer.body
+            transfer.body = []
+            if transfer.paused { resume(transfer) }
+            return .success(chunk)
+        }
+        guard let end = transfer.end else { return nil }
+        transfers[transfer.id] = nil
+        return end.map { nil }
+    }
+
+    private func resume(_ transfer: Transfer) {
+        guard let easy = transfer.easy else { return }
+        transfer.paused = false
+        curl_easy_pause(easy.raw, CURLPAUSE_CONT)
+        kick()
+    }
+
+    /// The reader of a stream has gone.
+    func abandon(_ id: UInt64) {
+        guard let transfer = transfers[id] else { return }
+        if transfer.end == nil { end(transfer, .failure(transfer.error(.cancelled, "the reader of the body has gone"))) }
+        transfers[id] = nil
+        settle()
+    }
+}

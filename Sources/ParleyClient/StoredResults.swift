@@ -1,0 +1,43 @@
+import ChatJobs
+import IOLoop
+import Logging
+import Redis
+
+/// Results by id, for readers that have no business with the broker.
+public actor StoredResults {
+    private let loop: IOLoop
+    private let redis: RedisClient
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    /// - Parameter url: `redis.url`.
+    /// - Throws: ``ParleyClientError/Code/invalid`` naming the URL's wrong part.
+    public init(redis url: String, logger: Logger = Logger(label: "parley.results")) throws(ParleyClientError) {
+        do throws(RedisError) {
+            let configuration = try RedisConfiguration(url: url)
+            do throws(IOLoopError) { loop = try IOLoop(name: "parley-results") } catch {
+                throw RedisError(.invalidConfiguration, "\(error)")
+            }
+            redis = RedisClient(configuration: configuration, loop: loop, logger: logger)
+        } catch {
+            throw ParleyClientError(error)
+        }
+    }
+
+    /// The stored reply's JSON; nil when there is none: not answered yet, or no longer kept.
+    /// - Throws: ``ParleyClientError``: `unreachable`, `refused`.
+    public func result(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
+        try await redis.storedResult(id)
+    }
+}
+
+extension RedisClient {
+    /// What is under the contract's key for a job's result (contract, section 3).
+    func storedResult(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
+        do throws(RedisError) {
+            try await connect()
+            return try await send(RedisCommand("GET", "chat:result:\(id.text)")).get().bytes
+        } catch {
+            throw ParleyClientError(error)
+        }
+    }
+}

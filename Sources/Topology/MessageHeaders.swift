@@ -1,0 +1,42 @@
+import ChatJobs
+import RabbitMQ
+
+/// Parley's own headers on messages in RabbitMQ (contract, section 5, and the private ones).
+public enum MessageHeaders {
+    public static let errorCode = "x-parley-error-code"
+    public static let error = "x-parley-error"
+    public static let attempts = "x-parley-attempts"
+    public static let deadAt = "x-parley-dead-at"
+    public static let sourceQueue = "x-parley-source-queue"
+    /// The producer's `expiration`, which a dead letter must not keep: it would vanish.
+    public static let expiration = "x-parley-expiration"
+    /// Attempts made so far, on a job that waits for its next one.
+    public static let earlierAttempts = "x-parley-retries"
+    /// How often an operator sent the job back.
+    public static let requeues = "x-parley-requeues"
+    public static let traceparent = "traceparent"
+
+    /// The producer's properties for a message that Parley publishes again on its behalf.
+    ///
+    /// Left out is what the broker would act on a second time: `expiration`, `user_id` (checked against the connection's
+    /// user), `CC` and `BCC` (routed again), and its own record of dead-lettering, which brokers before 4.0 take for a
+    /// cycle and drop the message (RabbitMQ documentation, Dead Letter Exchanges).
+    public static func forwarded(_ properties: MessageProperties) -> MessageProperties {
+        var forwarded = properties
+        forwarded.deliveryMode = 2
+        forwarded.userID = nil
+        forwarded.expiration = nil
+        var headers = FieldTable()
+        for (key, value) in properties.headers.pairs where !isBrokers(key) { headers[key] = value }
+        if let expiration = properties.expiration { headers[Self.expiration] = .string(expiration) }
+        forwarded.headers = headers
+        return forwarded
+    }
+
+    private static func isBrokers(_ key: String) -> Bool {
+        switch key {
+        case "CC", "BCC", "x-death", "x-delivery-count", "x-acquired-count": true
+        default: key.hasPrefix("x-first-death-") || key.hasPrefix("x-last-death-")
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import Admin
+import ChatJobs
+import Generation
+import HTTP
+import IOLoop
+import Logging
+import RabbitMQ
+import Redis
+import Retrieval
+import Settings
+import Topology
+
+/// The parts that a configuration names, made but not yet connected to anything.
+public struct Assembly: Sendable {
+    public let settings: Settings
+    public let loop: IOLoop
+    public let http: HTTPClient
+    public let rabbitMQ: RabbitMQConfiguration
+    public let redis: RedisConfiguration
+    public let queues: JobQueues
+    public let embedder: any Embedder
+    public let store: any VectorStore
+    public let retriever: Retriever
+    public let model: any LanguageModel
+    public let admin: AdminAddress
+
+    /// - Throws: ``SettingsError`` with every value that a part refuses; ``IOLoopError`` when the kernel gives no thread.
+    public init(_ settings: Settings, logger: Logger) throws {
+        var problems: [String] = []
+        func part<T>(_ make: () throws -> T, _ name: (any Error) -> String = { "\($0)" }) -> T? {
+            do { return try make() } catch {
+                problems.append(name(error))
+                return nil
+            }
+        }
+        let loop = try IOLoop(name: "parley-io")
+        // Over HTTP/1.1 each model call in flight holds a connection; the rest is for embeddings and vectors.
+        var connections = HTTPClientConfiguration()
+        connections.maxConnectionsPerHost = max(64, settings.model.maxConcurrency)
+        connections.maxConnections = connections.maxConnectionsPerHost + 128
+        let http = HTTPClient(configuration: connections, loop: loop, logger: logger)
+        let rabbitMQ = part({ try RabbitMQConfiguration(url: settings.rabbitmqURL) }, { "rabbitmq.url: \($0)" })
+        let redis = part({ try RedisConfiguration(url: settings.redisURL) }, { "redis.url: \($0)" })
+        let embedder = part {
+            try makeEmbedder(
+                url: settings.embeddings.url, model: settings.embeddings.model, apiKey: settings.embeddings.apiKey,
+                http: http)
+        }
+        let store = part { try makeStore(url: settings.vectorsURL, http: http, logger: logger) }
+        let prompt = part {
+            try PromptTemplate(
+                system: settings.prompt.system ?? PromptTemplate.standardSystem,
+                user: settings.prompt.user ?? PromptTemplate.standardUser,
+                historyTokens: settings.prompt.historyTokens, contextTokens: settings.prompt.contextTokens)
+        }
+        let model = part {
+            try makeModel(
+                url: settings.model.url, name: settings.model.name, apiKey: settings.model.apiKey,
+                prompt: prompt ?? .standard, http: http)
+        }
+        let admin = part({ try AdminAddress(parsing: settings.adminListen) }, { "admin.listen: \($0)" })
+        guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let store, let model, let admin else {
+            loop.stop()
+            throw SettingsError(problems: problems)
+        }
+        self.settings = settings
+        self.loop = loop
+        self.http = http
+        self.rabbitMQ = rabbitMQ
+        self.redis = redis
+        self.embedder = embedder
+        self.store = store
+        self.model = model
+        self.admin = admin
+        retriever = Retriever(embedder: embedder, store: store)
+        queues = JobQueues(
+            names: OwnQueues(base: settings.queue.name, lanes: settings.queue.lanes.map(\.name)),
+            kind: settings.queue.kind == .quorum ? .quorum : .classic)
+    }
+}

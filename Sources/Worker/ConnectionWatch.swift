@@ -1,0 +1,59 @@
+import Logging
+import Metrics
+import RabbitMQ
+import Redis
+import Synchronization
+
+/// Turns connection events into log lines, one for each change, and metrics.
+final class ConnectionWatch: Sendable {
+    private let logger: Logger
+    /// Services that have been reported away and not yet back.
+    private let away = Mutex<Set<String>>([])
+
+    init(logger: Logger) { self.logger = logger }
+
+    func rabbitMQ(_ event: ConnectionEvent, role: String) {
+        let service = "rabbitmq.\(role)"
+        switch event {
+        case .connected(let endpoint): back(service, "\(endpoint.host):\(endpoint.port)")
+        case .disconnected(let error, _): lost(service, error.message)
+        case .blocked(let reason):
+            logger.warning("the broker takes no messages", metadata: ["service": "\(service)", "reason": "\(reason)"])
+            gauge("parley_rabbitmq_blocked", 1)
+        case .unblocked:
+            logger.notice("the broker takes messages again", metadata: ["service": "\(service)"])
+            gauge("parley_rabbitmq_blocked", 0)
+        case .consumerCancelled(let queue):
+            logger.error(
+                "the broker ended the consumer: its queue was deleted; it is declared again",
+                metadata: ["queue": "\(queue)"])
+        }
+    }
+
+    func redis(_ event: RedisEvent) {
+        switch event {
+        case .connected: back("redis", "")
+        case .disconnected(let error): lost("redis", error.message)
+        case .attemptFailed(let error, _): lost("redis", error.message)
+        }
+    }
+
+    private func back(_ service: String, _ address: String) {
+        gauge("parley_connected", 1, service)
+        away.withLock { _ = $0.remove(service) }
+        logger.info("connected", metadata: ["service": "\(service)", "address": "\(address)"])
+    }
+
+    private func lost(_ service: String, _ reason: String) {
+        gauge("parley_connected", 0, service)
+        Counter(label: "parley_disconnects_total", dimensions: [("service", service)]).increment()
+        let isNews = away.withLock { $0.insert(service).inserted }
+        logger.log(
+            level: isNews ? .warning : .debug, "not connected, trying again until it is",
+            metadata: ["service": "\(service)", "reason": "\(reason)"])
+    }
+
+    private func gauge(_ label: String, _ value: Int, _ service: String? = nil) {
+        Gauge(label: label, dimensions: service.map { [("service", $0)] } ?? []).record(value)
+    }
+}

@@ -1,0 +1,141 @@
+import Generation
+import IOLoop
+import Logging
+import RabbitMQ
+import Redis
+import Retrieval
+import Settings
+
+/// One line of `parley check`.
+public struct CheckResult: Sendable, Equatable {
+    public enum Outcome: String, Sendable { case ok, warning, wrong, unreachable }
+    /// The part: `rabbitmq`, `redis`, `embeddings`, `vectors`, `model`.
+    public let name: String
+    public let outcome: Outcome
+    /// One sentence in plain words: what is there, or what is wrong and what to do.
+    public let detail: String
+}
+
+/// Tries every server that the configuration names.
+public struct HealthCheck: Sendable {
+    let assembly: Assembly
+    let logger: Logger
+
+    public init(_ assembly: Assembly, logger: Logger) {
+        self.assembly = assembly
+        self.logger = logger
+    }
+
+    /// The results in a fixed order. Nothing is changed on any server.
+    public func run() async -> [CheckResult] {
+        async let rabbitMQ = checkRabbitMQ()
+        async let redis = checkRedis()
+        async let embeddings = checkEmbeddings()
+        async let vectors = checkVectors()
+        async let model = checkModel()
+        return await [rabbitMQ, redis, embeddings, vectors, model]
+    }
+
+    private func checkRabbitMQ() async -> CheckResult {
+        let address = assembly.rabbitMQ.redacted
+        let queue = assembly.queues.names.base
+        do throws(RabbitMQError) {
+            let connection = try await RabbitMQConnection.open(assembly.rabbitMQ, loop: assembly.loop, logger: logger)
+            let version = connection.serverProperties["version"]?.string ?? "of unknown version"
+            let status: Result<QueueStatus, RabbitMQError>
+            do throws(RabbitMQError) {
+                let declaration = QueueDeclaration(name: queue)
+                status = .success(try await connection.declare(declaration, passive: true))
+            } catch {
+                status = .failure(error)
+            }
+            await connection.close()
+            switch status {
+            case .success(let status):
+                return CheckResult(
+                    name: "rabbitmq", outcome: .ok,
+                    detail: "\(address): RabbitMQ \(version); \(queue) holds \(status.messages) messages, "
+                        + "\(status.consumers) consumers")
+            case .failure(let error) where error.code == .notFound:
+                return CheckResult(
+                    name: "rabbitmq", outcome: .warning,
+                    detail: "\(address): RabbitMQ \(version); \(queue) does not exist yet, the first worker declares it"
+                )
+            case .failure(let error):
+                return CheckResult(name: "rabbitmq", outcome: .wrong, detail: "\(address): \(queue): \(error.message)")
+            }
+        } catch {
+            return CheckResult(
+                name: "rabbitmq", outcome: error.isUnreachable ? .unreachable : .wrong,
+                detail: "\(address): \(error.message) (rabbitmq.url)")
+        }
+    }
+
+    private func checkRedis() async -> CheckResult {
+        let client = RedisClient(configuration: assembly.redis, loop: assembly.loop, logger: logger)
+        let result: CheckResult
+        do throws(RedisError) {
+            try await client.connect()
+            // A key that only a probe would use: what a worker does, without leaving anything behind.
+            let probe = try await client.send([
+                RedisCommand("SET", "chat:result:parley-check", "{}", "PX", 1000),
+                RedisCommand("DEL", "chat:result:parley-check"), RedisCommand("INFO", "server"),
+            ])
+            if case .error(let text)? = probe.first {
+                result = CheckResult(
+                    name: "redis", outcome: .wrong,
+                    detail: "\(assembly.redis.redacted): results cannot be written: \(text)")
+            } else {
+                let version = probe.last?.string?.split(separator: "\r\n").first { $0.hasPrefix("redis_version:") }
+                result = CheckResult(
+                    name: "redis", outcome: .ok,
+                    detail: "\(assembly.redis.redacted): Redis \(version?.dropFirst(14) ?? "of unknown version")")
+            }
+        } catch {
+            result = CheckResult(
+                name: "redis", outcome: error.code == .authenticationFailed ? .wrong : .unreachable,
+                detail: "\(assembly.redis.redacted): \(error.message) (redis.url)")
+        }
+        await client.close()
+        return result
+    }
+
+    private func checkEmbeddings() async -> CheckResult {
+        do throws(RetrievalError) {
+            let vector = try await assembly.embedder.embed(["check"], timeout: .seconds(10)).first ?? []
+            return CheckResult(
+                name: "embeddings", outcome: .ok,
+                detail: "\(assembly.embedder.identity): \(vector.count) numbers a text")
+        } catch {
+            return failed("embeddings", error, key: "embeddings.url")
+        }
+    }
+
+    private func checkVectors() async -> CheckResult {
+        do throws(RetrievalError) {
+            guard let index = try await assembly.retriever.check() else {
+                return CheckResult(
+                    name: "vectors", outcome: .warning,
+                    detail: "\(assembly.store.location): no index yet; run parley ingest PATH")
+            }
+            return CheckResult(
+                name: "vectors", outcome: .ok,
+                detail: "\(assembly.store.location): \(index.passages) passages"
+                    + (index.documents.map { " of \($0) documents" } ?? ""))
+        } catch {
+            return failed("vectors", error, key: "vectors.url")
+        }
+    }
+
+    private func checkModel() async -> CheckResult {
+        let name = assembly.settings.model.name.map { " (\($0))" } ?? ""
+        guard let problem = await assembly.model.check() else {
+            return CheckResult(name: "model", outcome: .ok, detail: "\(assembly.settings.model.url)\(name) answers")
+        }
+        return CheckResult(name: "model", outcome: .unreachable, detail: problem)
+    }
+
+    private func failed(_ name: String, _ error: RetrievalError, key: String) -> CheckResult {
+        CheckResult(name: name, outcome: error.isTransient ? .unreachable : .wrong, detail: "\(error.message) (\(key))")
+    }
+}

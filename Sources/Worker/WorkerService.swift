@@ -1,0 +1,130 @@
+import Adapters
+import Admin
+import ChatJobs
+import Gzip
+import IOLoop
+import Logging
+import Pipeline
+import RabbitMQ
+import Redis
+import ServiceLifecycle
+import Settings
+
+/// One worker: consumes jobs until the service group shuts it down, then drains.
+///
+/// Everything that speaks to a socket shares one I/O loop with the pipeline, so that a job changes threads only where
+/// there is something to compute. Consuming and publishing use separate connections: a broker that blocks publishers
+/// still takes acknowledgements.
+public struct WorkerService: Service {
+    let assembly: Assembly
+    let logger: Logger
+    let consumer: RabbitMQConsumer
+    let publisher: RabbitMQPublisher
+    let redis: RedisClient
+    let pipeline: Pipeline
+
+    public init(_ assembly: Assembly, logger: Logger) {
+        self.assembly = assembly
+        self.logger = logger
+        let settings = assembly.settings
+        let queues = assembly.queues
+        let clock = SystemClock()
+        let watch = ConnectionWatch(logger: logger)
+        consumer = RabbitMQConsumer(
+            configuration: assembly.rabbitMQ, loop: assembly.loop, queues: [queues.names.base],
+            prefetch: UInt16(clamping: settings.worker.prefetch),
+            setup: { connection throws(RabbitMQError) in try await queues.ensure(on: connection) },
+            onEvent: { watch.rabbitMQ($0, role: "consumer") }, logger: logger)
+        publisher = RabbitMQPublisher(
+            configuration: assembly.rabbitMQ, loop: assembly.loop,
+            onEvent: { watch.rabbitMQ($0, role: "publisher") }, logger: logger)
+        redis = RedisClient(
+            configuration: assembly.redis, loop: assembly.loop, onEvent: { watch.redis($0) }, logger: logger)
+        var configuration = PipelineConfiguration()
+        configuration.window = settings.worker.window
+        configuration.modelConcurrency = settings.model.maxConcurrency
+        configuration.modelTimeout = settings.model.timeout
+        configuration.retrieve = JobOptions.Retrieve(rawValue: settings.retrieval.mode.rawValue) ?? .auto
+        configuration.topK = settings.retrieval.topK
+        pipeline = Pipeline(
+            intake: RabbitMQIntake(consumer: consumer, queue: queues.names.base, clock: clock),
+            results: RedisResults(redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter),
+            outbox: RabbitMQOutbox(publisher: publisher, queues: queues, clock: clock, logger: logger),
+            passageSource: RetrieverSource(retriever: assembly.retriever),
+            model: GeneratedAnswers(model: assembly.model),
+            decoder: JobDecoder(
+                maxBody: settings.limits.body, maxQuery: settings.limits.query, ownQueues: queues.names),
+            inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
+    }
+
+    @Sendable private static func inflate(_ body: [UInt8], _ limit: Int) throws(JobFailure) -> [UInt8] {
+        do throws(GzipError) {
+            return try gunzip(body, limit: limit)
+        } catch {
+            switch error {
+            case .exceedsLimit:
+                throw JobFailure(.tooLarge, "the body has more than \(limit) bytes once decompressed")
+            case .malformed:
+                throw JobFailure(.invalidJob, "content_encoding is gzip, but the body is not gzip or is damaged")
+            }
+        }
+    }
+
+    /// Works until graceful shutdown: then intake stops, jobs in flight finish within `worker.shutdown_grace`, the rest
+    /// goes back to the queue.
+    public func run() async throws {
+        await redis.start()
+        await publisher.start()
+        await consumer.start()
+        let settings = assembly.settings
+        logger.notice(
+            "worker started",
+            metadata: [
+                "queue": "\(settings.queue.name)", "prefetch": "\(settings.worker.prefetch)",
+                "window": "\(settings.worker.window)", "rabbitmq": "\(assembly.rabbitMQ.redacted)",
+                "redis": "\(assembly.redis.redacted)", "vectors": "\(assembly.store.location)",
+            ])
+        await withGracefulShutdownHandler {
+            await pipeline.run()
+        } onGracefulShutdown: {
+            // Unstructured: the handler may not wait, and run() returns as soon as the drain is done.
+            Task { await drain() }
+        }
+        await consumer.close()
+        await publisher.close()
+        await redis.close()
+        await assembly.http.close()
+        logger.notice("worker stopped")
+    }
+
+    private func drain() async {
+        let grace = assembly.settings.worker.shutdownGrace
+        await consumer.stopConsuming()
+        let inFlight = await pipeline.inFlight
+        logger.notice("draining", metadata: ["in_flight": "\(inFlight)", "grace": "\(grace)"])
+        try? await Task.sleep(for: grace)
+        let left = await pipeline.inFlight
+        guard left > 0 else { return }
+        logger.warning("grace is over: jobs go back to the queue", metadata: ["jobs": "\(left)"])
+        await pipeline.abandon()
+    }
+
+    /// What `/readyz` says: whether each service that jobs need is there.
+    public func readiness() async -> Admin.Readiness {
+        let consuming = await consumer.isConsuming
+        let publishing = await publisher.isConnected
+        let blocked = await publisher.isBlocked
+        let stored = await redis.isConnected
+        let rabbitMQ: Admin.Readiness.State =
+            if blocked {
+                .failed("the broker takes no messages (memory or disk alarm)")
+            } else if !publishing {
+                .failed("not connected")
+            } else if !consuming {
+                .failed("not consuming \(assembly.settings.queue.name)")
+            } else {
+                .ok
+            }
+        return Admin.Readiness(["rabbitmq": rabbitMQ, "redis": stored ? .ok : .failed("not connected")])
+    }
+}

@@ -1,0 +1,63 @@
+import ArgumentParser
+import Foundation
+import Logging
+import ParleyClient
+import RabbitMQ
+import Redis
+import Settings
+import Telemetry
+import Topology
+
+/// What every command takes.
+struct CommonOptions: ParsableArguments {
+    @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"))
+    var config: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Sets a configuration key, over the file and the environment. May be repeated.", valueName: "key=value"))
+    var set: [String] = []
+
+    /// - Parameter quiet: commands log warnings only, so that their output stays theirs.
+    func load(quiet: Bool = true) async throws -> Settings {
+        var overrides: [(key: String, value: String)] = []
+        for pair in set {
+            guard let equals = pair.firstIndex(of: "=") else {
+                throw CommandFailure(.wrong, "--set \(pair): write key=value, such as --set worker.prefetch=100")
+            }
+            overrides.append((String(pair[..<equals]), String(pair[pair.index(after: equals)...])))
+        }
+        let settings = try await Settings.load(
+            file: config, environment: ProcessInfo.processInfo.environment, overrides: overrides)
+        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
+        bootstrapLogging(
+            level: quiet && level == .info ? .error : level, format: LogFormat(settings.log.format.rawValue) ?? .auto)
+        return settings
+    }
+
+    /// A client connected to the servers of the configuration.
+    func connect(queue: String? = nil) async throws -> ParleyClient {
+        let settings = try await load()
+        var problems: [String] = []
+        var rabbitMQ: RabbitMQConfiguration?
+        var redis: RedisConfiguration?
+        do { rabbitMQ = try RabbitMQConfiguration(url: settings.rabbitmqURL) } catch {
+            problems.append("rabbitmq.url: \(error.message)")
+        }
+        do { redis = try RedisConfiguration(url: settings.redisURL) } catch {
+            problems.append("redis.url: \(error.message)")
+        }
+        guard problems.isEmpty, let rabbitMQ else { throw SettingsError(problems: problems) }
+        let queues = JobQueues(
+            names: OwnQueues(base: settings.queue.name, lanes: settings.queue.lanes.map(\.name)),
+            kind: settings.queue.kind == .quorum ? .quorum : .classic)
+        return try await ParleyClient.connect(
+            ParleyClientConfiguration(rabbitMQ: rabbitMQ, redis: redis, queues: queues))
+    }
+}
+
+struct JSONOption: ParsableArguments {
+    @Flag(name: .long, help: "Prints JSON, one object a line; the form is stable.")
+    var json = false
+}

@@ -1,0 +1,39 @@
+import ArgumentParser
+import ParleyClient
+import Settings
+
+struct RepliesCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "replies", abstract: "Prints replies from a queue as JSON Lines, until interrupted.",
+        discussion: "The queue is declared durable when it does not exist. A reply leaves the queue once it is printed."
+    )
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: JSONOption
+    @Argument(help: "The reply queue.") var queue: String
+    @Option(name: [.long, .customShort("n")], help: "Ends after so many messages.") var count: Int?
+    @Option(help: "Ends with status 1 when nothing came for so long.") var timeout: String?
+
+    func run() async throws {
+        if let count, count < 1 { throw CommandFailure(.wrong, "--count \(count): 1 or more is allowed") }
+        let patience = try timeout.map { text in
+            guard let duration = Quantity.duration(text) else {
+                throw CommandFailure(.wrong, "--timeout \(text): a duration such as 30s or 10m is needed")
+            }
+            return duration
+        }
+        let client = try await common.connect()
+        var left = count ?? Int.max
+        let replies = try await client.subscribe(to: queue)
+        while left > 0 {
+            guard let batch = try await replies.next(atMost: min(left, 256), within: patience) else {
+                throw CommandFailure(.failed, "no reply within \(timeout ?? "")")
+            }
+            for message in batch { printLine(message.body) }
+            await replies.acknowledge(batch)
+            left -= batch.count
+        }
+        await replies.close()
+        await client.close()
+    }
+}

@@ -1,0 +1,23 @@
+import ArgumentParser
+import ParleyClient
+
+struct ResultCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "result", abstract: "Prints a stored result.")
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: JSONOption
+    @Argument(help: "The job's id.") var id: String
+
+    func run() async throws {
+        guard let id = JobID(id) else { throw CommandFailure(.wrong, "ID \(id): allowed are \(JobID.rule)") }
+        let settings = try await common.load()
+        guard let bytes = try await StoredResults(redis: settings.redisURL).result(id) else {
+            throw CommandFailure(.failed, "no result is stored for \(id): not answered yet, or no longer kept")
+        }
+        if output.json { return printLine(bytes) }
+        guard let reply = try? Reply(decoding: bytes) else {
+            throw CommandFailure(.failed, "what is stored for \(id) is no reply")
+        }
+        show(reply)
+    }
+}
