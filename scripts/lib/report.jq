@@ -1,0 +1,22 @@
+# What the scripts say about replies (JSON Lines of the contract's replies, read with --slurp).
+
+# The value below which the fraction `q` of a sorted list lies (nearest rank).
+def quantile(q): sort | if length == 0 then null else .[([((length * q) | ceil) - 1, 0] | max)] end;
+
+# Two decimals at most.
+def short: if . == null then "–" else (. * 100 | round / 100 | tostring) end;
+
+# True when one of the first four sources is a passage of the article that `metadata` names.
+def hit: .metadata.article as $article
+    | any((.sources // [])[:4][]; (.id | split("#")[0]) as $document | $document == $article or ($document | endswith("/" + $article)));
+
+def percent(part; whole): if whole == 0 then "–" else "\(part * 1000 / whole | round / 10) %" end;
+
+# A reply as a person reads it.
+def shown($question):
+    "  Q  \($question)\n" +
+    (if .status == "succeeded" then
+        "  A  \(.answer | gsub("\n"; "\n     "))\n" +
+        (if (.sources // []) == [] then "     (no sources)\n"
+         else ((.sources | map("     – \(.id)  \(.score | short)") | join("\n")) + "\n") end)
+     else "  !  \(.status): \(.error.code): \(.error.message)\n" end);
