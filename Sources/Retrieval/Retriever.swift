@@ -48,7 +48,7 @@ public struct Retriever: Sendable {
     ) async throws(RetrievalError) -> [[Match]] {
         guard !questions.isEmpty, topK > 0 else { return questions.map { _ in [] } }
         let deadline = ContinuousClock.now + timeout
-        if let index = store.current { try verify(index, dimension: embedder.dimension) }
+        try await verifyCurrent()
         let vectors = try await embedder.embed(questions, timeout: timeout)
         guard vectors.count == questions.count else {
             throw RetrievalError(
@@ -63,6 +63,19 @@ public struct Retriever: Sendable {
         // The index may have been replaced by another model's on the way.
         if let index = store.current { try verify(index, dimension: vectors.first?.count) }
         return found
+    }
+
+    /// An index that does not fit is looked at again, once for each call: it may have been made anew meanwhile.
+    private func verifyCurrent() async throws(RetrievalError) {
+        guard let known = store.current else { return }
+        do throws(RetrievalError) {
+            try verify(known, dimension: embedder.dimension)
+        } catch {
+            guard let index = try await store.open() else {
+                throw RetrievalError(.notFound, "there is no index at \(store.location) any more: run parley ingest")
+            }
+            try verify(index, dimension: embedder.dimension)
+        }
     }
 
     private func verify(_ index: StoreDescription, dimension: Int?) throws(RetrievalError) {

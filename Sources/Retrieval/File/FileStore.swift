@@ -8,7 +8,7 @@ import Synchronization
 /// that was replaced is read, one that cannot be read is reported once while the old index serves on. The file is read
 /// and not mapped, so that one cut short under our feet is an error and not a SIGBUS.
 ///
-/// Vectors are compared one by one; from ``IndexSnapshot/graphThreshold`` passages on by a graph, which is built in
+/// Vectors are compared one by one; from 4,000 passages on by a graph, which is built in
 /// memory after loading and while exact search goes on: hnswlib trusts what it loads, so a saved graph would be one
 /// more file that must be believed. An index of `builtin:lexical` holds no vectors and is searched by its words.
 public final class FileStore: VectorStore {
@@ -25,12 +25,18 @@ public final class FileStore: VectorStore {
     private static let maxFileBytes = 16 << 30
 
     public let path: String
+    private let graphThreshold: Int
     private let logger: Logger
     private let state = Mutex(State())
 
     /// - Parameter path: the file; a relative one is relative to the working folder. Need not exist.
-    public init(path: String, logger: Logger = Logger(label: "parley.retrieval")) {
+    public convenience init(path: String, logger: Logger = Logger(label: "parley.retrieval")) {
+        self.init(path: path, graphThreshold: 4000, logger: logger)
+    }
+
+    init(path: String, graphThreshold: Int, logger: Logger) {
         self.path = path
+        self.graphThreshold = graphThreshold
         self.logger = logger
     }
 
@@ -150,7 +156,9 @@ public final class FileStore: VectorStore {
             state.stamp = found.stamp
             state.failure = found.failure
         }
-        if isNew, let snapshot, snapshot.wantsGraph { buildGraph(of: snapshot) }
+        if isNew, let snapshot, snapshot.file.hasVectors, snapshot.file.passages.count >= graphThreshold {
+            buildGraph(of: snapshot)
+        }
         return found
     }
 

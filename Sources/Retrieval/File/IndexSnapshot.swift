@@ -2,9 +2,6 @@ import Synchronization
 
 /// An index as one file held it, ready for searching. Never changes, except that a graph is added when it is built.
 final class IndexSnapshot: Sendable {
-    /// From so many passages on, a graph is built: looking at 4,000 vectors of 384 floats takes about half a millisecond.
-    static let graphThreshold = 4000
-
     let file: IndexFile
     private let terms: TermIndex?
     private let graph = Mutex<VectorGraph?>(nil)
@@ -20,7 +17,6 @@ final class IndexSnapshot: Sendable {
                 })
     }
 
-    var wantsGraph: Bool { file.hasVectors && file.passages.count >= Self.graphThreshold }
     var hasGraph: Bool { graph.withLock { $0 != nil } }
 
     /// Blocks for as long as it takes.

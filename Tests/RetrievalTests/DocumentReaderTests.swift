@@ -1,0 +1,65 @@
+import Testing
+
+@testable import Retrieval
+
+@Suite struct DocumentReaderTests {
+    @Test func foldersAreWalkedInOrderWithPathsAsIDs() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("zh/b.md", "# 退货\n\n十五天。")
+        try folder.write("en/sub/a.txt", "Plain text")
+        try folder.write("en/z.md", "no heading")
+        try folder.write(".hidden/x.md", "# Hidden")
+        try folder.write("en/.x.md", "# Hidden")
+        let (documents, skipped) = try DocumentReader().read([folder.path])
+        #expect(documents.map(\.id) == ["en/sub/a.txt", "en/z.md", "zh/b.md"])
+        #expect(documents.map(\.title) == ["a", "z", "退货"])
+        #expect(skipped.isEmpty)
+    }
+
+    @Test func aFileGivenByItselfHasItsNameAsID() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("deep/returns.md", "# Returns\n\nText.")
+        #expect(try DocumentReader().read(["\(folder.path)/deep/returns.md"]).documents.map(\.id) == ["returns.md"])
+    }
+
+    @Test func whatCannotBeReadIsSkippedWithAReason() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("bad.md", [0x23, 0x20, 0xFF, 0xFE])
+        try folder.write("empty.md", " \n")
+        try folder.write("image.png", "x")
+        try folder.write("good.md", "# Good\n\nText.")
+        let (documents, skipped) = try DocumentReader().read([folder.path, "\(folder.path)/good.md"])
+        #expect(documents.map(\.id) == ["good.md"])
+        #expect(skipped.count == 4)
+        #expect(skipped.contains { $0.path.hasSuffix("bad.md") && $0.reason == "is not valid UTF-8" })
+        #expect(skipped.contains { $0.path.hasSuffix("empty.md") && $0.reason == "is empty" })
+        #expect(skipped.contains { $0.path.hasSuffix("image.png") })
+        #expect(skipped.contains { $0.reason.contains("has the id good.md") })
+    }
+
+    @Test func jsonLinesHoldADocumentALine() throws {
+        let folder = try TemporaryFolder()
+        try folder.write(
+            "docs.jsonl",
+            """
+            {"id": "a", "title": "First", "text": "One.", "language": "en"}
+
+            {"id": 7, "content": "# Seven\\n\\nTwo."}
+            {"text": "no id"}
+            {"id": "x"}
+            not json
+            {"id": "a", "text": "again"}
+            """)
+        let (documents, skipped) = try DocumentReader().read(["\(folder.path)/docs.jsonl"])
+        #expect(
+            documents == [
+                Document(id: "a", title: "First", text: "One.", language: "en"),
+                Document(id: "7", title: "Seven", text: "# Seven\n\nTwo."),
+            ])
+        #expect(skipped.map { $0.path.split(separator: ":").last } == ["4", "5", "6", "7"])
+    }
+
+    @Test func aPathThatDoesNotExistIsAnError() {
+        #expect(throws: RetrievalError.self) { try DocumentReader().read(["/nowhere/at/all"]) }
+    }
+}

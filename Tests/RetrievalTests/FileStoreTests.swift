@@ -1,0 +1,122 @@
+import Glibc
+import Testing
+
+@testable import Retrieval
+
+@Suite struct FileStoreTests {
+    private func update(_ texts: [String], hash: String = "h") -> StoreUpdate {
+        let passages = texts.enumerated().map { Passage(documentID: "a.md", ordinal: $0 + 1, title: "A", text: $1) }
+        let vectors = passages.indices.map { index in (0..<4).map { $0 == index % 4 ? Float(1) : 0 } }
+        return StoreUpdate(
+            embedder: "axes", dimension: 4,
+            documents: [
+                EmbeddedDocument(id: "a.md", title: "A", contentHash: hash, passages: passages, vectors: vectors)
+            ])
+    }
+
+    @Test func aReaderPicksUpAReplacedFile() async throws {
+        let folder = try TemporaryFolder()
+        let path = "\(folder.path)/deep/er/k.index"
+        let writer = FileStore(path: path, logger: quiet)
+        let reader = FileStore(path: path, logger: quiet)
+        #expect(!reader.hasIndex)
+        #expect(try await reader.open() == nil)
+        try await writer.replace(update(["old"]))
+        #expect(reader.hasIndex)
+        try await eventually {
+            (try? await reader.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1)))?.first?.first?.passage.text
+                == "old"
+        }
+        try await writer.replace(update(["new"]))
+        try await eventually {
+            try await reader.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1)).first?.first?.passage.text == "new"
+        }
+        unlink(path)
+        try await eventually {
+            do {
+                _ = try await reader.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1))
+                return false
+            } catch {
+                return (error as? RetrievalError)?.code == .notFound
+            }
+        }
+        #expect(!reader.hasIndex)
+    }
+
+    @Test func aDamagedFileLeavesTheOldIndexInUse() async throws {
+        let folder = try TemporaryFolder()
+        let store = FileStore(path: "\(folder.path)/k.index", logger: quiet)
+        try await store.replace(update(["kept"]))
+        _ = try await store.open()
+        try folder.write("k.index", try folder.read("k.index").dropLast())
+        _ = try await store.open()
+        let found = try await store.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1))
+        #expect(found.first?.first?.passage.text == "kept")
+        // A program that starts now has no old index.
+        let other = FileStore(path: store.path, logger: quiet)
+        await #expect { _ = try await other.open() } throws: { ($0 as? RetrievalError)?.code == .corrupt }
+        #expect(other.hasIndex)
+    }
+
+    @Test func aForeignFileIsRefused() async throws {
+        let folder = try TemporaryFolder()
+        try folder.write("k.index", "hello, this is not an index at all, but it is long enough")
+        let store = FileStore(path: "\(folder.path)/k.index", logger: quiet)
+        await #expect { _ = try await store.open() } throws: { "\($0)".contains("is not an index file of Parley") }
+    }
+
+    @Test func noTemporaryFilesStay() async throws {
+        let folder = try TemporaryFolder()
+        let store = FileStore(path: "\(folder.path)/k.index", logger: quiet)
+        try await store.replace(update(["one"]))
+        try await store.replace(update(["two"]))
+        #expect(try Files.list(folder.path) == ["k.index"])
+        await #expect {
+            try await FileStore(path: "/proc/nowhere/k.index", logger: quiet).replace(update(["x"]))
+        } throws: {
+            ($0 as? RetrievalError)?.code == .unreadable
+        }
+    }
+
+    @Test func anIndexOfWordsIsSearchedByText() async throws {
+        let folder = try TemporaryFolder()
+        let store = FileStore(path: "\(folder.path)/k.index", logger: quiet)
+        let embedder = LexicalEmbedder()
+        _ = try await Ingestor(embedder: embedder, store: store).ingest([
+            Document(id: "a", title: "A", text: "A broken parcel is replaced."),
+            Document(id: "b", title: "B", text: "礼品卡两年后过期。"),
+        ])
+        let found = try await Retriever(embedder: embedder, store: store)
+            .retrieve(["my parcel is broken", "礼品卡", "zebra"], topK: 4, timeout: .seconds(1))
+        #expect(found.map { $0.map(\.id) } == [["a#1"], ["b#1"], []])
+        await #expect {
+            _ = try await store.search([LexicalEmbedder.vector(of: "x")], topK: 1, timeout: .seconds(1))
+        } throws: {
+            ($0 as? RetrievalError)?.code == .incompatible
+        }
+    }
+
+    @Test func aLargeIndexIsSearchedByAGraphThatFindsTheSame() async throws {
+        let folder = try TemporaryFolder()
+        let count = 500
+        let store = FileStore(path: "\(folder.path)/k.index", graphThreshold: count, logger: quiet)
+        var random = Seeded(state: 9)
+        func vector() -> [Float] {
+            var vector = (0..<16).map { _ in Float.random(in: -1...1, using: &random) }
+            normalize(&vector)
+            return vector
+        }
+        let passages = (1...count).map { Passage(documentID: "a", ordinal: $0, title: "A", text: "\($0)") }
+        let document = EmbeddedDocument(
+            id: "a", title: "A", contentHash: "h", passages: passages, vectors: passages.map { _ in vector() })
+        try await store.replace(StoreUpdate(embedder: "random", dimension: 16, documents: [document]))
+        _ = try await store.open()
+        let queries = (0..<50).map { _ in vector() }
+        let exact = try await store.search(queries, topK: 4, timeout: .seconds(5))
+        try await eventually { store.hasGraph }
+        let near = try await store.search(queries, topK: 4, timeout: .seconds(5))
+        let shared = zip(exact, near).map { Set($0.map(\.passage.id)).intersection($1.map(\.passage.id)).count }
+        #expect(shared.reduce(0, +) >= 195)
+        for (one, other) in zip(exact, near) { #expect(abs(one[0].score - other[0].score) < 1e-4) }
+    }
+}
