@@ -6,11 +6,12 @@ final class VectorGraph: @unchecked Sendable {
     // Sendable: built in `init`, only read afterwards; hnswlib's search takes its scratch space from a pool with a lock.
     private let index: OpaquePointer
 
-    /// Takes seconds for tens of thousands of vectors. Nil when there are none, or memory runs out.
+    /// M 16 and ef 100 and 128, at which 20,000 clustered vectors of 384 floats lost none of 400 neighbours.
+    /// Takes tens of seconds for tens of thousands of vectors. Nil when there are none, or memory runs out.
     init?(vectors: [Float], dimension: Int) {
         guard dimension > 0, !vectors.isEmpty else { return nil }
         let built = vectors.withUnsafeBufferPointer {
-            chnsw_build($0.baseAddress, $0.count / dimension, dimension, 16, 200, 128)
+            chnsw_build($0.baseAddress, $0.count / dimension, dimension, 16, 100, 128)
         }
         guard let built else { return nil }
         index = built
