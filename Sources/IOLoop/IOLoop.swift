@@ -10,13 +10,17 @@ import Synchronization
 /// guarantees that a C handle stored in such an actor is touched by one thread only, and a call from one actor of
 /// a loop to another is a plain function call, with no hop between threads.
 ///
+/// It is a `TaskExecutor` too, and a task that waits on a loop's clients should prefer it
+/// (`Task(executorPreference: loop)`): continuations resume a task on its preferred executor, and without one on the
+/// global pool, from where it comes back here two thread changes later.
+///
 /// One *turn* of the loop:
 /// 1. run the jobs in the mailbox (Swift tasks resumed by whatever happened before);
 /// 2. run the turn-end hooks (clients write what the jobs queued, as one pipelined write each);
 /// 3. wait for sockets, timers or new jobs, and call the handlers of what is ready.
 ///
 /// Batching follows from this with no timer: whatever arrived in one turn leaves in one write.
-public final class IOLoop: SerialExecutor, @unchecked Sendable {
+public final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
     // Proof of @unchecked Sendable: `mailbox` is a Mutex; `name`, `epoll`, `wakeup` are immutable; every other
     // stored property is read and written on the loop's own thread only, which `assertOnLoop` checks.
 
@@ -127,7 +131,9 @@ public final class IOLoop: SerialExecutor, @unchecked Sendable {
     private func runJobs() {
         for _ in 0..<8 {
             for _ in 0..<64 where takeJobs() {
-                for job in running { job.runSynchronously(on: asUnownedSerialExecutor()) }
+                for job in running {
+                    job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+                }
                 running.removeAll(keepingCapacity: true)
             }
             if turnEndHooks.isEmpty { return }

@@ -85,7 +85,7 @@ extension Pipeline {
     func withdrawModelWaiters() {
         let waiters = modelWaiters
         modelWaiters = [:]
-        for (token, waiter) in waiters {
+        for (token, waiter) in waiters.sorted(by: { $0.key < $1.key }) {
             scheduler.withdraw(token)
             waiter.resume(returning: false)
         }

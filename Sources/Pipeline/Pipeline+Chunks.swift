@@ -23,7 +23,7 @@ extension Pipeline {
     private func take(_ delta: String, _ assignment: Assignment) {
         guard var stream = chunkStreams[assignment.arrival], !stream.isUnroutable, !delta.isEmpty else { return }
         stream.pending += delta
-        if stream.pump == nil { stream.pump = Task { await pump(assignment) } }
+        if stream.pump == nil { stream.pump = Task(executorPreference: executor) { await self.pump(assignment) } }
         chunkStreams[assignment.arrival] = stream
     }
 

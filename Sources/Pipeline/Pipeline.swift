@@ -19,7 +19,7 @@ public actor Pipeline {
     let logger: Logger
     let metrics = PipelineMetrics()
 
-    private nonisolated let executor: any SerialExecutor
+    nonisolated let executor: any SerialExecutor & TaskExecutor
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     var scheduler: ModelScheduler
@@ -43,7 +43,7 @@ public actor Pipeline {
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
         model: any AnswerModel, decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
-        configuration: PipelineConfiguration, executor: any SerialExecutor, logger: Logger
+        configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
     ) {
         self.intake = intake
         self.results = results
@@ -60,7 +60,9 @@ public actor Pipeline {
     }
 
     /// Works until the intake stops and every job taken is settled.
-    public func run() async {
+    public func run() async { await withTaskExecutorPreference(executor) { await self.takeWindows() } }
+
+    private func takeWindows() async {
         while let messages = await intake.nextWindow(atMost: configuration.window) {
             inFlight += messages.count
             metrics.inFlight.record(inFlight)
@@ -73,23 +75,27 @@ public actor Pipeline {
     /// Gives up what is in flight: transfers are aborted, deliveries handed back. ``run()`` then returns soon.
     public func abandon() {
         isAbandoned = true
-        for task in tasks.values { task.cancel() }
+        // In order, so that a simulated run can be replayed.
+        for id in tasks.keys.sorted() { tasks[id]?.cancel() }
         withdrawModelWaiters()
     }
 
     /// Unstructured on purpose: a child task of a group would start on the global pool and change threads twice, where
     /// this one starts on the pipeline's executor. `tasks` is what a group would be.
     ///
-    /// The body takes the pipeline as `isolated`: a plain `@Sendable` closure would hop to the global pool first.
+    /// The executor preference is what keeps the task there: a continuation resumes its task on the preferred executor,
+    /// and without one on the global pool, whose thread then only passes it on (27 µs a time instead of 1.6).
     func start(_ body: @escaping @Sendable (isolated Pipeline) async -> Void) {
         let id = nextTask
         nextTask += 1
-        let task = Task {
-            await body(self)
-            tasks[id] = nil
-        }
+        let task = Task(executorPreference: executor) { await self.perform(body, id) }
         tasks[id] = task
         if isAbandoned { task.cancel() }
+    }
+
+    private func perform(_ body: @Sendable (isolated Pipeline) async -> Void, _ id: UInt64) async {
+        await body(self)
+        tasks[id] = nil
     }
 
     /// The delivery has left this worker.
@@ -141,7 +147,13 @@ public actor Pipeline {
         for (assignment, stored) in zip(assignments, stored) {
             if let stored, let reply = replay(stored, for: assignment) {
                 metrics.replayed.increment()
-                start { await $0.settle(assignment, reply, encoded: stored, stored: true) }
+                // The worker that stored a failure may have died before the dead letter: it is written again.
+                let failure = reply.error.flatMap { error in
+                    ErrorCode(rawValue: error.code).map { JobFailure($0, error.message) }
+                }
+                start {
+                    await $0.settle(assignment, reply, encoded: stored, stored: true, deadLetter: failure)
+                }
             } else if let failure = expiry(assignment.job) {
                 start { await $0.fail(assignment, failure, started: started) }
             } else if flights[assignment.job.id] != nil {
