@@ -98,7 +98,8 @@ public struct OutgoingMessage: Sendable {
     public var routingKey: String
     public var properties: MessageProperties
     public var body: [UInt8]
-    /// Whether the broker is to return it when no queue takes it (else it is dropped and confirmed).
+    /// Whether the broker is to return it when no queue takes it (else it is dropped and confirmed). Ignored for direct
+    /// replies (`amq.rabbitmq.reply-to.…`), which the broker would return although it delivers them.
     public var mandatory: Bool
 
     /// A mandatory message to the default exchange, unless said otherwise.

@@ -102,8 +102,12 @@ extension Session {
                 .invalidMessage, "properties and headers take \(arena.encodedSize) bytes; the broker allows \(frameMax)"
             )
         }
+        // RabbitMQ delivers a direct reply and yet returns it when it is mandatory, since no queue has that name
+        // ("Direct Reply-to", section "Caveats and Limitations").
+        let isDirectReply = message.exchange.isEmpty && message.routingKey.hasPrefix("amq.rabbitmq.reply-to.")
+        let mandatory: amqp_boolean_t = message.mandatory && !isDirectReply ? 1 : 0
         var method = amqp_basic_publish_t(
-            ticket: 0, exchange: exchange, routing_key: routingKey, mandatory: message.mandatory ? 1 : 0, immediate: 0)
+            ticket: 0, exchange: exchange, routing_key: routingKey, mandatory: mandatory, immediate: 0)
         sent(amqp_send_method(wire.state, channel, Method.basicPublish, &method), bytes: arena.encodedSize + 60)
         guard ended == nil else { return }
         var frame = amqp_frame_t()
