@@ -6,9 +6,9 @@ def quantile(q): sort | if length == 0 then null else .[([((length * q) | ceil) 
 # Two decimals at most.
 def short: if . == null then "–" else (. * 100 | round / 100 | tostring) end;
 
-# True when one of the first four sources is a passage of the article that `metadata` names.
-def hit: .metadata.article as $article
-    | any((.sources // [])[:4][]; (.id | split("#")[0]) as $document | $document == $article or ($document | endswith("/" + $article)));
+# True when one of the four passages in `results` is of the article that answers.
+def hit: .article as $article
+    | any(.results[:4][]; (.id | split("#")[0]) as $document | $document == $article or ($document | endswith("/" + $article)));
 
 def percent(part; whole): if whole == 0 then "–" else "\(part * 1000 / whole | round / 10) %" end;
 
@@ -16,7 +16,7 @@ def percent(part; whole): if whole == 0 then "–" else "\(part * 1000 / whole |
 def shown($question):
     "  Q  \($question)\n" +
     (if .status == "succeeded" then
-        "  A  \(.answer | gsub("\n"; "\n     "))\n" +
+        "  A  \(.answer | split("\n") | map(select(. != "")) | (if length > 6 then .[:6] + ["…"] else . end) | join("\n     "))\n" +
         (if (.sources // []) == [] then "     (no sources)\n"
          else ((.sources | map("     – \(.id)  \(.score | short)") | join("\n")) + "\n") end)
      else "  !  \(.status): \(.error.code): \(.error.message)\n" end);

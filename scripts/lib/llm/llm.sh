@@ -197,9 +197,9 @@ llm_settings() {
     for what in "$@"; do
         case $what in
             chat)
-                # A small processor reads a prompt for seconds: more calls at once would only make each slower.
+                # A processor reads a prompt for seconds: more passages, or more calls at once, would make each slower.
                 export PARLEY_MODEL_URL="${chat_url%/v1}/v1" PARLEY_MODEL_NAME=chat PARLEY_MODEL_TIMEOUT=5m \
-                    PARLEY_MODEL_MAX_CONCURRENCY=4
+                    PARLEY_MODEL_MAX_CONCURRENCY=4 PARLEY_RETRIEVAL_TOP_K=2
                 ;;
             embed) export PARLEY_EMBEDDINGS_URL="${embed_url%/v1}/v1" PARLEY_EMBEDDINGS_MODEL=embed ;;
         esac
