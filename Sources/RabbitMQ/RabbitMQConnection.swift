@@ -2,7 +2,8 @@ import CRabbitMQ
 import IOLoop
 import Logging
 
-/// One life of a connection: it does not reconnect, and everything on it fails once it has ended.
+/// One life of a connection: it does not reconnect, and everything on it fails once it has ended. It stays open until
+/// it is lost or ``close()`` is called, also when nobody refers to it any more.
 ///
 /// Requests are asynchronous; none blocks the loop. Where `channel` is left out, a channel for declarations is used,
 /// which is opened when first needed and again when the broker has closed it (a failed declaration does that).
