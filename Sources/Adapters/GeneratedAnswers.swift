@@ -15,7 +15,12 @@ public struct GeneratedAnswers: AnswerModel {
             query: job.query, history: job.history, passages: passages, model: job.options.model,
             temperature: job.options.temperature, maxTokens: job.options.maxTokens, seed: job.options.seed,
             timeout: timeout)
-        let made = try await model.generate(request, onDelta: onDelta)
+        let made: Generation
+        if model is ExtractiveModel {
+            made = try await offTheLoop { () throws(JobFailure) in try await model.generate(request, onDelta: onDelta) }
+        } else {
+            made = try await model.generate(request, onDelta: onDelta)
+        }
         return Answer(text: made.answer, model: made.model, usage: made.usage, sources: made.sources)
     }
 }

@@ -14,7 +14,10 @@ public struct RetrieverSource: PassageSource {
         for questions: [String], topK: Int, timeout: Duration
     ) async -> [Result<[Source], JobFailure>] {
         do throws(RetrievalError) {
-            return try await retriever.retrieve(questions, topK: topK, timeout: timeout).map { .success($0) }
+            let found = try await offTheLoop { () throws(RetrievalError) in
+                try await retriever.retrieve(questions, topK: topK, timeout: timeout)
+            }
+            return found.map { .success($0) }
         } catch {
             // One question that the embedder refuses fails the whole call: then each is asked by itself.
             guard questions.count > 1, !error.isTransient, error.code != .cancelled else {
