@@ -54,7 +54,8 @@ public struct JobDecoder: Sendable {
     private func checkReplyTo(_ replyTo: String?) throws(JobFailure) {
         guard let replyTo, ownQueues.contains(replyTo) else { return }
         throw JobFailure(
-            .invalidJob, "reply_to names \(replyTo), a queue of Parley's own: replies there would come back as jobs")
+            .invalidJob,
+            "reply_to names \(shown(replyTo)), a queue of Parley's own: replies there would come back as jobs")
     }
 
     private func checkContentType(_ contentType: String?) throws(JobFailure) {
@@ -138,7 +139,10 @@ public struct OwnQueues: Sendable, Equatable {
 }
 
 func shown(_ text: String) -> String {
-    let clean = text.unicodeScalars.prefix(80).map { $0.value < 0x20 || $0.value == 0x7F ? "\u{FFFD}" : String($0) }
+    // C0, DEL and C1: a message goes to terminals and logs.
+    let clean = text.unicodeScalars.prefix(80).map { scalar in
+        scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) ? "\u{FFFD}" : String(scalar)
+    }
     return "\"\(clean.joined())\(text.unicodeScalars.count > 80 ? "…" : "")\""
 }
 

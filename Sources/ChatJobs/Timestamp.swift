@@ -39,6 +39,8 @@ public struct Timestamp: Sendable, Hashable, Comparable {
         else { return nil }
         let days = Self.daysSinceEpoch(year: year, month: month, day: day)
         milliseconds = ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + offset * 1000 + fraction
+        // An offset may have carried it over the edge, to where ``rfc3339`` would write what nobody reads.
+        guard (0..<253_402_300_800_000).contains(milliseconds) else { return nil }
     }
 
     /// RFC 3339 in UTC with milliseconds: `2026-11-22T22:00:30.000Z`.

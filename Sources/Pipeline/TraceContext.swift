@@ -4,7 +4,8 @@ enum TraceContext {
     static func continued(_ traceparent: String?) -> String? {
         guard let traceparent else { return nil }
         let parts = traceparent.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count >= 4, parts[0].utf8.count == 2, parts[0] != "ff", parts[1].utf8.count == 32,
+        guard parts.count >= 4, parts[0].utf8.count == 2, parts[0] != "ff", parts[0] != "00" || parts.count == 4,
+            parts[1].utf8.count == 32,
             parts[2].utf8.count == 16, parts[3].utf8.count == 2,
             parts[0...3].allSatisfy({ $0.utf8.allSatisfy(isLowerHex) }), parts[1].contains(where: { $0 != "0" }),
             parts[2].contains(where: { $0 != "0" })

@@ -1,0 +1,99 @@
+import ChatJobs
+import Pipeline
+
+extension SimulatedBroker {
+    /// What became of a message on its way to the broker and its confirm on the way back.
+    private enum Passage { case confirmed, lost }
+
+    func publish(_ reply: OutgoingReply, worker: Int, _ life: ProcessLife) async throws(Outage) -> Bool {
+        let isRoutable = reply.replyTo == "replies"
+        let passage = await pass(life) {
+            if isRoutable { ledger.replyArrived(reply, worker: worker) }
+        }
+        guard passage == .confirmed else { throw Outage(service: "broker", reason: "no confirm") }
+        if isRoutable { ledger.replyConfirmed(reply) } else { ledger.replyUnroutable(reply) }
+        return isRoutable
+    }
+
+    func deadLetter(_ incoming: Incoming, _ failure: JobFailure, _ life: ProcessLife) async throws(Outage) {
+        guard let message = incoming.original as? SimulatedMessage else {
+            return ledger.violation("a dead letter without its original message")
+        }
+        let passage = await pass(life) { ledger.deadLetterArrived(message.number, failure.code) }
+        guard passage == .confirmed else { throw Outage(service: "broker", reason: "no confirm") }
+        ledger.deadLetterConfirmed(message.number)
+    }
+
+    func outboxAvailable() async {
+        await pause(.milliseconds(50))
+        await pause(outboxDownUntil - executor.now)
+    }
+
+    private func pass(_ life: ProcessLife, arrive: () -> Void) async -> Passage {
+        let outagesBefore = outboxOutages
+        await executor.sleepUncancelled(until: executor.now + executor.draw(latencies.broker))
+        // The bytes may have left before the process or the connection did.
+        if !life.isAlive || outboxOutages != outagesBefore || executor.now < outboxDownUntil {
+            if executor.chance(50) { arrive() }
+            return .lost
+        }
+        arrive()
+        await executor.sleepUncancelled(until: executor.now + executor.draw(latencies.broker))
+        return life.isAlive && outboxOutages == outagesBefore ? .confirmed : .lost
+    }
+}
+
+/// One worker's consumer.
+public struct SimulatedIntake: Intake {
+    let broker: SimulatedBroker
+    let worker: Int
+    let life: ProcessLife
+
+    public init(broker: SimulatedBroker, worker: Int, life: ProcessLife) {
+        self.broker = broker
+        self.worker = worker
+        self.life = life
+    }
+
+    nonisolated(nonsending) public func nextWindow(atMost limit: Int) async -> [Incoming]? {
+        guard life.isAlive else { return nil }
+        return await broker.nextWindow(worker, atMost: limit)
+    }
+
+    nonisolated(nonsending) public func acknowledge(_ receipt: Receipt) async {
+        if life.isAlive { await broker.acknowledge(worker, receipt) }
+    }
+
+    nonisolated(nonsending) public func handBack(_ receipt: Receipt) async {
+        if life.isAlive { await broker.handBack(worker, receipt) }
+    }
+}
+
+/// One worker's publisher.
+public struct SimulatedOutbox: Outbox {
+    let broker: SimulatedBroker
+    let worker: Int
+    let life: ProcessLife
+
+    public init(broker: SimulatedBroker, worker: Int, life: ProcessLife) {
+        self.broker = broker
+        self.worker = worker
+        self.life = life
+    }
+
+    nonisolated(nonsending) public func publish(_ reply: OutgoingReply) async throws(Outage) -> Bool {
+        guard life.isAlive else { throw Outage(service: "broker", reason: "the process is dead") }
+        return try await broker.publish(reply, worker: worker, life)
+    }
+
+    nonisolated(nonsending) public func deadLetter(
+        _ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?
+    ) async throws(Outage) {
+        guard life.isAlive else { throw Outage(service: "broker", reason: "the process is dead") }
+        try await broker.deadLetter(incoming, failure, life)
+    }
+
+    nonisolated(nonsending) public func untilAvailable() async {
+        if life.isAlive { await broker.outboxAvailable() }
+    }
+}

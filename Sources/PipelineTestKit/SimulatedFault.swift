@@ -1,0 +1,38 @@
+/// Something that goes wrong at some time.
+struct SimulatedFault: Sendable {
+    enum Kind: Sendable {
+        case storeAway(Duration)
+        case outboxLost(Duration)
+        case connectionCut(Duration)
+        /// SIGKILL, and another worker after a pause.
+        case killed(pause: Duration)
+        /// SIGTERM, the end of the grace period, and another worker.
+        case stopped(grace: Duration)
+
+        var endsWorker: Bool {
+            switch self {
+            case .killed, .stopped: true
+            case .storeAway, .outboxLost, .connectionCut: false
+            }
+        }
+    }
+
+    let at: Duration
+    let kind: Kind
+
+    static func draw(workers: Int, _ draw: inout SeededGenerator) -> [SimulatedFault] {
+        let kinds = [0, 1, 1, 2, 3, 4].randomElement(using: &draw) ?? 0
+        return (0..<kinds).map { _ in
+            let length = Duration.milliseconds(Int.random(in: 1...400, using: &draw))
+            let kind: Kind =
+                switch Int.random(in: 0..<5, using: &draw) {
+                case 0: .storeAway(length)
+                case 1: .outboxLost(length)
+                case 2: .connectionCut(length)
+                case 3: .killed(pause: length)
+                default: .stopped(grace: length)
+                }
+            return SimulatedFault(at: .microseconds(Int.random(in: 0...1_200_000, using: &draw)), kind: kind)
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import ChatJobs
+
+/// Random messages: mostly jobs, some of them twice, some of them bad.
+enum SimulatedMessages {
+    /// The workers' limit of a query, small so that a message over it costs little to make.
+    static let maxQuery = 256
+
+    static func draw(_ draw: inout SeededGenerator) -> [(at: Duration, messages: [SimulatedMessage])] {
+        let count = Int.random(in: 1...10, using: &draw)
+        var ids: [String] = []
+        var bursts: [(at: Duration, messages: [SimulatedMessage])] = []
+        var at = Duration.zero
+        for number in 0..<count {
+            let message = draw.chance(10) ? bad(number, &draw) : job(number, &ids, &draw)
+            if bursts.isEmpty || draw.chance(30) {
+                at += .milliseconds(Int.random(in: 0...300, using: &draw))
+                bursts.append((at, []))
+            }
+            bursts[bursts.count - 1].messages.append(message)
+        }
+        return bursts
+    }
+
+    private static func job(
+        _ number: Int, _ ids: inout [String], _ draw: inout SeededGenerator
+    ) -> SimulatedMessage {
+        let reply: SimulatedMessage.ReplyQueue =
+            switch Int.random(in: 0..<20, using: &draw) {
+            case 0...1: .none
+            case 2...3: .gone
+            case 4: .own
+            default: .routable
+            }
+        // A refused message keeps its id to itself: what its twin would be answered is another matter.
+        let twin = reply == .own || !draw.chance(20) ? nil : ids.randomElement(using: &draw)
+        let text = twin ?? "job-\(number)"
+        if twin == nil, reply != .own { ids.append(text) }
+        guard let id = JobID(text) else { return bad(number, &draw) }
+        var job = Job(id: id, query: "question \(number)")
+        job.stream = draw.chance(30)
+        if draw.chance(20) {
+            job.deadline = Timestamp(
+                milliseconds: SimulatedClock.start.milliseconds + Int64.random(in: -100...800, using: &draw))
+        }
+        job.options.retrieve = [nil, .auto, .always, .never].randomElement(using: &draw) ?? nil
+        return SimulatedMessage(
+            number: number, job, replyQueue: reply,
+            priority: draw.chance(50) ? UInt8.random(in: 0...9, using: &draw) : nil)
+    }
+
+    private static func bad(_ number: Int, _ draw: inout SeededGenerator) -> SimulatedMessage {
+        var envelope = Envelope()
+        envelope.correlationID = "c\(number)"
+        envelope.replyTo = draw.chance(80) ? "replies" : nil
+        let queue: SimulatedMessage.ReplyQueue = envelope.replyTo == nil ? .none : .routable
+        switch Int.random(in: 0..<4, using: &draw) {
+        case 0:
+            envelope.messageID = "bad-\(number)"
+            return SimulatedMessage(
+                number: number, envelope: envelope, body: Array("{".utf8), id: JobID("bad-\(number)"),
+                replyQueue: queue, refusal: .invalidJob)
+        case 1:
+            return SimulatedMessage(
+                number: number, envelope: envelope, body: Array(#"{"query":"no id"}"#.utf8), id: nil,
+                replyQueue: queue, refusal: .invalidJob)
+        case 2:
+            envelope.contentType = "text/plain"
+            envelope.messageID = "bad-\(number)"
+            return SimulatedMessage(
+                number: number, envelope: envelope, body: Array("hello".utf8), id: JobID("bad-\(number)"),
+                replyQueue: queue, refusal: .unsupportedMediaType)
+        default:
+            let query = String(repeating: "x", count: maxQuery + 1)
+            return SimulatedMessage(
+                number: number, envelope: envelope, body: Array(#"{"id":"bad-\#(number)","query":"\#(query)"}"#.utf8),
+                id: JobID("bad-\(number)"), replyQueue: queue, refusal: .tooLarge)
+        }
+    }
+}

@@ -1,0 +1,154 @@
+import ChatJobs
+import Pipeline
+
+/// A random day in the life of some workers, all of it drawn from one seed: jobs good and bad, services that fail and
+/// come back, connections that are cut, workers that are stopped and killed. ``run()`` says what broke the contract.
+public struct SimulatedScenario: Sendable {
+    /// What came of a run.
+    public struct Report: Sendable {
+        public let seed: UInt64
+        public let outcome: SimulatedExecutor.Outcome
+        /// Empty after a good run.
+        public let violations: [String]
+        public let events: [Ledger.Event]
+
+        /// All that a person needs to see why a run failed, and to run it again.
+        public var story: String {
+            "PARLEY_SEED=\(seed) replays it; \(outcome)\n" + violations.joined(separator: "\n") + "\n"
+                + events.map { "  \($0)" }.joined(separator: "\n")
+        }
+
+        public var isGood: Bool { outcome == .finished && violations.isEmpty }
+    }
+
+    let seed: UInt64
+
+    public init(seed: UInt64) { self.seed = seed }
+
+    public func run() -> Report {
+        var draw = SeededGenerator(seed: seed ^ 0x5EED)
+        let executor = SimulatedExecutor(seed: seed)
+        let ledger = Ledger()
+        let failing = [0, 20, 60].randomElement(using: &draw) ?? 0
+        let model = SimulatedModel(executor: executor, ledger: ledger, latencies: .wild) { _ in
+            guard executor.chance(failing) else { return .answers }
+            let codes: [ErrorCode] = [.modelRejected, .modelUnavailable, .modelTimeout, .rateLimited, .internal]
+            return .fails(JobFailure(codes[executor.draw(0...(codes.count - 1))], "the model failed"))
+        }
+        let services = SimulatedWorker.Services(
+            executor: executor, ledger: ledger,
+            broker: SimulatedBroker(executor: executor, ledger: ledger, latencies: .wild, givesAll: false),
+            store: SimulatedStore(executor: executor, ledger: ledger, latencies: .wild), model: model,
+            passages: draw.chance(80)
+                ? SimulatedPassages(
+                    executor: executor, latencies: .wild, ready: draw.chance(80), failing: draw.chance(30) ? 20 : 0)
+                : nil)
+        var configuration = PipelineConfiguration()
+        configuration.window = Int.random(in: 1...8, using: &draw)
+        configuration.modelConcurrency = Int.random(in: 1...6, using: &draw)
+        configuration.modelTimeout = .milliseconds(300)
+        let workers = draw.chance(30) ? 2 : 1
+        let day = SimulatedDay(
+            services: services, configuration: configuration, workers: workers,
+            prefetch: Int.random(in: 1...12, using: &draw), messages: SimulatedMessages.draw(&draw),
+            faults: SimulatedFault.draw(workers: workers, &draw))
+        let outcome = executor.run { await day.run() }
+        if executor.strays > 0 {
+            ledger.violation("\(executor.strays) jobs left the executor: the run cannot be replayed")
+        }
+        ledger.checkEnd { messages, redeliveries in
+            // One worker that only loses its connection joins the redelivery to the call it has in flight.
+            let isLonely = workers == 1 && !day.faults.contains { $0.kind.endsWorker }
+            return isLonely ? 1 : (workers == 1 ? 1 : messages) + redeliveries
+        }
+        return Report(seed: seed, outcome: outcome, violations: ledger.violations, events: ledger.events)
+    }
+}
+
+extension Ledger {
+    func checkEnd(callsPerID: (_ messages: Int, _ redeliveries: Int) -> Int) {
+        state.withLock { $0.checkEnd(callsPerID: callsPerID) }
+    }
+}
+
+/// The actors of a ``SimulatedScenario`` and the order of its events.
+actor SimulatedDay {
+    private nonisolated let executor: SimulatedExecutor
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    nonisolated let faults: [SimulatedFault]
+    private let services: SimulatedWorker.Services
+    private let configuration: PipelineConfiguration
+    private let workers: Int
+    private let prefetch: Int
+    private let messages: [(at: Duration, messages: [SimulatedMessage])]
+    private var living: [Int: SimulatedWorker] = [:]
+    private var running = 0
+    private var endWaiter: CheckedContinuation<Void, Never>?
+    private var nextWorker = 0
+
+    init(
+        services: SimulatedWorker.Services, configuration: PipelineConfiguration, workers: Int, prefetch: Int,
+        messages: [(at: Duration, messages: [SimulatedMessage])], faults: [SimulatedFault]
+    ) {
+        executor = services.executor
+        self.services = services
+        self.configuration = configuration
+        self.workers = workers
+        self.prefetch = prefetch
+        self.messages = messages
+        self.faults = faults
+    }
+
+    func run() async {
+        for _ in 0..<workers { await startWorker() }
+        let events = messages.map { ($0.at, nil as SimulatedFault?, $0.messages) } + faults.map { ($0.at, $0, []) }
+        for (at, fault, messages) in events.sorted(by: { $0.0 < $1.0 }) {
+            await executor.sleep(until: at)
+            if let fault { await perform(fault) } else { await services.broker.publish(messages) }
+        }
+        await services.broker.untilDrained()
+        for number in living.keys.sorted() { await living[number]?.stop() }
+        if running > 0 { await withCheckedContinuation { endWaiter = $0 } }
+    }
+
+    private func startWorker() async {
+        let worker = SimulatedWorker(
+            number: nextWorker, services: services, configuration: configuration, prefetch: prefetch)
+        living[nextWorker] = worker
+        nextWorker += 1
+        running += 1
+        await worker.connect()
+        Task(executorPreference: executor) { await self.run(worker) }
+    }
+
+    private func run(_ worker: SimulatedWorker) async {
+        await worker.run()
+        running -= 1
+        if running == 0 { endWaiter?.resume() }
+    }
+
+    private func perform(_ fault: SimulatedFault) async {
+        switch fault.kind {
+        case .storeAway(let duration): await services.store.goAway(for: duration)
+        case .outboxLost(let duration): await services.broker.loseOutbox(for: duration)
+        case .connectionCut(let duration):
+            if let worker = oldest { await services.broker.cut(worker: worker.number, for: duration) }
+        case .killed(let pause):
+            guard let worker = oldest else { return }
+            living[worker.number] = nil
+            await worker.kill()
+            await executor.sleep(pause)
+            await startWorker()
+        case .stopped(let grace):
+            guard let worker = oldest else { return }
+            living[worker.number] = nil
+            await worker.stop()
+            await executor.sleep(grace)
+            await worker.abandon()
+            await startWorker()
+        }
+    }
+
+    private var oldest: SimulatedWorker? { living.min { $0.key < $1.key }?.value }
+}

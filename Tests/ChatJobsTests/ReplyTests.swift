@@ -1,0 +1,96 @@
+import ChatJobs
+import JSON
+import Testing
+
+@Suite struct ReplyTests {
+    private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+    private var succeeded: Reply {
+        var reply = Reply(id: "9f1c", status: .succeeded)
+        reply.answer = "Send it \"back\".\n中"
+        reply.sources = [Source(id: "returns.md#2", score: 0.83, title: "Returns", text: "t")]
+        reply.model = "m"
+        reply.usage = Usage(promptTokens: 321, completionTokens: 57)
+        reply.agent = "aftersale"
+        reply.timings.queued = 3.1
+        reply.timings.retrieve = 12
+        reply.timings.generate = 803.2004
+        reply.timings.total = 819.9
+        reply.metadata = Array(#"{ "k": [1.50] }"#.utf8)
+        return reply
+    }
+
+    @Test func aSucceededReplyHasTheContractsMembers() {
+        #expect(
+            text(succeeded.encoded())
+                == #"{"id":"9f1c","status":"succeeded","answer":"Send it \"back\".\n中","#
+                + #""sources":[{"id":"returns.md#2","score":0.83,"title":"Returns","text":"t"}],"model":"m","#
+                + #""usage":{"prompt_tokens":321,"completion_tokens":57},"cached":"none","agent":"aftersale","#
+                + #""attempts":1,"timings_ms":{"queued":3.1,"retrieve":12,"generate":803.2,"total":819.9},"#
+                + #""metadata":{ "k": [1.50] }}"#)
+    }
+
+    @Test(arguments: [
+        (ErrorCode.modelTimeout, "failed", "true"), (.internal, "failed", "true"), (.invalidJob, "failed", "false"),
+        (.expired, "expired", "false"), (.revoked, "revoked", "false"),
+    ]) func anyOtherReplyHasAnErrorAndNoAnswer(code: ErrorCode, status: String, retryable: String) {
+        let reply = Reply(id: "a", failure: JobFailure(code, "why"))
+        #expect(
+            text(reply.encoded())
+                == #"{"id":"a","status":"\#(status)","cached":"none","attempts":1,"#
+                + #""timings_ms":{"queued":0,"retrieve":0,"generate":0,"total":0},"#
+                + #""error":{"code":"\#(code.rawValue)","message":"why","retryable":\#(retryable)},"metadata":{}}"#)
+    }
+
+    @Test func aReplyToAMessageWithoutAnIDHasNone() {
+        #expect(
+            text(Reply(id: nil, failure: JobFailure(.invalidJob, "x")).encoded()).hasPrefix(#"{"status":"failed","#))
+    }
+
+    @Test func aSucceededReplyHasItsMembersEvenWhenTheyAreEmpty() throws {
+        let json = try JSONDocument(Reply(id: "a", status: .succeeded).encoded()).root
+        for name in ["answer", "sources", "model", "usage"] { #expect(json[name] != nil, "\(name)") }
+        #expect(json["error"] == nil)
+    }
+
+    @Test func whatIsWrittenReadsBack() throws {
+        var reply = succeeded
+        reply.timings.generate = 803.2
+        reply.cached = .redis
+        reply.attempts = 3
+        #expect(try Reply(decoding: reply.encoded()) == reply)
+        var failed = Reply(id: "a", failure: JobFailure(.rateLimited, "slow down"))
+        failed.metadata = Array("{}".utf8)
+        #expect(try Reply(decoding: failed.encoded()) == failed)
+    }
+
+    @Test(arguments: ["", "[]", "{}", #"{"status":"done"}"#, #"{"status":1}"#]) func whatIsNoReplyIsRefused(
+        text: String
+    ) {
+        #expect(throws: JSONError.self) { try Reply(decoding: Array(text.utf8)) }
+    }
+
+    @Test func numbersThatAreNotFiniteBecomeNull() {
+        var reply = Reply(id: "a", status: .succeeded)
+        reply.sources = [Source(id: "s", score: .nan, title: "", text: "")]
+        reply.timings.total = .infinity
+        #expect(throws: Never.self) { try JSONDocument(reply.encoded()) }
+    }
+
+    @Test func aChunkNamesItsAttemptFromTheSecondOn() throws {
+        #expect(text(Chunk(id: "a", seq: 0, delta: "x\n").encoded()) == #"{"id":"a","seq":0,"delta":"x\n"}"#)
+        let second = Chunk(id: "a", seq: 3, delta: "y", attempt: 2)
+        #expect(text(second.encoded()) == #"{"id":"a","seq":3,"delta":"y","attempt":2}"#)
+        #expect(try Chunk(decoding: second.encoded()) == second)
+        #expect(try Chunk(decoding: Array(#"{"id":"a","seq":0,"delta":""}"#.utf8)).attempt == 1)
+        #expect(throws: JSONError.self) { try Chunk(decoding: Array(#"{"id":"a","seq":0}"#.utf8)) }
+    }
+
+    @Test func theErrorCodesAreTheContracts() {
+        #expect(
+            ErrorCode.allCases.map(\.rawValue) == [
+                "invalid_job", "unsupported_media_type", "too_large", "expired", "revoked", "retrieval_failed",
+                "model_rejected", "model_unavailable", "model_timeout", "rate_limited", "worker_lost", "internal",
+            ])
+    }
+}

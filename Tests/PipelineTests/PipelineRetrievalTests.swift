@@ -1,0 +1,55 @@
+import ChatJobs
+import Pipeline
+import PipelineTestKit
+import Testing
+
+@Suite struct PipelineRetrievalTests {
+    @Test func oneSearchServesTheWholeWindow() throws {
+        let bench = Workbench(index: true)
+        bench.answer(
+            SimulatedMessage(number: 0, try job("a")), SimulatedMessage(number: 1, try job("b")),
+            SimulatedMessage(number: 2, try job("c") { $0.options.retrieve = .never }))
+        #expect(bench.passages?.calls == [["What about a?", "What about b?"]])
+    }
+
+    @Test func eachJobGetsAsManyPassagesAsItAskedFor() throws {
+        let bench = Workbench(index: true)
+        bench.answer(
+            SimulatedMessage(number: 0, try job("a")),
+            SimulatedMessage(number: 1, try job("b") { $0.options.topK = 9 }),
+            SimulatedMessage(number: 2, try job("c") { $0.options.topK = 1 }))
+        #expect(bench.passages?.topKs == [9])
+        let counts = Dictionary(uniqueKeysWithValues: zip(bench.model.calls.map(\.text), bench.model.passages))
+        #expect(counts == ["a": 4, "b": 9, "c": 1])
+        #expect(bench.replies.first { $0.id == "b" }?.sources.count == 9)
+    }
+
+    @Test func withoutAnIndexAutoMeansNoRetrieval() throws {
+        let bench = Workbench(index: false)
+        bench.answer(SimulatedMessage(number: 0, try job("a")))
+        #expect(bench.passages?.calls == [])
+        #expect(bench.replies.map(\.status) == [.succeeded])
+        #expect(bench.replies.first?.sources == [])
+    }
+
+    @Test(arguments: [nil, false]) func withoutAnIndexAlwaysIsAFailureThatSaysWhatToDo(index: Bool?) throws {
+        let bench = Workbench(index: index)
+        bench.answer(SimulatedMessage(number: 0, try job("a") { $0.options.retrieve = .always }))
+        let error = try #require(bench.replies.first?.error)
+        #expect(error.code == "retrieval_failed")
+        #expect(error.message.contains("parley ingest"))
+        #expect(bench.model.calls.isEmpty)
+    }
+
+    @Test func theConfiguredModeIsForJobsThatSayNothing() throws {
+        var configuration = PipelineConfiguration()
+        configuration.retrieve = .never
+        configuration.topK = 2
+        let bench = Workbench(configuration, index: true)
+        bench.answer(
+            SimulatedMessage(number: 0, try job("a")),
+            SimulatedMessage(number: 1, try job("b") { $0.options.retrieve = .auto }))
+        #expect(bench.passages?.calls == [["What about b?"]])
+        #expect(bench.passages?.topKs == [2])
+    }
+}
