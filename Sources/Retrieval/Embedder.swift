@@ -7,7 +7,8 @@ public protocol Embedder: Sendable {
     var identity: String { get }
     /// Floats in a vector; nil until it is known.
     var dimension: Int? { get }
-    /// One vector of unit length for each text, in order, in as few calls as the service allows.
+    /// One vector for each text, in order, in as few calls as the service allows. Not every service gives unit length:
+    /// whoever needs it scales.
     func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [[Float]]
 }
 
@@ -28,7 +29,7 @@ enum EmbedderIdentity {
 ///
 /// - Parameters:
 ///   - url: `builtin:lexical`, or the base URL of an OpenAI-compatible service: `http://host:port/v1`.
-///   - model: needed by such a service.
+///   - model: for such a service; nil leaves the choice to it.
 ///   - apiKey: sent as bearer token; nil or empty sends none.
 /// - Throws: ``RetrievalError/Code-swift.struct/invalidSetting`` naming what is allowed.
 public func makeEmbedder(
@@ -40,10 +41,6 @@ public func makeEmbedder(
             .invalidSetting,
             "embeddings.url is \"\(withoutUserInfo(url))\": write builtin:lexical, or the base URL of an OpenAI-compatible service such as http://127.0.0.1:8080/v1"
         )
-    }
-    guard let model, !model.isEmpty else {
-        throw RetrievalError(
-            .invalidSetting, "embeddings.model is empty: name the model that \(withoutUserInfo(url)) is to embed with")
     }
     return try OpenAIEmbedder(baseURL: url, model: model, apiKey: apiKey, http: http)
 }

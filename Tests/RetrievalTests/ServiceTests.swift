@@ -109,9 +109,7 @@ import Testing
 
     @Test func wrongEmbedderSettingsSayWhatIsAllowed() throws {
         #expect { _ = try makeEmbedder(url: "builtin:x", http: http) } throws: { "\($0)".contains("builtin:lexical") }
-        #expect { _ = try makeEmbedder(url: "http://h/v1", http: http) } throws: {
-            "\($0)".contains("embeddings.model")
-        }
+        #expect(try makeEmbedder(url: "http://h/v1", http: http).identity == "default@http://h/v1")
         #expect { _ = try makeEmbedder(url: "http://u:pw@h:x/v1", model: "m", http: http) } throws: {
             "\($0)".contains("port") && !"\($0)".contains("pw")
         }
@@ -165,7 +163,7 @@ import Testing
         store.remember(
             ChromaStore.Collection(
                 id: "old", description: StoreDescription(dimension: 2, embedder: nil, passages: 1, documents: nil),
-                distanceScale: 1))
+                distanceScale: 1, needsUnitVectors: false))
         #expect(try await store.search([[1, 0]], topK: 1, timeout: .seconds(5)).first?.count == 1)
         #expect(server.requests.count == 3)
     }

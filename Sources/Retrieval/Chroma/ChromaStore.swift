@@ -14,6 +14,8 @@ public final class ChromaStore: VectorStore {
         /// Similarity is one minus this much of the distance: Chroma's `l2` is the square of the Euclidean distance,
         /// which for unit vectors is twice `cosine`'s and `ip`'s.
         var distanceScale: Double
+        /// `cosine` scales by itself; with the other spaces a score means something for unit vectors only.
+        var needsUnitVectors: Bool
     }
 
     private enum Knowledge {
@@ -144,7 +146,7 @@ public final class ChromaStore: VectorStore {
             description: StoreDescription(
                 dimension: json["dimension"]?.int, embedder: json["metadata"]?[Self.embedderKey]?.string, passages: 0,
                 documents: nil),
-            distanceScale: space == "l2" ? 0.5 : 1)
+            distanceScale: space == "l2" ? 0.5 : 1, needsUnitVectors: space == "l2" || space == "ip")
     }
 
     /// What is known from now on; nil: there is no such collection.
@@ -166,7 +168,7 @@ public final class ChromaStore: VectorStore {
         guard !queries.isEmpty, topK > 0 else { return queries.map { _ in [] } }
         let deadline = ContinuousClock.now + timeout
         let collection = try await known(timeout: timeout)
-        let body = Self.queryBody(queries, topK: topK)
+        let body = Self.queryBody(queries, topK: topK, scaled: collection.needsUnitVectors)
         var response = try await query(collection, queries, body, deadline)
         guard response.status == 404 else { return try rows(response, queries.count, collection) }
         // The collection was made anew: its name has another id now.
@@ -190,11 +192,17 @@ public final class ChromaStore: VectorStore {
             timeout: max(deadline - .now, .milliseconds(1)))
     }
 
-    private static func queryBody(_ queries: [SearchQuery], topK: Int) -> [UInt8] {
+    private static func queryBody(_ queries: [SearchQuery], topK: Int, scaled: Bool) -> [UInt8] {
         var writer = JSONWriter(capacity: queries.reduce(128) { $0 + $1.vector.count * 11 })
         writer.object { json in
             json.key("query_embeddings")
-            json.array { rows in for query in queries { rows.vector(query.vector) } }
+            json.array { rows in
+                for query in queries {
+                    var vector = query.vector
+                    if scaled { normalize(&vector) }
+                    rows.vector(vector)
+                }
+            }
             json.member("n_results", topK)
             json.key("include")
             json.array { for column in ["documents", "metadatas", "distances"] { $0.string(column) } }

@@ -95,7 +95,9 @@ public final class FileStore: VectorStore {
                 throw RetrievalError(
                     .incompatible, "\(document.id) has vectors of another dimension than \(update.dimension)")
             }
-            file.append(document)
+            var unit = document
+            for index in unit.vectors.indices { normalize(&unit.vectors[index]) }
+            file.append(unit)
         }
         try Files.write(file.encoded(), to: path)
         state.withLock { $0.nextLook = nil }

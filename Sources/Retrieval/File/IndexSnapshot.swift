@@ -37,7 +37,9 @@ final class IndexSnapshot: Sendable {
                 throw RetrievalError(
                     .incompatible, "the question has \(query.vector.count) numbers, the index \(file.dimension)")
             }
-            found = graph.withLock { $0 }?.search(query.vector, topK: topK) ?? exact(query.vector, topK: topK)
+            var vector = query.vector
+            normalize(&vector)
+            found = graph.withLock { $0 }?.search(vector, topK: topK) ?? exact(vector, topK: topK)
         }
         return found.map { Match(passage: file.passage($0.index), score: $0.score) }
     }

@@ -9,20 +9,21 @@ public final class OpenAIEmbedder: Embedder {
     static let batchSize = 256
 
     public let identity: String
-    private let model: String
+    private let model: String?
     private let url: String
     private let service: Service
     private let knownDimension = Mutex<Int?>(nil)
 
     /// - Parameters:
     ///   - baseURL: up to and including `/v1`.
+    ///   - model: nil leaves the choice to the service.
     ///   - apiKey: sent as bearer token; nil or empty sends none.
     /// - Throws: ``RetrievalError/Code-swift.struct/invalidSetting`` when `baseURL` is not a URL.
-    public init(baseURL: String, model: String, apiKey: String?, http: HTTPClient) throws(RetrievalError) {
+    public init(baseURL: String, model: String?, apiKey: String?, http: HTTPClient) throws(RetrievalError) {
         do throws(HTTPError) {
             let base = try HTTPURL(baseURL)
             url = try base.appending("embeddings").string
-            identity = "\(model)@\(base.description)"
+            identity = "\(model ?? "default")@\(base.description)"
         } catch {
             throw RetrievalError(.invalidSetting, "embeddings.url: \(error.message)")
         }
@@ -53,7 +54,7 @@ public final class OpenAIEmbedder: Embedder {
     }
 
     private func embed(_ texts: ArraySlice<String>, timeout: Duration) async throws(RetrievalError) -> [[Float]] {
-        var writer = JSONWriter(capacity: texts.reduce(64 + model.utf8.count) { $0 + $1.utf8.count + 8 })
+        var writer = JSONWriter(capacity: texts.reduce(128) { $0 + $1.utf8.count + 8 })
         writer.object { json in
             json.member("model", model)
             json.key("input")
@@ -70,10 +71,9 @@ public final class OpenAIEmbedder: Embedder {
             guard vectors.indices.contains(index), vectors[index] == nil else {
                 throw service.invalid("it sent the index \(index) twice or for a text that was not asked")
             }
-            guard var vector = row["embedding"].flatMap(Self.vector), !vector.isEmpty,
+            guard let vector = row["embedding"].flatMap(Self.vector), !vector.isEmpty,
                 vector.allSatisfy(\.isFinite)
             else { throw service.invalid("the embedding of text \(index) is neither numbers nor base64") }
-            normalize(&vector)
             vectors[index] = vector
         }
         let complete = vectors.compactMap { $0 }
