@@ -53,13 +53,14 @@ let package = Package(
         room("ChatJobs", uses: ["JSON"]),
 
         // Floor 2: the transports, knowing nothing of chat.
-        room("RabbitMQ", uses: ["IOLoop", "CEpoll", "CRabbitMQ", logging, deque]),
+        room("RabbitMQ", uses: ["IOLoop", "CRabbitMQ", logging, deque]),
         room("Redis", uses: ["IOLoop", "CHiredis", logging, deque]),
         room("HTTP", uses: ["IOLoop", "CEpoll", "CCurl", logging]),
         room("Telemetry", uses: ["JSON", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics")]),
 
         // Floor 3: what happens to a job, without a socket in sight.
         room("Pipeline", uses: ["ChatJobs", heap, logging, metrics]),
+        room("PipelineTestKit", uses: ["Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW"),
         room("Retrieval", uses: ["ChatJobs", "JSON", "HTTP", "CHNSW", logging]),
         room("Generation", uses: ["ChatJobs", "JSON", "HTTP", logging]),
@@ -105,7 +106,20 @@ let package = Package(
         tests(of: "IOLoop", uses: ["CEpoll"]),
         tests(of: "JSON"),
         tests(of: "Gzip"),
+        tests(of: "ChatJobs", uses: ["JSON"]),
+        tests(of: "Pipeline", uses: ["PipelineTestKit", "ChatJobs"]),
+        tests(of: "RabbitMQ", uses: ["IOLoop", "CRabbitMQ", logging]),
         tests(of: "Redis", uses: ["IOLoop", logging]),
+        tests(of: "HTTP", uses: ["IOLoop", "CZlib", logging]),
+        tests(of: "Telemetry", uses: ["JSON", logging, metrics]),
+        tests(of: "Retrieval", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", "CHNSW", logging]),
+        tests(of: "Generation", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", logging]),
         tests(of: "Settings"),
+        tests(
+            of: "Admin",
+            uses: [
+                "Telemetry", logging, metrics,
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]),
     ]
 )
