@@ -65,6 +65,13 @@ public final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
         try startThread(named: name) { self.run() }
     }
 
+    // Not when the thread ends: a late `enqueue` or `stop` still writes to `wakeup`, and its number may by then belong to
+    // somebody's socket.
+    deinit {
+        close(epoll)
+        close(wakeup)
+    }
+
     /// Ends the loop after the jobs already in its mailbox. Nothing may be enqueued afterwards.
     public func stop() {
         mailbox.withLock { $0.stopping = true }
@@ -123,8 +130,6 @@ public final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
             for index in 0..<max(0, Int(ready)) { dispatch(events + index) }
             fireTimers()
         }
-        close(epoll)
-        close(wakeup)
     }
 
     /// Jobs and hooks until there is nothing left, but at most a few rounds so that sockets are never starved.
@@ -156,7 +161,11 @@ public final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
         let timeout = nextTimerDelay()
         return mailbox.withLock { mailbox in
             if !mailbox.jobs.isEmpty || !turnEndHooks.isEmpty { return 0 }
-            if mailbox.stopping { stopped = true }
+            // Not waiting: a late job must not write to a descriptor that is closed, and by then perhaps another's.
+            if mailbox.stopping {
+                stopped = true
+                return 0
+            }
             mailbox.waiting = true
             return timeout
         }

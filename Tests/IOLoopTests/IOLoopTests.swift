@@ -99,4 +99,45 @@ private actor Pinned {
         let elsewhere = try await offload("blocking") { pthread_equal(here, pthread_self()) == 0 }
         #expect(elsewhere)
     }
+
+    @Test func wakingAStoppedLoopWritesToNobodyElsesDescriptor() async throws {
+        let loop = try IOLoop(name: "stopped-early")
+        #expect(await Pinned(loop).onLoop())
+        loop.stop()
+        let deadline = ContinuousClock.now + .seconds(10)
+        while threadExists("stopped-early"), ContinuousClock.now < deadline {
+            try await Task.sleep(for: .milliseconds(1))
+        }
+        // Whatever numbers the loop has given back go to these.
+        var pairs: [(Int32, Int32)] = []
+        for _ in 0..<64 {
+            var pair: [Int32] = [0, 0]
+            #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0)
+            pairs.append((pair[0], pair[1]))
+        }
+        defer { for (left, right) in pairs { _ = (close(left), close(right)) } }
+        loop.stop()
+        for (left, right) in pairs {
+            for end in [left, right] {
+                var byte: UInt8 = 0
+                #expect(recv(end, &byte, 1, Int32(MSG_DONTWAIT)) == -1)
+            }
+        }
+    }
+}
+
+private func threadExists(_ name: String) -> Bool {
+    guard let folder = opendir("/proc/self/task") else { return false }
+    defer { closedir(folder) }
+    while let entry = readdir(folder) {
+        let id = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        guard let file = fopen("/proc/self/task/\(id)/comm", "r") else { continue }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 32)
+        guard fgets(&line, 32, file) != nil else { continue }
+        if String(decoding: line.prefix { $0 > 10 }.map(UInt8.init(bitPattern:)), as: UTF8.self) == name { return true }
+    }
+    return false
 }
