@@ -67,24 +67,26 @@ public actor RedisClient {
     /// Starts, and waits for the outcome of the attempt under way.
     /// - Throws: why that attempt failed. The client goes on trying in the background until ``close()``.
     public func connect() async throws(RedisError) {
-        guard phase != .ready else { return }
-        guard phase != .closed else { throw closedError }
-        start()
-        try await withCheckedContinuation { (signal: Signal) in attemptWaiters.append(signal) }.get()
+        try await withCheckedContinuation { (signal: Signal) in
+            if let settled = settledOrStarted() {
+                signal.resume(returning: settled)
+            } else {
+                attemptWaiters.append(signal)
+            }
+        }.get()
     }
 
     /// Returns as soon as commands can be sent, at once when they can. Starts the client when nobody has.
     /// - Throws: `CancellationError` when the task is cancelled, ``RedisError`` when the client is closed.
     public func waitUntilConnected() async throws {
-        guard phase != .ready else { return }
-        guard phase != .closed else { throw closedError }
-        start()
         let ticket = nextTicket
         nextTicket += 1
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { (signal: Signal) in
                 if Task.isCancelled {
                     signal.resume(returning: .success(()))
+                } else if let settled = settledOrStarted() {
+                    signal.resume(returning: settled)
                 } else {
                     readyWaiters[ticket] = signal
                 }
@@ -92,8 +94,20 @@ public actor RedisClient {
         } onCancel: {
             Task { await self.withdraw(ticket) }
         }
-        try Task.checkCancellation()
         try result.get()
+        if phase != .ready { try Task.checkCancellation() }
+    }
+
+    /// What is already known; nil when it will be seen, with the client started.
+    private func settledOrStarted() -> Result<Void, RedisError>? {
+        switch phase {
+        case .ready: return .success(())
+        case .closed: return .failure(closedError)
+        case .idle:
+            start()
+            return nil
+        case .connecting, .greeting, .resting: return nil
+        }
     }
 
     private func withdraw(_ ticket: UInt64) {
@@ -155,26 +169,41 @@ public actor RedisClient {
         try await send(RedisCommand(script: script, keys: keys, arguments: arguments))
     }
 
+    // Checks and bookkeeping are inside the continuations' bodies, which cannot be interrupted: the `await` in front of
+    // one may itself be a suspension, in which the connection can go or the buffer fill up.
+
     private func sendOnce(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
-        let connection = try readyConnection()
-        try check(command)
-        guard connection.hasRoom(for: command.encodedSize) else { throw bufferFull }
         let result: Result<RedisValue, RedisError> = await withCheckedContinuation { continuation in
-            connection.enqueue(command)
-            expect(1, .one(continuation), on: connection)
+            do throws(RedisError) {
+                let connection = try room(for: command.encodedSize)
+                try check(command)
+                connection.enqueue(command)
+                expect(1, .one(continuation), on: connection)
+            } catch {
+                continuation.resume(returning: .failure(error))
+            }
         }
         return try result.get()
     }
 
     private func sendOnce(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
-        let connection = try readyConnection()
-        for command in commands { try check(command) }
-        guard connection.hasRoom(for: commands.reduce(0) { $0 + $1.encodedSize }) else { throw bufferFull }
         let result: Result<[RedisValue], RedisError> = await withCheckedContinuation { continuation in
-            for command in commands { connection.enqueue(command) }
-            expect(commands.count, .many(continuation), on: connection)
+            do throws(RedisError) {
+                let connection = try room(for: commands.reduce(0) { $0 + $1.encodedSize })
+                for command in commands { try check(command) }
+                for command in commands { connection.enqueue(command) }
+                expect(commands.count, .many(continuation), on: connection)
+            } catch {
+                continuation.resume(returning: .failure(error))
+            }
         }
         return try result.get()
+    }
+
+    private func room(for size: Int) throws(RedisError) -> RedisConnection {
+        let connection = try readyConnection()
+        guard connection.hasRoom(for: size) else { throw bufferFull }
+        return connection
     }
 
     private func readyConnection() throws(RedisError) -> RedisConnection {

@@ -36,20 +36,30 @@ final class PrivateRedis: @unchecked Sendable {
     }
 
     func start() async throws {
+        var starts = 0
+        try await eventually("redis-server listens on \(port)") {
+            guard self.isRunning else {
+                guard starts < 5 else { throw Overdue(description: "redis-server ends at once: check its options") }
+                starts += 1
+                try self.launch()
+                return false
+            }
+            return canConnect(to: self.port)
+        }
+    }
+
+    private var isRunning: Bool { state.withLock { $0?.isRunning == true } }
+
+    private func launch() throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: Self.executable ?? "/usr/bin/redis-server")
         process.arguments =
-            [
-                "--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path,
-            ] + options
+            ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path]
+            + options
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
         state.withLock { $0 = process }
-        try await eventually("redis-server listens on \(port)") {
-            guard process.isRunning else { throw Overdue(description: "redis-server ended: check its options") }
-            return canConnect(to: self.port)
-        }
     }
 
     func signal(_ number: Int32) {
@@ -59,7 +69,7 @@ final class PrivateRedis: @unchecked Sendable {
     func stop() async throws {
         signal(SIGCONT)
         signal(SIGKILL)
-        try await eventually("redis-server ends") { self.state.withLock { $0?.isRunning != true } }
+        try await eventually("redis-server ends") { !self.isRunning }
     }
 }
 
@@ -78,39 +88,41 @@ func eventually(
     }
 }
 
+/// Close-on-exec: a redis-server started by another test at this moment must not inherit the socket. Between fork and
+/// exec it does all the same, so a port found free may be taken for a moment more: bind again, or take another.
+private let streamType = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+
 private let nextPort = Mutex(Int.random(in: 20_000..<30_000))
 
 /// A loopback port that nobody listens on at this moment, each only once, and below the range from which the kernel
 /// gives ports to those who name none.
 func freePort() throws -> Int {
+    let (descriptor, port) = try boundSocket()
+    close(descriptor)
+    return port
+}
+
+private func boundSocket() throws -> (descriptor: Int32, port: Int) {
     for _ in 0..<200 {
         let port = nextPort.withLock { port in
             port = port < 30_000 ? port + 1 : 20_000
             return port
         }
-        if let descriptor = listeningSocket(on: port) {
-            close(descriptor)
-            return port
+        let descriptor = socket(AF_INET, streamType, 0)
+        var address = loopback(port)
+        let bound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
         }
+        if bound { return (descriptor, port) }
+        close(descriptor)
     }
     throw Overdue(description: "no free port among 200")
 }
 
-private func listeningSocket(on port: Int) -> Int32? {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    var address = loopback(port)
-    let bound = withUnsafePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 && listen(descriptor, 64) == 0
-        }
-    }
-    if bound { return descriptor }
-    close(descriptor)
-    return nil
-}
-
 private func canConnect(to port: Int) -> Bool {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = socket(AF_INET, streamType, 0)
     defer { close(descriptor) }
     var address = loopback(port)
     return withUnsafePointer(to: &address) {
@@ -133,10 +145,12 @@ final class CannedServer: Sendable {
     let port: Int
 
     init(_ answers: [[UInt8]]) throws {
-        port = try freePort()
-        guard let descriptor = listeningSocket(on: port) else { throw Overdue(description: "port \(port) was taken") }
+        let (descriptor, port) = try boundSocket()
+        self.port = port
+        guard listen(descriptor, 64) == 0 else { throw Overdue(description: "listen: errno \(errno)") }
         Thread.detachNewThread {
             let client = accept(descriptor, nil, nil)
+            _ = fcntl(client, F_SETFD, FD_CLOEXEC)
             close(descriptor)
             var buffer = [UInt8](repeating: 0, count: 65536)
             for answer in answers {

@@ -99,9 +99,9 @@ struct RedisOutageTests {
                 _ = try? await client.send(RedisCommand("CLIENT", "KILL", "ID", id, "SKIPME", "no"))
                 try await eventually("connection \(round + 1)") { events.connections == round + 1 }
             }
-            #expect(openSockets(to: server.port) == 1)
+            try await eventually("one socket is left") { openSockets(to: server.port) == 1 }
         }
-        #expect(openSockets(to: server.port) == 0)
+        try await eventually("no socket is left") { openSockets(to: server.port) == 0 }
     }
 
     @Test func aClientDroppedWithoutCloseLeavesNoSocket() async throws {
