@@ -8,15 +8,14 @@ import Logging
 /// All methods may be called from any task; on the client's own loop they cost no hop between threads.
 public actor HTTPClient {
     private let loop: IOLoop
-    private let engine: TransferEngine
+    private let owner: EngineOwner
+    private var engine: TransferEngine { owner.engine }
 
     /// Connects nothing yet. `loop` may be shared with other clients and must outlive this one.
     public init(configuration: HTTPClientConfiguration = .init(), loop: IOLoop, logger: Logger) {
         self.loop = loop
-        engine = TransferEngine(loop: loop, configuration: configuration, logger: logger)
+        owner = EngineOwner(TransferEngine(loop: loop, configuration: configuration, logger: logger))
     }
-
-    isolated deinit { engine.close() }
 
     nonisolated public var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -29,7 +28,7 @@ public actor HTTPClient {
     /// - Throws: ``HTTPError``.
     public func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse {
         let transfer = try start(request, streamed: false)
-        return try await wait(transfer.id) { transfer.wholeWaiter = $0 }
+        return try await wait(for: transfer) { transfer.wholeWaiter = $0 }
     }
 
     /// Sends `request` and returns as soon as the header has arrived; the body follows as it comes.
@@ -38,7 +37,7 @@ public actor HTTPClient {
     /// - Throws: ``HTTPError``.
     public func stream(_ request: HTTPRequest) async throws(HTTPError) -> HTTPStreamedResponse {
         let transfer = try start(request, streamed: true)
-        let head: HTTPResponse = try await wait(transfer.id) { transfer.headWaiter = $0 }
+        let head: HTTPResponse = try await wait(for: transfer) { transfer.headWaiter = $0 }
         return HTTPStreamedResponse(
             status: head.status, headers: head.headers, version: head.version,
             body: HTTPBody(lease: HTTPBodyLease(client: self, id: transfer.id)))
@@ -53,7 +52,7 @@ public actor HTTPClient {
         guard let transfer = engine.transfers[id], transfer.chunkWaiter == nil else { return nil }
         if Task.isCancelled { cancel(id) }
         if let chunk = engine.takeChunk(transfer) { return try chunk.get() }
-        return try await wait(id) { transfer.chunkWaiter = $0 }
+        return try await wait(for: transfer) { transfer.chunkWaiter = $0 }
     }
 
     func abandon(_ id: UInt64) { engine.abandon(id) }
@@ -62,16 +61,18 @@ public actor HTTPClient {
 
     private func start(_ request: HTTPRequest, streamed: Bool) throws(HTTPError) -> Transfer {
         if Task.isCancelled {
-            throw HTTPError(code: .cancelled, message: "\(request.method): the task was cancelled before the request began")
+            throw HTTPError(
+                code: .cancelled, message: "\(request.method): the task was cancelled before the request began")
         }
         return try engine.start(request, streamed: streamed)
     }
 
     private func wait<Value: Sendable>(
-        _ id: UInt64, _ register: (Transfer.Waiter<Value>) -> Void
+        for transfer: Transfer, _ register: (Transfer.Waiter<Value>) -> Void
     ) async throws(HTTPError) -> Value {
+        let id = transfer.id
         let result = await withTaskCancellationHandler {
-            await self.suspend(register)
+            await self.suspend(for: transfer, register)
         } onCancel: {
             // Cancellation arrives on any thread and cannot wait: the task only carries it to the loop.
             Task { await self.cancel(id) }
@@ -79,14 +80,16 @@ public actor HTTPClient {
         return try result.get()
     }
 
-    /// A method, not a closure in ``wait(_:_:)``: an async closure that does not use `self` is not isolated to this
-    /// actor and would leave the loop, so that the answer could come before its waiter is registered.
+    /// A method, not a closure in ``wait(for:_:)``: an async closure that does not use `self` is not isolated to this
+    /// actor and would leave the loop.
     private func suspend<Value: Sendable>(
-        _ register: (Transfer.Waiter<Value>) -> Void
+        for transfer: Transfer, _ register: (Transfer.Waiter<Value>) -> Void
     ) async -> Result<Value, HTTPError> {
         await withCheckedContinuation { continuation in
             assertIsolated()
             register(continuation)
+            // What is waited for may have come first, a cancellation above all.
+            engine.serve(transfer)
         }
     }
 

@@ -12,7 +12,9 @@ public struct HTTPError: Error, Sendable, CustomStringConvertible {
     /// What kind of failure it was.
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: Hashable {
-            case unreachable, timedOut(Phase), cancelled, tooLarge, tlsFailed, invalidURL, invalidRequest, proxyFailed
+            case unreachable
+            case timedOut(Phase)
+            case cancelled, tooLarge, tlsFailed, invalidURL, invalidRequest, proxyFailed
             case connectionLost, invalidResponse, clientClosed, failed
         }
         private let value: Value

@@ -65,8 +65,8 @@ public struct HTTPRequest: Sendable {
 
 /// The protocol version an answer came in.
 public enum HTTPVersion: String, Sendable, Hashable {
-    case http1_0 = "HTTP/1.0"
-    case http1_1 = "HTTP/1.1"
+    case http10 = "HTTP/1.0"
+    case http11 = "HTTP/1.1"
     case http2 = "HTTP/2"
 }
 
@@ -78,7 +78,7 @@ public struct HTTPResponse: Sendable {
     /// Decompressed.
     public var body: [UInt8]
 
-    public init(status: Int, headers: [HTTPHeader] = [], body: [UInt8] = [], version: HTTPVersion = .http1_1) {
+    public init(status: Int, headers: [HTTPHeader] = [], body: [UInt8] = [], version: HTTPVersion = .http11) {
         self.status = status
         self.version = version
         self.headers = headers

@@ -32,7 +32,7 @@ final class Transfer {
     /// How the transfer ended, for a stream whose reader is still to learn it.
     var end: Result<Void, HTTPError>?
     /// Known once the transfer has ended.
-    var version = HTTPVersion.http1_1
+    var version = HTTPVersion.http11
     /// Whether it is in the engine's list of transfers whose waiters have something to learn.
     var noted = false
 
@@ -69,7 +69,9 @@ final class Transfer {
         parley_easy_on_header(
             easy.raw,
             { bytes, size, count, context in
-                Transfer.with(context) { $0.received(header: UnsafeRawBufferPointer(start: bytes, count: size * count)) }
+                Transfer.with(context) {
+                    $0.received(header: UnsafeRawBufferPointer(start: bytes, count: size * count))
+                }
             }, context)
         parley_easy_on_body(
             easy.raw,
@@ -117,10 +119,12 @@ final class Transfer {
 
     private func received(header line: UnsafeRawBufferPointer) -> Int {
         if firstByteTimer != nil { stop(&firstByteTimer) }
+        engine.progressed = true
         if headComplete { return line.count }
         // A status line begins a head; the one before was an interim answer (1xx).
         if line.count >= 9, line.starts(with: "HTTP/".utf8) {
             headerBytes.removeAll(keepingCapacity: true)
+            if line.starts(with: "HTTP/2".utf8) { engine.noteMultiplexed() }
             let digits = line.drop { $0 != UInt8(ascii: " ") }.dropFirst().prefix(3)
             status = digits.reduce(0) { $0 * 10 + Int($1 &- 0x30) }
         }
@@ -137,6 +141,7 @@ final class Transfer {
     }
 
     private func received(body bytes: UnsafeRawBufferPointer) -> Int {
+        engine.progressed = true
         if streamed {
             if body.count >= Self.highWater {
                 paused = true
@@ -161,7 +166,11 @@ final class Transfer {
 
     /// Ended by us rather than by the server: nothing more is delivered.
     var isAborted: Bool {
-        if case .failure(let failure) = end { failure.code == .cancelled || failure.code == .clientClosed } else { false }
+        if case .failure(let failure) = end {
+            failure.code == .cancelled || failure.code == .clientClosed
+        } else {
+            false
+        }
     }
 
     var tooLarge: HTTPError { error(.tooLarge, "the answer is longer than the \(request.maxBodyBytes) bytes allowed") }

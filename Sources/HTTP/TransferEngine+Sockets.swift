@@ -89,6 +89,31 @@ extension TransferEngine {
         act(on: fd, mask)
     }
 
+    /// An HTTP/2 answer has begun: on the socket libcurl was called for, or else on any of those in use.
+    func noteMultiplexed() {
+        if sockets[acting] != nil {
+            multiplexed.insert(acting)
+        } else {
+            for (fd, socket) in sockets where socket.wanted && socket.ours { multiplexed.insert(fd) }
+        }
+    }
+
+    /// Has libcurl look at the HTTP/2 connections once more at the end of the turn, until that brings nothing.
+    ///
+    /// libcurl 7.88 keeps frames of all streams of a connection in one buffer and forgets to come back to it when a
+    /// stream had to leave some of its data there: without this, about one in five bursts of 250 answers of 50 KB
+    /// stalled until the server sent something else. The socket must be reported readable for libcurl to look.
+    func nudge() {
+        progressed = false
+        guard !multiplexed.isEmpty, !nudgePending else { return }
+        nudgePending = true
+        loop.atTurnEnd { [weak self] in
+            guard let self else { return }
+            nudgePending = false
+            for fd in Array(multiplexed) where sockets[fd]?.wanted == true { act(on: fd, CURL_CSELECT_IN) }
+        }
+    }
+
     /// libcurl moves its timer several times a request, mostly later: a timer already running is left to fire and
     /// looks then whether it is time.
     private func arm(_ due: ContinuousClock.Instant) {
@@ -111,6 +136,7 @@ extension TransferEngine {
 
     /// Takes `fd` out of the poll set.
     func forget(_ fd: Int32) {
+        multiplexed.remove(fd)
         if let source = sockets.removeValue(forKey: fd)?.source { loop.remove(source) }
     }
 }

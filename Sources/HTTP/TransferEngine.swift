@@ -18,13 +18,18 @@ final class TransferEngine {
     private var idle: [EasyHandle] = []
     private var noted: [Transfer] = []
     private var kickPending = false
-    private var closed = false
+    private(set) var closed = false
     /// When a connection to an origin last timed out; see ``mayConnectAgain(_:)``.
     private var connectTimeouts: [String: ContinuousClock.Instant] = [:]
 
     // libcurl's sockets and timer, see TransferEngine+Sockets.swift.
     var sockets: [Int32: WatchedSocket] = [:]
     var timerDue: ContinuousClock.Instant?
+    /// Sockets that carry HTTP/2, and whether anything arrived since the last call into libcurl; see ``nudge()``.
+    var multiplexed: Set<Int32> = []
+    var progressed = false
+    var acting: curl_socket_t = -1
+    var nudgePending = false
     var armedTimer: (timer: IOTimer, due: ContinuousClock.Instant)?
 
     /// Easy handles kept for reuse.
@@ -111,7 +116,8 @@ final class TransferEngine {
         let added = curl_multi_add_handle(multi, easy.raw)
         guard added == CURLM_OK else {
             curl_slist_free_all(transfer.headerList)
-            throw transfer.error(.failed, "libcurl refused the transfer: \(String(cString: curl_multi_strerror(added)))")
+            throw transfer.error(
+                .failed, "libcurl refused the transfer: \(String(cString: curl_multi_strerror(added)))")
         }
         transfer.easy = easy
         transfers[transfer.id] = transfer
@@ -134,9 +140,11 @@ final class TransferEngine {
 
     private func checkFields(of transfer: Transfer) throws(HTTPError) {
         let request = transfer.request
-        guard !request.method.isEmpty, request.method.utf8.allSatisfy({ (0x41...0x5A).contains($0) || $0 == 0x2D }) else {
+        guard !request.method.isEmpty, request.method.utf8.allSatisfy({ (0x41...0x5A).contains($0) || $0 == 0x2D })
+        else {
             throw HTTPError(
-                code: .invalidRequest, message: "\(transfer.url): the method \"\(request.method)\" is not capital letters")
+                code: .invalidRequest,
+                message: "\(transfer.url): the method \"\(request.method)\" is not capital letters")
         }
         for header in request.headers {
             let nameIsToken = header.name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ":") }
@@ -168,7 +176,9 @@ final class TransferEngine {
     func act(on fd: curl_socket_t, _ mask: Int32) {
         guard let multi, !closed else { return }
         var running: Int32 = 0
+        acting = fd
         _ = curl_multi_socket_action(multi, fd, mask, &running)
+        if progressed { nudge() }
         settle()
     }
 
@@ -199,7 +209,6 @@ final class TransferEngine {
     func deadline(for transfer: Transfer, after limit: Duration, _ phase: HTTPError.Phase) -> IOTimer {
         loop.schedule(after: limit) { [weak self, id = transfer.id] in
             guard let self, let transfer = transfers[id] else { return }
-            print("TIMEOUT", id, transfer.sent, transfer.status, transfer.body.count, sockets, timerDue as Any, armedTimer?.due as Any, kickPending)
             let what = phase == .total ? "no complete answer" : "no first byte of an answer"
             fail(id, transfer.error(.timedOut(phase), "\(what) within \(limit)"))
         }
@@ -240,8 +249,8 @@ final class TransferEngine {
     private func version(_ easy: EasyHandle) -> HTTPVersion {
         switch parley_easy_long(easy.raw, CURLINFO_HTTP_VERSION) {
         case parley_seen_http_2: .http2
-        case parley_seen_http_1_0: .http1_0
-        default: .http1_1
+        case parley_seen_http_1_0: .http10
+        default: .http11
         }
     }
 
@@ -272,7 +281,7 @@ final class TransferEngine {
 
     // MARK: - Serving those who wait
 
-    private func serve(_ transfer: Transfer) {
+    func serve(_ transfer: Transfer) {
         if let waiter = transfer.wholeWaiter, let end = transfer.end {
             transfer.wholeWaiter = nil
             let body = transfer.body
@@ -318,7 +327,9 @@ final class TransferEngine {
     /// The reader of a stream has gone.
     func abandon(_ id: UInt64) {
         guard let transfer = transfers[id] else { return }
-        if transfer.end == nil { end(transfer, .failure(transfer.error(.cancelled, "the reader of the body has gone"))) }
+        if transfer.end == nil {
+            end(transfer, .failure(transfer.error(.cancelled, "the reader of the body has gone")))
+        }
         transfers[id] = nil
         settle()
     }
