@@ -89,14 +89,15 @@ extension RetrievalError {
 }
 
 extension JSONWriter {
-    /// A vector's numbers with seven decimals: half a unit of the eighth does not move a cosine, and fixed-point
-    /// digits cost a tenth of the shortest exact text.
+    /// A vector's numbers with seven decimals: that does not move a cosine unless the whole vector is tiny, and
+    /// fixed-point digits cost a tenth of the shortest exact text, which tiny ones get.
     mutating func vector(_ vector: [Float]) {
+        let isTiny = vector.allSatisfy { abs($0) < 0.01 }
         var text: [UInt8] = [UInt8(ascii: "[")]
         text.reserveCapacity(vector.count * 12 + 2)
         for value in vector {
             if text.count > 1 { text.append(UInt8(ascii: ",")) }
-            guard abs(value) < 1000 else {
+            guard abs(value) < 1000, !isTiny else {
                 text.append(contentsOf: value.isFinite ? "\(value)".utf8 : "0".utf8)
                 continue
             }

@@ -1,4 +1,5 @@
 import HTTP
+import JSON
 import Testing
 
 @testable import Retrieval
@@ -9,7 +10,7 @@ import Testing
         try makeEmbedder(url: "\(server.url)/v1/", model: "m", apiKey: apiKey, http: http)
     }
 
-    @Test func vectorsComeInOrderAndOfUnitLength() async throws {
+    @Test func vectorsComeInOrderAndAsTheServiceGaveThem() async throws {
         let server = try CannedServer { _ in
             // The second is base64 of little-endian 0, 2.
             (200, [], #"{"data":[{"index":1,"embedding":"AAAAAAAAAEA="},{"index":0,"embedding":[3,4]}]}"#)
@@ -17,7 +18,7 @@ import Testing
         defer { server.stop() }
         let embedder = try embedder(server, apiKey: "secret")
         #expect(embedder.dimension == nil)
-        #expect(try await embedder.embed(["a", "b\n"], timeout: .seconds(5)) == [[0.6, 0.8], [0, 1]])
+        #expect(try await embedder.embed(["a", "b\n"], timeout: .seconds(5)) == [[3, 4], [0, 2]])
         #expect(embedder.dimension == 2)
         #expect(embedder.identity == "m@\(server.url)/v1/")
         let request = try #require(server.requests.first)
@@ -166,6 +167,18 @@ import Testing
                 distanceScale: 1, needsUnitVectors: false))
         #expect(try await store.search([[1, 0]], topK: 1, timeout: .seconds(5)).first?.count == 1)
         #expect(server.requests.count == 3)
+    }
+
+    @Test(arguments: [
+        [1, -0.5, 0, 0.0078125, 2.5, -12, 999.25] as [Float], [1e-5, -3.3e-7, 0], [0, 0], [1e-30], [-1e20, 1], [],
+    ])
+    func vectorsKeepTheirDirectionAsJSON(_ vector: [Float]) throws {
+        var writer = JSONWriter()
+        writer.vector(vector)
+        let read = try #require(try JSONDocument(writer.bytes).root.floats)
+        #expect(read.count == vector.count)
+        let largest = vector.map(abs).max() ?? 0
+        for (one, other) in zip(vector, read) { #expect(abs(one - other) <= largest * 1e-5) }
     }
 
     @Test(arguments: [
