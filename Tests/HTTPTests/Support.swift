@@ -95,7 +95,11 @@ final class Program: Sendable {
     }
 
     func wait() { process.waitUntilExit() }
-    func stop() { process.terminate() }
+    /// By SIGKILL: a server may take its time over SIGTERM, and the test would leave it behind.
+    func stop() {
+        kill(process.processIdentifier, SIGKILL)
+        process.waitUntilExit()
+    }
 
     static func find(_ name: String) -> String? {
         let given = ProcessInfo.processInfo.environment["PARLEY_TEST_\(name.uppercased())"]
