@@ -118,8 +118,9 @@ public final class FileStore: VectorStore {
     private func snapshot(lookNow: Bool) throws(RetrievalError) -> IndexSnapshot? {
         let now = ContinuousClock.now
         let (known, isDue) = state.withLock { state in
-            let isFirst = state.nextLook == nil && state.snapshot == nil
-            let isDue = isFirst || !state.isLooking && (lookNow || state.nextLook.map { $0 <= now } ?? true)
+            // Until there is an index every search looks, so that the first one is found by the first search after it.
+            let isMissing = state.snapshot == nil && state.stamp == nil
+            let isDue = isMissing || !state.isLooking && (lookNow || state.nextLook.map { $0 <= now } ?? true)
             if isDue {
                 state.isLooking = true
                 state.nextLook = now + Self.lookInterval
