@@ -8,6 +8,8 @@ public struct SettingsError: Error, Sendable, Equatable, CustomStringConvertible
     /// One sentence each: the key, the value, what is allowed.
     public let problems: [String]
 
+    public init(problems: [String]) { self.problems = problems }
+
     public var description: String {
         problems.count == 1
             ? "configuration: \(problems[0])"
@@ -24,9 +26,12 @@ extension Settings {
     /// - Parameters:
     ///   - file: a YAML file; nil: `PARLEY_CONFIG`, else ``defaultFile`` when it exists.
     ///   - overrides: keys and values from flags.
+    ///   - others: finds further mistakes, for values that other parts read; asked when there are some already, so that
+    ///     all are named together.
     /// - Throws: ``SettingsError`` with every wrong key and value.
     public static func load(
-        file: String?, environment: [String: String], overrides: [(key: String, value: String)] = []
+        file: String?, environment: [String: String], overrides: [(key: String, value: String)] = [],
+        others: (Settings) -> [String] = { _ in [] }
     ) async throws(SettingsError) -> Settings {
         var problems: [String] = []
         var providers: [any ConfigProvider] = []
@@ -54,7 +59,7 @@ extension Settings {
         var reader = SettingsReader(config: ConfigReader(providers: providers))
         let settings = Settings(&reader, openAIKey: set["OPENAI_API_KEY"])
         problems += reader.problems
-        guard problems.isEmpty else { throw SettingsError(problems: problems) }
+        guard problems.isEmpty else { throw SettingsError(problems: problems + others(settings)) }
         return settings
     }
 

@@ -27,7 +27,9 @@ public struct Assembly: Sendable {
     /// - Throws: ``SettingsError`` with every value that a part refuses; ``IOLoopError`` when the kernel gives no thread.
     public init(_ settings: Settings, logger: Logger) throws {
         var problems: [String] = []
-        func part<T>(_ make: () throws -> T, _ name: (any Error) -> String = { "\($0)" }) -> T? {
+        func part<T>(
+            _ make: () throws -> T, _ name: (any Error) -> String = { ($0 as? RetrievalError)?.message ?? "\($0)" }
+        ) -> T? {
             do { return try make() } catch {
                 problems.append(name(error))
                 return nil
@@ -58,7 +60,7 @@ public struct Assembly: Sendable {
                 url: settings.model.url, name: settings.model.name, apiKey: settings.model.apiKey,
                 prompt: prompt ?? .standard, http: http)
         }
-        let admin = part({ try AdminAddress(parsing: settings.adminListen) }, { "admin.listen: \($0)" })
+        let admin = part { try AdminAddress(parsing: settings.adminListen) }
         guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let store, let model, let admin else {
             loop.stop()
             throw SettingsError(problems: problems)
@@ -76,5 +78,15 @@ public struct Assembly: Sendable {
         queues = JobQueues(
             names: OwnQueues(base: settings.queue.name, lanes: settings.queue.lanes.map(\.name)),
             kind: settings.queue.kind == .quorum ? .quorum : .classic)
+    }
+
+    /// What the parts refuse in `settings`; empty when nothing.
+    public static func problems(in settings: Settings) -> [String] {
+        do {
+            try Assembly(settings, logger: Logger(label: "parley")).loop.stop()
+            return []
+        } catch {
+            return (error as? SettingsError)?.problems ?? ["\(error)"]
+        }
     }
 }

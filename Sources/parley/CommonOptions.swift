@@ -7,6 +7,7 @@ import Redis
 import Settings
 import Telemetry
 import Topology
+import Worker
 
 /// What every command takes.
 struct CommonOptions: ParsableArguments {
@@ -29,7 +30,8 @@ struct CommonOptions: ParsableArguments {
             overrides.append((String(pair[..<equals]), String(pair[pair.index(after: equals)...])))
         }
         let settings = try await Settings.load(
-            file: config, environment: ProcessInfo.processInfo.environment, overrides: overrides)
+            file: config, environment: ProcessInfo.processInfo.environment, overrides: overrides,
+            others: Assembly.problems(in:))
         let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
         bootstrapLogging(
             level: quiet && level == .info ? .error : level, format: LogFormat(settings.log.format.rawValue) ?? .auto)
