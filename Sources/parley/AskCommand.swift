@@ -32,6 +32,7 @@ struct AskCommand: AsyncParsableCommand {
         guard (0...9).contains(priority) else {
             throw CommandFailure(.wrong, "--priority \(priority): 0 to 9 is allowed")
         }
+        try check(job)
         let client = try await common.connect()
         let reply: Reply
         var streamed = false
@@ -49,23 +50,39 @@ struct AskCommand: AsyncParsableCommand {
         _ client: ParleyClient, _ job: Job, _ timeout: Duration
     ) async throws -> (Reply, Bool) {
         var shown = false
+        var seq = 0
+        var attempt = 1
         for try await event in try await client.stream(job, priority: priority, timeout: timeout) {
             switch event {
             case .delta(let text):
                 if output.json {
-                    printLine(Chunk(id: job.id.text, seq: 0, delta: text).encoded())
+                    printLine(Chunk(id: job.id.text, seq: seq, delta: text, attempt: attempt).encoded())
+                    seq += 1
                 } else {
                     print(text, terminator: "")
                     flushOutput()
                 }
                 shown = true
-            case .restarted: if !output.json { print("\n[started over]") }
+            case .restarted:
+                seq = 0
+                attempt += 1
+                if !output.json { print("\n[started over]") }
             case .reply(let reply):
                 if shown, !output.json { print() }
                 return (reply, shown && reply.status == .succeeded)
             }
         }
         throw CommandFailure(.failed, "the reply did not come")
+    }
+
+    /// What the worker would refuse is refused here; sizes are its to judge, by its own limits.
+    private func check(_ job: Job) throws {
+        let decoder = JobDecoder(maxBody: .max, maxQuery: .max, ownQueues: OwnQueues(base: ""))
+        do throws(JobDecoder.Refusal) {
+            _ = try decoder.decode(job.encoded(), Envelope()) { body, _ throws(JobFailure) in body }
+        } catch {
+            throw CommandFailure(.wrong, error.failure.message)
+        }
     }
 
     private func job() throws -> Job {

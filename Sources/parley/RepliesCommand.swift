@@ -15,6 +15,9 @@ struct RepliesCommand: AsyncParsableCommand {
     @Option(help: "Ends with status 1 when nothing came for so long.") var timeout: String?
 
     func run() async throws {
+        guard (1...255).contains(queue.utf8.count) else {
+            throw CommandFailure(.wrong, "QUEUE \"\(queue)\": a queue's name has 1 to 255 bytes")
+        }
         if let count, count < 1 { throw CommandFailure(.wrong, "--count \(count): 1 or more is allowed") }
         let patience = try timeout.map { text in
             guard let duration = Quantity.duration(text) else {
