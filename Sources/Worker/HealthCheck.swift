@@ -92,8 +92,9 @@ public struct HealthCheck: Sendable {
                     detail: "\(assembly.redis.redacted): Redis \(version?.dropFirst(14) ?? "of unknown version")")
             }
         } catch {
+            let isWrong = error.code == .authenticationFailed || error.code == .invalidConfiguration
             result = CheckResult(
-                name: "redis", outcome: error.code == .authenticationFailed ? .wrong : .unreachable,
+                name: "redis", outcome: isWrong ? .wrong : .unreachable,
                 detail: "\(assembly.redis.redacted): \(error.message) (redis.url)")
         }
         await client.close()
