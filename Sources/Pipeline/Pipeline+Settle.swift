@@ -11,7 +11,8 @@ extension Pipeline {
             "refused a message",
             metadata: ["id": "\(reply.id ?? "none")", "code": "\(refusal.failure.code.rawValue)"])
         await settle(
-            incoming, id: refusal.id, reply, encoded: reply.encoded(), stored: false, deadLetter: refusal.failure)
+            incoming, id: refusal.id, reply, encoded: reply.encoded(), stored: false, isRefusal: true,
+            deadLetter: refusal.failure)
     }
 
     /// A job that ends without being worked on.
@@ -41,7 +42,8 @@ extension Pipeline {
     /// Result first, then the confirmed reply, then the dead letter, and the acknowledgement last. An outage on the way
     /// is waited out; only an abandoned worker hands the job back.
     private func settle(
-        _ incoming: Incoming, id: JobID?, _ reply: Reply, encoded: [UInt8], stored: Bool, deadLetter: JobFailure?
+        _ incoming: Incoming, id: JobID?, _ reply: Reply, encoded: [UInt8], stored: Bool, isRefusal: Bool = false,
+        deadLetter: JobFailure?
     ) async {
         let started = clock.now
         // A reply to one of our own queues would come back as a job: it is not sent.
@@ -52,14 +54,15 @@ extension Pipeline {
             do throws(Outage) {
                 switch step {
                 case .store(let id):
-                    if let winner = try await results.store(id, body, status: reply.status) {
+                    // A message that is no job leaves an answer stored under its id alone, but is not answered with it.
+                    if let winner = try await results.store(id, body, status: reply.status), !isRefusal {
                         body = winner
                         settlement = Settlement(id: id, replyTo: replyTo, stored: true, deadLetter: nil)
                         continue
                     }
                 case .publish(let replyTo):
                     let message = outgoing(
-                        .reply, to: replyTo, incoming, id: id, body: body, messageID: reply.id ?? "unknown")
+                        .reply, to: replyTo, incoming, id: id, body: body, messageID: reply.id)
                     if try await !outbox.publish(message) { unroutable(replyTo, id) }
                 case .deadLetter(let failure):
                     try await outbox.deadLetter(incoming, failure, attempts: reply.attempts, id: id)
@@ -92,11 +95,11 @@ extension Pipeline {
 
     func outgoing(
         _ kind: OutgoingReply.Kind, to replyTo: String, _ incoming: Incoming, id: JobID?, body: [UInt8],
-        messageID: String
+        messageID: String?
     ) -> OutgoingReply {
         OutgoingReply(
             kind: kind, replyTo: replyTo,
-            correlationID: incoming.envelope.correlationID ?? id?.text ?? incoming.envelope.messageID ?? "",
+            correlationID: incoming.envelope.correlationID ?? id?.text ?? incoming.envelope.messageID,
             messageID: messageID, priority: incoming.envelope.priority,
             traceparent: TraceContext.continued(incoming.envelope.traceparent), body: body)
     }

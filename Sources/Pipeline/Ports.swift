@@ -59,9 +59,10 @@ public struct OutgoingReply: Sendable, Equatable {
 
     public var kind: Kind
     public var replyTo: String
-    public var correlationID: String
-    /// The same for every publication of one reply, so that subscribers can deduplicate.
-    public var messageID: String
+    /// Nil only when the message that failed carried neither a correlation id nor a readable id.
+    public var correlationID: String?
+    /// The same for every publication of one reply, so that subscribers can deduplicate; nil when there is no id.
+    public var messageID: String?
     public var priority: UInt8?
     public var traceparent: String?
     public var body: [UInt8]

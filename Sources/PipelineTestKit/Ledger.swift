@@ -82,13 +82,13 @@ public final class Ledger: Sendable {
 
     func replyArrived(_ reply: OutgoingReply, worker: Int) {
         state.withLock { state in
-            state.events.append(.replied(reply.kind, correlationID: reply.correlationID))
+            state.events.append(.replied(reply.kind, correlationID: reply.correlationID ?? ""))
             state.replies.append(reply)
-            guard let number = state.byCorrelation[reply.correlationID] else {
-                state.violations.append("a reply with the unknown correlation_id \(reply.correlationID)")
+            guard let number = state.byCorrelation[reply.correlationID ?? ""] else {
+                state.violations.append("a reply with the unknown correlation_id \(reply.correlationID ?? "none")")
                 return
             }
-            let key = "\(worker)/\(reply.correlationID)"
+            let key = "\(worker)/\(reply.correlationID ?? "")"
             switch reply.kind {
             case .reply:
                 state.accounts[number]?.arrived.append(reply.body)
@@ -107,13 +107,13 @@ public final class Ledger: Sendable {
     }
 
     func replyUnroutable(_ reply: OutgoingReply) {
-        state.withLock { $0.events.append(.unroutable(correlationID: reply.correlationID)) }
+        state.withLock { $0.events.append(.unroutable(correlationID: reply.correlationID ?? "")) }
         if reply.kind == .reply { update(reply) { $0.unroutable += 1 } }
     }
 
     private func update(_ reply: OutgoingReply, _ change: (inout Account) -> Void) {
         state.withLock { state in
-            guard let number = state.byCorrelation[reply.correlationID] else { return }
+            guard let number = state.byCorrelation[reply.correlationID ?? ""] else { return }
             if var account = state.accounts[number] {
                 change(&account)
                 state.accounts[number] = account
