@@ -30,11 +30,12 @@ final class ConnectionWatch: Sendable {
         }
     }
 
+    /// Metrics only: the Redis client logs each change itself.
     func redis(_ event: RedisEvent) {
         switch event {
-        case .connected: back("redis", "")
-        case .disconnected(let error): lost("redis", error.message)
-        case .attemptFailed(let error, _): lost("redis", error.message)
+        case .connected: gauge("parley_connected", 1, "redis")
+        case .disconnected: disconnected("redis")
+        case .attemptFailed: gauge("parley_connected", 0, "redis")
         }
     }
 
@@ -44,9 +45,13 @@ final class ConnectionWatch: Sendable {
         logger.info("connected", metadata: ["service": "\(service)", "address": "\(address)"])
     }
 
-    private func lost(_ service: String, _ reason: String) {
+    private func disconnected(_ service: String) {
         gauge("parley_connected", 0, service)
         Counter(label: "parley_disconnects_total", dimensions: [("service", service)]).increment()
+    }
+
+    private func lost(_ service: String, _ reason: String) {
+        disconnected(service)
         let isNews = away.withLock { $0.insert(service).inserted }
         logger.log(
             level: isNews ? .warning : .debug, "not connected, trying again until it is",
