@@ -1,0 +1,119 @@
+import Glibc
+import IOLoop
+import JSON
+import Synchronization
+
+/// An OpenAI-compatible model on loopback, a thread a connection, that takes its time and remembers what it was asked.
+final class ModelServer: Sendable {
+    private struct State {
+        var delay: Duration
+        var questions: [String] = []
+        var abandoned = 0
+    }
+
+    let port: UInt16
+    private let listener: Int32
+    private let state: Mutex<State>
+
+    var url: String { "http://127.0.0.1:\(port)/v1" }
+    /// The last message of each request, in the order in which they came.
+    var questions: [String] { state.withLock { $0.questions } }
+    /// Requests that the worker gave up.
+    var abandoned: Int { state.withLock { $0.abandoned } }
+
+    /// - Parameter delay: between a request and its answer; of a streamed answer, between its pieces.
+    init(delay: Duration = .zero) async throws {
+        state = Mutex(State(delay: delay))
+        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        port = try bindToLoopback(listener)
+        guard listen(listener, 256) == 0 else { throw Failure("nobody can connect to the model") }
+        let listener = listener
+        let serve: @Sendable (Int32) -> Bool = { [weak self] client in self?.answerOne(client) ?? false }
+        detach {
+            while case let client = accept(listener, nil, nil), client >= 0 {
+                _ = fcntl(client, F_SETFD, FD_CLOEXEC)
+                detach {
+                    while serve(client) {}
+                    close(client)
+                }
+            }
+        }
+    }
+
+    deinit {
+        shutdown(listener, Int32(SHUT_RDWR))
+        close(listener)
+    }
+
+    /// Counts for calls under way, too.
+    func answer(after delay: Duration) { state.withLock { $0.delay = delay } }
+
+    /// Answers one request; false when the connection is over.
+    private func answerOne(_ client: Int32) -> Bool {
+        guard let request = Self.read(client) else { return false }
+        let question = request["messages"]?.elements.last?["content"]?.string ?? ""
+        state.withLock { $0.questions.append(question) }
+        guard request["stream"]?.bool == true else {
+            return wait(client) && Self.send(Self.completion(question), client)
+        }
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        guard Self.send(head, client) else { return false }
+        for piece in ["one ", "two ", "three"] {
+            let event = Self.event(#"{"choices":[{"index":0,"delta":{"content":"\#(piece)"}}]}"#)
+            guard wait(client), Self.send(event, client) else { return false }
+        }
+        let usage = #"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}"#
+        return Self.send(Self.event(usage) + Self.event("[DONE]") + "0\r\n\r\n", client)
+    }
+
+    /// Waits as long as ``answer(after:)`` says by then; false when the client went away meanwhile.
+    private func wait(_ client: Int32) -> Bool {
+        let started = ContinuousClock.now
+        while ContinuousClock.now - started < state.withLock({ $0.delay }) {
+            var poll = pollfd(fd: client, events: Int16(POLLIN), revents: 0)
+            guard Glibc.poll(&poll, 1, 5) == 0 else {
+                state.withLock { $0.abandoned += 1 }
+                return false
+            }
+        }
+        return true
+    }
+
+    private static func completion(_ question: String) -> String {
+        let body =
+            #"{"model":"test-model","choices":[{"index":0,"message":{"role":"assistant","content":"\#(question.utf8.count) bytes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}"#
+        return "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
+    }
+
+    private static func event(_ data: String) -> String {
+        let text = "data: \(data)\n\n"
+        return "\(String(text.utf8.count, radix: 16))\r\n\(text)\r\n"
+    }
+
+    private static func send(_ text: String, _ client: Int32) -> Bool {
+        let bytes = Array(text.utf8)
+        return Glibc.send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count
+    }
+
+    private static func read(_ client: Int32) -> JSONElement? {
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            if let end = bytes.firstRange(of: Array("\r\n\r\n".utf8)) {
+                let head = String(decoding: bytes[..<end.lowerBound], as: UTF8.self).lowercased()
+                let field = head.split(separator: "\r\n").first { $0.hasPrefix("content-length:") }
+                let length = field.flatMap { Int($0.dropFirst(15).drop { $0 == " " }) } ?? 0
+                if bytes.count >= end.upperBound + length {
+                    return try? JSONDocument(Array(bytes[end.upperBound..<end.upperBound + length])).root
+                }
+            }
+            let count = recv(client, &buffer, buffer.count, 0)
+            guard count > 0 else { return nil }
+            bytes += buffer[..<count]
+        }
+    }
+}
+
+private func detach(_ body: @escaping @Sendable () -> Void) {
+    Task { try? await offload("model") { body() } }
+}
