@@ -42,8 +42,17 @@ public struct RabbitMQOutbox: Outbox {
         properties.headers[MessageHeaders.attempts] = .int(Int64(attempts))
         properties.headers[MessageHeaders.deadAt] = .string(clock.wall.rfc3339)
         properties.headers[MessageHeaders.sourceQueue] = .string(incoming.queue)
-        let message = OutgoingMessage(routingKey: queues.dead.name, properties: properties, body: delivery.body)
-        if case .returned = try await send(message) {
+        var message = OutgoingMessage(routingKey: queues.dead.name, properties: properties, body: delivery.body)
+        var outcome = try await send(message)
+        if outcome == nil {
+            logger.warning(
+                "a dead letter's own headers are left out: with Parley's they fit no frame",
+                metadata: ["id": "\(id?.text ?? "none")"])
+            message.properties.headers = MessageHeaders.own(properties.headers)
+            outcome = try await send(message)
+        }
+        guard outcome != nil else { throw Outage(service: "rabbitmq", reason: "the dead letter cannot be expressed") }
+        if case .returned = outcome {
             logger.error(
                 "the dead-letter queue is missing: it is declared again",
                 metadata: ["queue": "\(queues.dead.name)"])
@@ -59,10 +68,12 @@ public struct RabbitMQOutbox: Outbox {
         await publisher.waitUntilConnected()
     }
 
-    nonisolated(nonsending) private func send(_ message: OutgoingMessage) async throws(Outage) -> PublishOutcome {
+    /// Nil when the message cannot be expressed: trying again would be for ever.
+    nonisolated(nonsending) private func send(_ message: OutgoingMessage) async throws(Outage) -> PublishOutcome? {
         do throws(RabbitMQError) {
             return try await publisher.publish(message)
         } catch {
+            if error.code == .invalidMessage { return nil }
             throw Outage(service: "rabbitmq", reason: error.message)
         }
     }

@@ -38,6 +38,7 @@ actor ReplyInbox {
     func untilReady(within limit: Duration) async throws(ParleyClientError) {
         guard !isReady else { return }
         let ready = await withCheckedContinuation { continuation in
+            if isReady { return continuation.resume(returning: true) }
             readyWaiter = continuation
             loop.schedule(after: limit) { self.assumeIsolated { $0.giveUpWaiting() } }
         }

@@ -69,16 +69,20 @@ extension Pipeline {
     /// Waits for a place among the model's calls; false when the pipeline is abandoned.
     private func enterModel(_ assignment: Assignment) async -> Bool {
         let token = assignment.arrival
-        if scheduler.start(assignment.rank, token: token) {
-            metrics.modelRunning.record(scheduler.running)
-            return true
+        // Decided inside the continuation, so that no place can be given to a waiter that is not registered yet.
+        let entered = await withCheckedContinuation { continuation in
+            if scheduler.start(assignment.rank, token: token) {
+                continuation.resume(returning: true)
+            } else if isAbandoned {
+                scheduler.withdraw(token)
+                continuation.resume(returning: false)
+            } else {
+                modelWaiters[token] = continuation
+            }
         }
+        metrics.modelRunning.record(scheduler.running)
         metrics.modelQueued.record(scheduler.queued)
-        if isAbandoned {
-            scheduler.withdraw(token)
-            return false
-        }
-        return await withCheckedContinuation { modelWaiters[token] = $0 }
+        return entered
     }
 
     /// The pipeline is abandoned: nobody waits for the model any more.

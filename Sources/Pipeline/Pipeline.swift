@@ -69,7 +69,9 @@ public actor Pipeline {
             metrics.windowSize.record(messages.count)
             start { await $0.process(messages) }
         }
-        if inFlight > 0 { await withCheckedContinuation { idleWaiters.append($0) } }
+        await withCheckedContinuation { continuation in
+            if inFlight == 0 { continuation.resume() } else { idleWaiters.append(continuation) }
+        }
     }
 
     /// Gives up what is in flight: transfers are aborted, deliveries handed back. ``run()`` then returns soon.

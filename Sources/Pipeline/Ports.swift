@@ -34,7 +34,8 @@ public protocol ResultStore: Sendable {
     nonisolated(nonsending) func lookup(_ ids: [JobID]) async throws(Outage) -> [[UInt8]?]
     /// Keeps `reply` unless a succeeded one is there already: then that one is returned, and it is the reply to publish.
     /// Atomic: of two workers that store a success, one is told of the other's.
-    nonisolated(nonsending) func store(_ id: JobID, _ reply: [UInt8], status: Reply.Status) async throws(Outage) -> [UInt8]?
+    nonisolated(nonsending) func store(_ id: JobID, _ reply: [UInt8], status: Reply.Status) async throws(Outage)
+        -> [UInt8]?
     /// Returns when the store may be asked again.
     nonisolated(nonsending) func untilAvailable() async
 }
@@ -44,7 +45,8 @@ public protocol Outbox: Sendable {
     /// False when no queue takes the message: nobody waits for it.
     nonisolated(nonsending) func publish(_ reply: OutgoingReply) async throws(Outage) -> Bool
     /// Puts the message into the dead-letter queue, unchanged but for Parley's headers.
-    nonisolated(nonsending) func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?) async throws(Outage)
+    nonisolated(nonsending) func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?)
+        async throws(Outage)
     /// Returns when the outbox may be asked again.
     nonisolated(nonsending) func untilAvailable() async
 }
@@ -74,7 +76,9 @@ public protocol PassageSource: Sendable {
     nonisolated(nonsending) func isReady() async -> Bool
     /// The nearest passages of each question, nearest first, in one call for the whole window. One question's failure
     /// is that question's alone.
-    nonisolated(nonsending) func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<[Source], JobFailure>]
+    nonisolated(nonsending) func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<
+        [Source], JobFailure
+    >]
 }
 
 /// What the model made of a question.

@@ -5,7 +5,24 @@ import CRabbitMQ
 extension amqp_bytes_t {
     var raw: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : len) }
     /// The text; invalid UTF-8 is repaired.
-    var text: String { String(decoding: raw, as: UTF8.self) }
+    var text: String { String(repairing: raw) }
+}
+
+extension String {
+    /// A short string's text. A byte that is not UTF-8 becomes the three of U+FFFD: what then has more than a short
+    /// string's 255 bytes is cut, so that it can be sent again.
+    fileprivate init(repairing raw: UnsafeRawBufferPointer) {
+        self.init(decoding: raw, as: UTF8.self)
+        guard raw.count <= 255, utf8.count > 255 else { return }
+        var kept = Substring.UnicodeScalarView()
+        var size = 0
+        for scalar in unicodeScalars {
+            size += UTF8.width(scalar)
+            guard size <= 255 else { break }
+            kept.append(scalar)
+        }
+        self.init(kept)
+    }
 }
 
 /// Remembers the last few texts of a field, since most messages repeat them: no allocation then.
@@ -15,12 +32,12 @@ struct TextMemory {
     mutating func text(_ bytes: amqp_bytes_t) -> String {
         let raw = bytes.raw
         // Up to 15 bytes live inside the String itself.
-        if raw.count <= 15 { return String(decoding: raw, as: UTF8.self) }
+        if raw.count <= 15 { return String(repairing: raw) }
         let same = last.utf8.withContiguousStorageIfAvailable { known in
             known.count == raw.count && UnsafeRawBufferPointer(known).elementsEqual(raw)
         }
         if same == true { return last }
-        last = String(decoding: raw, as: UTF8.self)
+        last = String(repairing: raw)
         return last
     }
 }

@@ -78,12 +78,19 @@ public actor RabbitMQConsumer {
         if let ready = inbox.take(atMost) { return ready }
         let id = inbox.newWaiter()
         return await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                guard !Task.isCancelled else { return continuation.resume(returning: nil) }
-                inbox.wait(id, atMost, continuation)
-            }
+            await wait(id, atMost)
         } onCancel: {
             Task { await self.cancelWaiter(id) }
+        }
+    }
+
+    /// A method, so that it is the actor's whatever the closure around it is; it looks once more, since something may
+    /// have arrived on the way here.
+    private func wait(_ id: UInt64, _ atMost: Int) async -> [Delivery]? {
+        await withCheckedContinuation { continuation in
+            assertIsolated()
+            guard !Task.isCancelled else { return continuation.resume(returning: nil) }
+            inbox.wait(id, atMost, continuation)
         }
     }
 

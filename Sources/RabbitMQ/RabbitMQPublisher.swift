@@ -105,9 +105,11 @@ public actor RabbitMQPublisher {
     /// Waits until connected; false when the publisher was closed instead.
     @discardableResult
     public func waitUntilConnected() async -> Bool {
-        if isConnected { return true }
-        if isClosed { return false }
-        return await withCheckedContinuation { connectWaiters.append($0) }
+        // Decided inside the continuation: the way there may be a turn of the loop long.
+        await withCheckedContinuation { continuation in
+            if isConnected || isClosed { return continuation.resume(returning: isConnected) }
+            connectWaiters.append(continuation)
+        }
     }
 
     /// Runs `body` (declarations, say) on the current connection, waiting for one first.

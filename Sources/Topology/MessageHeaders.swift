@@ -33,6 +33,13 @@ public enum MessageHeaders {
         return forwarded
     }
 
+    /// Those of a dead letter's headers that Parley has set; they are short.
+    public static func own(_ headers: FieldTable) -> FieldTable {
+        var own = FieldTable()
+        for key in [errorCode, error, attempts, deadAt, sourceQueue, expiration] { own[key] = headers[key] }
+        return own
+    }
+
     private static func isBrokers(_ key: String) -> Bool {
         switch key {
         case "CC", "BCC", "x-death", "x-delivery-count", "x-acquired-count": true
