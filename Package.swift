@@ -62,7 +62,7 @@ let package = Package(
         room("Pipeline", uses: ["ChatJobs", heap, logging, metrics]),
         room("PipelineTestKit", uses: ["Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW"),
-        room("Retrieval", uses: ["ChatJobs", "JSON", "HTTP", "CHNSW", logging]),
+        room("Retrieval", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", "CHNSW", logging]),
         room("Generation", uses: ["ChatJobs", "JSON", "HTTP", logging]),
 
         // Floor 4: the ports' implementations, the names of queues, the settings.
@@ -115,6 +115,10 @@ let package = Package(
         tests(of: "Retrieval", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", "CHNSW", logging]),
         tests(of: "Generation", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", logging]),
         tests(of: "Settings"),
+        // The contract from outside: the built program, real servers.
+        .testTarget(
+            name: "ContractTests",
+            dependencies: ["parley", "RabbitMQ", "Redis", "IOLoop", "JSON", "CZlib", logging], swiftSettings: strict),
         tests(
             of: "Admin",
             uses: [

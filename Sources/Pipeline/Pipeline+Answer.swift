@@ -70,7 +70,7 @@ extension Pipeline {
     private func enterModel(_ assignment: Assignment) async -> Bool {
         let token = assignment.arrival
         // Decided inside the continuation, so that no place can be given to a waiter that is not registered yet.
-        let entered = await withCheckedContinuation { continuation in
+        return await withCheckedContinuation { continuation in
             if scheduler.start(assignment.rank, token: token) {
                 continuation.resume(returning: true)
             } else if isAbandoned {
@@ -79,10 +79,10 @@ extension Pipeline {
             } else {
                 modelWaiters[token] = continuation
             }
+            // Here, not after the wait: the queue is seen while there is one.
+            metrics.modelRunning.record(scheduler.running)
+            metrics.modelQueued.record(scheduler.queued)
         }
-        metrics.modelRunning.record(scheduler.running)
-        metrics.modelQueued.record(scheduler.queued)
-        return entered
     }
 
     /// The pipeline is abandoned: nobody waits for the model any more.

@@ -160,6 +160,22 @@ extension ContractTests {
         try await worker.stop()
     }
 
+    @Test func aDeadLetterLosesHeadersThatLeaveNoRoomForTheReason() async throws {
+        let worker = try await Worker.start()
+        try await Producer.with { producer in
+            let id = unique()
+            let large = String(repeating: "h", count: 130_900)
+            try await producer.publish(
+                Array("nonsense".utf8), to: worker,
+                MessageProperties(headers: ["large": .string(large)], replyTo: producer.replies, messageID: id))
+            #expect(try await producer.nextReply().errorCode == "invalid_job")
+            let letter = try await producer.next(from: worker.dead)
+            #expect(letter.properties.messageID == id && letter.body == Array("nonsense".utf8))
+            #expect(letter.header("x-parley-error-code") == "invalid_job" && letter.header("large") == nil)
+        }
+        try await worker.stop()
+    }
+
     @Test func aDeadLetterDoesNotExpire() async throws {
         let worker = try await Worker.start()
         try await Producer.with { producer in

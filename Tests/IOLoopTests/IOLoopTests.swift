@@ -79,7 +79,7 @@ private actor Pinned {
         defer { loop.stop() }
         var fds: [Int32] = [0, 0]
         #expect(pipe(&fds) == 0)
-        defer { fds.forEach { close($0) } }
+        defer { for fd in fds { close(fd) } }
         #expect(try await Pinned(loop).echo(through: (fds[0], fds[1])) == [7])
     }
 

@@ -109,7 +109,8 @@ struct RedisClientTests {
             "--user", "worker", "on", ">s3:cr/et", "~*", "+@all", "--requirepass", "main",
         ])
         for credentials in ["worker:s3%3Acr%2Fet@", ":main@", "default:main@"] {
-            try await withClient(server.url(credentials, database: 4), adjust: { $0.clientName = "parley" }) { client in
+            let adjust: @Sendable (inout RedisConfiguration) -> Void = { $0.clientName = "parley" }
+            try await withClient(server.url(credentials, database: 4), adjust: adjust) { client in
                 try await client.connect()
                 #expect(try await client.send(RedisCommand("CLIENT", "GETNAME")).string == "parley")
                 let info = try await client.send(RedisCommand("CLIENT", "INFO")).string

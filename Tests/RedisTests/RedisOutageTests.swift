@@ -50,7 +50,8 @@ struct RedisOutageTests {
 
     @Test func aServerThatStandsStillTimesOutAndIsFoundAgain() async throws {
         let server = try await PrivateRedis()
-        try await withClient(server.url(), adjust: { $0.commandTimeout = .milliseconds(300) }) { client in
+        let adjust: @Sendable (inout RedisConfiguration) -> Void = { $0.commandTimeout = .milliseconds(300) }
+        try await withClient(server.url(), adjust: adjust) { client in
             try await client.connect()
             _ = try await client.send(RedisCommand("PING"))
             server.signal(SIGSTOP)

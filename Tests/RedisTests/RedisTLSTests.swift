@@ -12,9 +12,10 @@ struct RedisTLSTests {
             "--tls-port", "\(tlsPort)", "--tls-cert-file", certificates.certificate, "--tls-key-file",
             certificates.key, "--tls-ca-cert-file", certificates.certificate, "--tls-auth-clients", "no",
         ])
-        try await withClient(
-            "rediss://localhost:\(tlsPort)", adjust: { $0.certificateAuthorityFile = certificates.certificate }
-        ) { client in
+        let trust: @Sendable (inout RedisConfiguration) -> Void = {
+            $0.certificateAuthorityFile = certificates.certificate
+        }
+        try await withClient("rediss://localhost:\(tlsPort)", adjust: trust) { client in
             try await client.connect()
             let value = [UInt8](repeating: 0xfe, count: 20 << 20)
             #expect(try await client.send(RedisCommand("SET", "big", value)) == .status("OK"))
@@ -23,9 +24,7 @@ struct RedisTLSTests {
             #expect(replies.map(\.int) == Array(0..<10_000))
         }
         // The certificate names localhost, not the address.
-        try await withClient(
-            "rediss://127.0.0.1:\(tlsPort)", adjust: { $0.certificateAuthorityFile = certificates.certificate }
-        ) { client in
+        try await withClient("rediss://127.0.0.1:\(tlsPort)", adjust: trust) { client in
             let error = await #expect(throws: RedisError.self) { try await client.connect() }
             #expect(error?.message.contains("mismatch") == true, "\(error.map { "\($0)" } ?? "")")
         }
