@@ -14,8 +14,14 @@ public struct RetrieverSource: PassageSource {
         for questions: [String], topK: Int, timeout: Duration
     ) async -> [Result<[Source], JobFailure>] {
         do throws(RetrievalError) {
-            let found = try await offTheLoop { () throws(RetrievalError) in
-                try await retriever.retrieve(questions, topK: topK, timeout: timeout)
+            let found: [[Source]]
+            if retriever.store.computes {
+                found = try await offTheLoop { () throws(RetrievalError) in
+                    try await retriever.retrieve(questions, topK: topK, timeout: timeout)
+                }
+            } else {
+                // Two requests and some JSON: cheaper here than the changes of thread.
+                found = try await retriever.retrieve(questions, topK: topK, timeout: timeout)
             }
             return found.map { .success($0) }
         } catch {

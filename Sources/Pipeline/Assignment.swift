@@ -1,11 +1,17 @@
 import ChatJobs
 
-/// A decoded job with its delivery, on its way through the stages.
-struct Assignment: Sendable {
+/// A decoded job with its delivery, on its way through the stages. A class for the same reason as ``Incoming``.
+final class Assignment: Sendable {
     let incoming: Incoming
     let job: Job
     /// Order of arrival in this worker.
     let arrival: UInt64
+
+    init(incoming: Incoming, job: Job, arrival: UInt64) {
+        self.incoming = incoming
+        self.job = job
+        self.arrival = arrival
+    }
 
     /// The attempt being made, from 1.
     var attempt: Int { incoming.envelope.earlierAttempts + 1 }

@@ -13,7 +13,9 @@ public struct Receipt: Sendable, Hashable {
 }
 
 /// A message as it came from the job queue, not yet decoded.
-public struct Incoming: Sendable {
+///
+/// A class, because it is handed from stage to stage: a struct of its many strings would be counted up and down at each.
+public final class Incoming: Sendable {
     public let receipt: Receipt
     public let envelope: Envelope
     public let body: [UInt8]

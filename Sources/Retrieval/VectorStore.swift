@@ -66,6 +66,8 @@ public struct StoreUpdate: Sendable {
 public protocol VectorStore: Sendable {
     /// Where it is, as messages name it. No secrets.
     var location: String { get }
+    /// Whether searching computes in this process, for milliseconds with a large index, instead of waiting for a server.
+    var computes: Bool { get }
     /// Whether there is an index, as far as can be told without waiting.
     var hasIndex: Bool { get }
     /// The index in use; nil when there is none or nothing is known yet.
@@ -81,6 +83,8 @@ public protocol VectorStore: Sendable {
 }
 
 extension VectorStore {
+    public var computes: Bool { false }
+
     /// Searches by vectors alone.
     public func search(
         _ queries: [[Float]], topK: Int, timeout: Duration

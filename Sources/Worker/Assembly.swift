@@ -14,7 +14,9 @@ import Topology
 public struct Assembly: Sendable {
     public let settings: Settings
     public let loop: IOLoop
+    /// For embeddings and vectors.
     public let http: HTTPClient
+    public let modelHTTP: HTTPClient
     public let rabbitMQ: RabbitMQConfiguration
     public let redis: RedisConfiguration
     public let queues: JobQueues
@@ -36,11 +38,13 @@ public struct Assembly: Sendable {
             }
         }
         let loop = try IOLoop(name: "parley-io")
-        // Over HTTP/1.1 each model call in flight holds a connection; the rest is for embeddings and vectors.
+        let http = HTTPClient(loop: loop, logger: logger)
+        // A client of its own: over HTTP/1.1 each model call in flight holds a connection, and libcurl looks through a
+        // client's connections for every request.
         var connections = HTTPClientConfiguration()
         connections.maxConnectionsPerHost = max(64, settings.model.maxConcurrency)
-        connections.maxConnections = connections.maxConnectionsPerHost + 128
-        let http = HTTPClient(configuration: connections, loop: loop, logger: logger)
+        connections.maxConnections = connections.maxConnectionsPerHost
+        let modelHTTP = HTTPClient(configuration: connections, loop: loop, logger: logger)
         let rabbitMQ = part({ try RabbitMQConfiguration(url: settings.rabbitmqURL) }, { "rabbitmq.url: \($0)" })
         let redis = part({ try RedisConfiguration(url: settings.redisURL) }, { "redis.url: \($0)" })
         let embedder = part {
@@ -58,7 +62,7 @@ public struct Assembly: Sendable {
         let model = part {
             try makeModel(
                 url: settings.model.url, name: settings.model.name, apiKey: settings.model.apiKey,
-                prompt: prompt ?? .standard, http: http)
+                prompt: prompt ?? .standard, http: modelHTTP)
         }
         let admin = part { try AdminAddress(parsing: settings.adminListen) }
         guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let store, let model, let admin else {
@@ -68,6 +72,7 @@ public struct Assembly: Sendable {
         self.settings = settings
         self.loop = loop
         self.http = http
+        self.modelHTTP = modelHTTP
         self.rabbitMQ = rabbitMQ
         self.redis = redis
         self.embedder = embedder

@@ -94,6 +94,7 @@ public struct WorkerService: Service {
         await publisher.close()
         await redis.close()
         await assembly.http.close()
+        await assembly.modelHTTP.close()
         logger.notice("worker stopped")
     }
 

@@ -243,7 +243,8 @@ struct ReconnectTests {
             await consumer.abortConnection()
             try await waitUntil("reconnect \(round)", within: .seconds(30)) { await consumer.isConsuming }
         }
-        #expect(openDescriptors() <= before + 2)
+        // One leaked per round would be eight; other suites of this process may open a few meanwhile.
+        #expect(openDescriptors() < before + 6)
         await consumer.close()
     }
 }

@@ -40,6 +40,7 @@ public final class FileStore: VectorStore {
         self.logger = logger
     }
 
+    public var computes: Bool { true }
     public var location: String { "file:\(path)" }
 
     public var hasIndex: Bool { state.withLock { $0.snapshot != nil } || FileStamp(path: path) != nil }
