@@ -55,7 +55,7 @@ let package = Package(
         // Floor 2: the transports, knowing nothing of chat.
         room("RabbitMQ", uses: ["IOLoop", "CRabbitMQ", logging, deque]),
         room("Redis", uses: ["IOLoop", "CHiredis", logging, deque]),
-        room("HTTP", uses: ["IOLoop", "CEpoll", "CCurl", logging]),
+        room("HTTP", uses: ["IOLoop", "CCurl", logging]),
         room("Telemetry", uses: ["JSON", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics")]),
 
         // Floor 3: what happens to a job, without a socket in sight.
@@ -63,7 +63,7 @@ let package = Package(
         room("PipelineTestKit", uses: ["Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW"),
         room("Retrieval", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", "CHNSW", logging]),
-        room("Generation", uses: ["ChatJobs", "JSON", "HTTP", logging]),
+        room("Generation", uses: ["ChatJobs", "JSON", "HTTP"]),
 
         // Floor 4: the ports' implementations, the names of queues, the settings.
         room("Topology", uses: ["ChatJobs", "RabbitMQ"]),
@@ -91,7 +91,9 @@ let package = Package(
         room(
             "Worker",
             uses: [
-                "Adapters", "Admin", "Gzip", "Settings", "Telemetry", "Topology", logging, metrics,
+                "Adapters", "Admin", "ChatJobs", "Generation", "Gzip", "HTTP", "IOLoop", "Pipeline", "RabbitMQ",
+                "Redis",
+                "Retrieval", "Settings", "Telemetry", "Topology", logging, metrics,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
 
@@ -99,7 +101,8 @@ let package = Package(
         .executableTarget(
             name: "parley",
             dependencies: [
-                "Worker", "ParleyClient", "Settings", "Telemetry",
+                "Worker", "ParleyClient", "Admin", "ChatJobs", "IOLoop", "JSON", "RabbitMQ", "Redis", "Retrieval",
+                "Settings", "Telemetry", "Topology", logging, metrics,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 

@@ -45,7 +45,9 @@ public struct RabbitMQIntake: Intake {
         }
         return Incoming(
             receipt: Receipt(epoch: delivery.tag.epoch, number: delivery.tag.number), envelope: envelope,
-            body: delivery.body, queue: queue, redelivered: delivery.redelivered, arrived: arrived, original: delivery)
+            body: delivery.body,
+            // On the default exchange the routing key is the queue's name, which tells the lanes apart.
+            queue: delivery.exchange.isEmpty ? delivery.routingKey : queue, redelivered: delivery.redelivered, arrived: arrived, original: delivery)
     }
 }
 

@@ -43,10 +43,11 @@ public struct Readiness: Sendable, Hashable {
             $0.key("services")
             $0.object { members in
                 for (name, state) in services {
+                    members.key(named: name)
                     switch state {
-                    case .ok: members.member(name, "ok")
-                    case .degraded(let why): members.member(name, "degraded: " + why)
-                    case .failed(let why): members.member(name, why)
+                    case .ok: members.string("ok")
+                    case .degraded(let why): members.string("degraded: " + why)
+                    case .failed(let why): members.string(why)
                     }
                 }
             }

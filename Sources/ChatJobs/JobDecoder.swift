@@ -59,7 +59,7 @@ public struct JobDecoder: Sendable {
     }
 
     private func checkContentType(_ contentType: String?) throws(JobFailure) {
-        guard let contentType else { return }
+        guard let contentType, contentType != "application/json" else { return }
         let parts = contentType.split(separator: ";", omittingEmptySubsequences: false)
             .map { $0.trimmingSpaces().lowercased() }
         let charset = parts.dropFirst().first { $0.hasPrefix("charset=") }.map { $0.dropFirst(8) }

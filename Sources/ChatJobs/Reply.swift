@@ -114,13 +114,14 @@ extension Reply {
             json.member("attempts", attempts)
             json.key("timings_ms")
             json.object {
-                for (name, value) in [
-                    ("queued", timings.queued), ("retrieve", timings.retrieve), ("generate", timings.generate),
-                    ("total", timings.total),
-                ] {
-                    $0.key(name)
-                    $0.rounded(value)
-                }
+                $0.key("queued")
+                $0.rounded(timings.queued)
+                $0.key("retrieve")
+                $0.rounded(timings.retrieve)
+                $0.key("generate")
+                $0.rounded(timings.generate)
+                $0.key("total")
+                $0.rounded(timings.total)
             }
             if let error {
                 json.key("error")

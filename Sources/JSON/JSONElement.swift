@@ -26,6 +26,9 @@ public struct JSONElement: Sendable {
         }
     }
 
+    /// Whether this is a string with escapes in it; without, it holds no control characters (RFC 8259, section 7).
+    public var hasEscapes: Bool { node.escaped }
+
     /// The string with its escapes resolved, or nil when this is something else.
     ///
     /// An escaped surrogate without its partner becomes U+FFFD, as most readers do.

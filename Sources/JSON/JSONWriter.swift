@@ -32,43 +32,53 @@ public struct JSONWriter: Sendable {
         needsComma = true
     }
 
-    /// The name of the member whose value is written next.
-    public mutating func key(_ name: String) {
+    /// The name of the member whose value is written next: the program's own, with nothing in it to escape.
+    public mutating func key(_ name: StaticString) {
+        comma()
+        bytes.append(UInt8(ascii: "\""))
+        bytes.append(contentsOf: UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+        bytes.append(UInt8(ascii: "\""))
+        bytes.append(UInt8(ascii: ":"))
+        needsComma = false
+    }
+
+    /// The name of the member whose value is written next, when it is any text.
+    public mutating func key(named name: String) {
         string(name)
         bytes.append(UInt8(ascii: ":"))
         needsComma = false
     }
 
     /// A member with a string; left out when `value` is nil.
-    public mutating func member(_ name: String, _ value: String?) {
+    public mutating func member(_ name: StaticString, _ value: String?) {
         guard let value else { return }
         key(name)
         string(value)
     }
 
     /// A member with an integer; left out when `value` is nil.
-    public mutating func member(_ name: String, _ value: Int?) {
+    public mutating func member(_ name: StaticString, _ value: Int?) {
         guard let value else { return }
         key(name)
         int(value)
     }
 
     /// A member with a boolean; left out when `value` is nil.
-    public mutating func member(_ name: String, _ value: Bool?) {
+    public mutating func member(_ name: StaticString, _ value: Bool?) {
         guard let value else { return }
         key(name)
         bool(value)
     }
 
     /// A member with a number; left out when `value` is nil.
-    public mutating func member(_ name: String, _ value: Double?) {
+    public mutating func member(_ name: StaticString, _ value: Double?) {
         guard let value else { return }
         key(name)
         double(value)
     }
 
     /// A member whose value is JSON already, copied as it is; left out when `value` is nil.
-    public mutating func member(_ name: String, raw value: (some Collection<UInt8>)?) {
+    public mutating func member(_ name: StaticString, raw value: (some Collection<UInt8>)?) {
         guard let value else { return }
         key(name)
         raw(value)
@@ -94,7 +104,26 @@ public struct JSONWriter: Sendable {
     /// A number rounded to three decimals, for milliseconds and scores.
     public mutating func rounded(_ value: Double) {
         guard value.isFinite, abs(value) < 1e12 else { return double(value) }
-        double((value * 1000).rounded() / 1000)
+        comma()
+        needsComma = true
+        var thousandths = Int((value * 1000).rounded())
+        if thousandths < 0 {
+            bytes.append(UInt8(ascii: "-"))
+            thousandths = -thousandths
+        }
+        digits(thousandths / 1000)
+        var fraction = thousandths % 1000
+        guard fraction > 0 else { return }
+        bytes.append(UInt8(ascii: "."))
+        while fraction > 0 {
+            bytes.append(UInt8(ascii: "0") + UInt8(fraction / 100))
+            fraction = fraction % 100 * 10
+        }
+    }
+
+    private mutating func digits(_ value: Int) {
+        if value >= 10 { digits(value / 10) }
+        bytes.append(UInt8(ascii: "0") + UInt8(value % 10))
     }
 
     /// JSON already, copied as it is.

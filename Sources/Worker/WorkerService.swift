@@ -31,7 +31,7 @@ public struct WorkerService: Service {
         let clock = SystemClock()
         let watch = ConnectionWatch(logger: logger)
         consumer = RabbitMQConsumer(
-            configuration: assembly.rabbitMQ, loop: assembly.loop, queues: [queues.names.base],
+            configuration: assembly.rabbitMQ, loop: assembly.loop, queues: queues.jobs.map(\.name),
             prefetch: UInt16(clamping: settings.worker.prefetch),
             setup: { connection throws(RabbitMQError) in try await queues.ensure(on: connection) },
             onEvent: { watch.rabbitMQ($0, role: "consumer") }, logger: logger)

@@ -88,7 +88,10 @@ extension ChromaStore {
                 $0.object { $0.member("space", "cosine") }
             }
             json.key("metadata")
-            json.object { $0.member(Self.embedderKey, update.embedder) }
+            json.object {
+                $0.key(named: Self.embedderKey)
+                $0.string(update.embedder)
+            }
         }
         let json = try await service.json("POST", "\(base)/collections", body: writer.bytes, timeout: Self.writeTimeout)
         do throws(JSONError) {

@@ -30,7 +30,7 @@ extension LogLine {
     private static func write(_ key: String, _ value: Logger.MetadataValue, to line: inout JSONWriter) -> Bool {
         let key = fit(key, into: 256)
         guard room(in: line) > key.utf8.count * 6 + 64 else { return false }
-        line.key(key)
+        line.key(named: key)
         write(value, to: &line)
         return true
     }
