@@ -121,7 +121,8 @@ let package = Package(
         // The contract from outside: the built program, real servers.
         .testTarget(
             name: "ContractTests",
-            dependencies: ["parley", "RabbitMQ", "Redis", "IOLoop", "JSON", "CZlib", logging], swiftSettings: strict),
+            dependencies: ["parley", "ParleyClient", "RabbitMQ", "Redis", "IOLoop", "JSON", "CZlib", logging],
+            swiftSettings: strict),
         tests(
             of: "Admin",
             uses: [

@@ -1,7 +1,6 @@
 import CEpoll
 import Glibc
 import HeapModule
-import Synchronization
 
 /// One thread, one poll set, one mailbox: the only place where threads and C meet.
 ///
@@ -21,7 +20,7 @@ import Synchronization
 ///
 /// Batching follows from this with no timer: whatever arrived in one turn leaves in one write.
 public final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
-    // Proof of @unchecked Sendable: `mailbox` is a Mutex; `name`, `epoll`, `wakeup` are immutable; every other
+    // Proof of @unchecked Sendable: `mailbox` is behind a lock; `name`, `epoll`, `wakeup` are immutable; every other
     // stored property is read and written on the loop's own thread only, which `assertOnLoop` checks.
 
     /// Shown as the thread's name in `top -H` and in crash reports.
@@ -29,7 +28,7 @@ public final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
 
     let epoll: Int32
     private let wakeup: Int32
-    private let mailbox = Mutex(Mailbox())
+    private let mailbox = Lock(Mailbox())
 
     var sources: [UInt64: Source] = [:]
     var nextToken: UInt64 = 1

@@ -54,6 +54,7 @@ extension ParleyClient {
     private func begin(
         _ job: Job, priority: Int?, timeout: Duration
     ) async throws(ParleyClientError) -> AsyncThrowingStream<AnswerEvent, any Error> {
+        guard !isClosed else { throw .isClosed }
         let inbox = try await openInbox()
         let (events, continuation) = AsyncThrowingStream.makeStream(of: AnswerEvent.self)
         let id = job.id.text

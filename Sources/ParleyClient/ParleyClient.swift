@@ -25,7 +25,7 @@ public actor ParleyClient {
     public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
     var replies: ReplyInbox?
-    private var isClosed = false
+    private(set) var isClosed = false
 
     private init(_ configuration: ParleyClientConfiguration, loop: IOLoop, logger: Logger) {
         self.configuration = configuration
@@ -71,6 +71,7 @@ public actor ParleyClient {
     /// Publishes many jobs, all in flight at once, and waits for their confirms: results in the order of the messages.
     public func publish(_ messages: [JobMessage]) async -> [Result<Void, ParleyClientError>] {
         let queue = configuration.queues.names.base
+        guard !isClosed else { return messages.map { _ in .failure(.isClosed) } }
         return await publisher.publish(messages.map { $0.outgoing(to: queue) }).map { result in
             switch result {
             case .success(.confirmed): .success(())
@@ -105,6 +106,7 @@ public actor ParleyClient {
 
     /// The same as JSON, as it is stored.
     public func storedResult(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
+        guard !isClosed else { throw .isClosed }
         guard let redis else { throw ParleyClientError(.invalid, "no redis.url: stored results cannot be read") }
         return try await redis.storedResult(id)
     }
@@ -117,6 +119,8 @@ public actor ParleyClient {
         await replies?.consumer.close()
         await publisher.close()
         await redis?.close()
-        loop.stop()
     }
+
+    // Not in close(): a call that comes late must still find a thread to be refused on.
+    deinit { loop.stop() }
 }

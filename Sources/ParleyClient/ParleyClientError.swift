@@ -27,6 +27,8 @@ public struct ParleyClientError: Error, Sendable, Equatable, CustomStringConvert
         self.message = message
     }
 
+    static let isClosed = ParleyClientError(.closed, "the client has been closed")
+
     public var description: String { message }
 }
 

@@ -48,6 +48,7 @@ extension ParleyClient {
     /// Consumes `queue`, which is declared durable when it does not exist.
     /// - Throws: ``ParleyClientError``: `refused`, `unreachable`.
     public func subscribe(to queue: String, prefetch: Int = 256) async throws(ParleyClientError) -> ReplySubscription {
+        guard !isClosed else { throw .isClosed }
         try await ensureReplyQueue(queue)
         let consumer = RabbitMQConsumer(
             configuration: configuration.rabbitMQ, loop: loop, queues: [queue], prefetch: UInt16(clamping: prefetch),

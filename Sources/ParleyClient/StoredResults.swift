@@ -28,6 +28,8 @@ public actor StoredResults {
     public func result(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
         try await redis.storedResult(id)
     }
+
+    deinit { loop.stop() }
 }
 
 extension RedisClient {

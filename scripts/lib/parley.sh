@@ -10,9 +10,10 @@ build_release() {
         parley=$PARLEY_BINARY
         return 0
     fi
-    step "building (release; minutes the first time)" \
-        swift build -c release --product parley --package-path "$root"
-    parley=$(swift build -c release --package-path "$root" --show-bin-path)/parley
+    # One binary without the symbols: it starts sooner and calls the runtime directly, which a tenth of its CPU was spent on.
+    local options=(-c release --static-swift-stdlib -Xlinker -s --package-path "$root")
+    step "building (release; minutes the first time)" swift build --product parley "${options[@]}"
+    parley=$(swift build "${options[@]}" --show-bin-path)/parley
     [ -x "$parley" ] || die "the build left no $parley"
 }
 
