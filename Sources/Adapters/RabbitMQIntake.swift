@@ -47,7 +47,8 @@ public struct RabbitMQIntake: Intake {
             receipt: Receipt(epoch: delivery.tag.epoch, number: delivery.tag.number), envelope: envelope,
             body: delivery.body,
             // On the default exchange the routing key is the queue's name, which tells the lanes apart.
-            queue: delivery.exchange.isEmpty ? delivery.routingKey : queue, redelivered: delivery.redelivered, arrived: arrived, original: delivery)
+            queue: delivery.exchange.isEmpty ? delivery.routingKey : queue, redelivered: delivery.redelivered,
+            arrived: arrived, original: delivery)
     }
 }
 

@@ -103,7 +103,9 @@ extension JSONElement {
         guard text.utf8.count <= max else {
             throw JobFailure(.tooLarge, "\(name) has \(text.utf8.count) bytes; at most \(max) are allowed")
         }
-        guard !hasEscapes || !text.utf8.contains(0) else { throw JobFailure(.invalidJob, "\(name) contains a NUL character") }
+        guard !hasEscapes || !text.utf8.contains(0) else {
+            throw JobFailure(.invalidJob, "\(name) contains a NUL character")
+        }
         return text
     }
 

@@ -11,9 +11,9 @@ build_release() {
         return 0
     fi
     # One binary without the symbols: it starts sooner and calls the runtime directly, which a tenth of its CPU was spent on.
-    local options=(-c release --static-swift-stdlib -Xlinker -s --package-path "$root")
-    step "building (release; minutes the first time)" swift build --product parley "${options[@]}"
-    parley=$(swift build "${options[@]}" --show-bin-path)/parley
+    local flags=(-c release --static-swift-stdlib -Xlinker -s --package-path "$root")
+    step "building (release; minutes the first time)" swift build --product parley "${flags[@]}"
+    parley=$(swift build "${flags[@]}" --show-bin-path)/parley
     [ -x "$parley" ] || die "the build left no $parley"
 }
 
