@@ -51,6 +51,8 @@ final class EasyHandle {
     func apply(_ configuration: HTTPClientConfiguration) {
         set(CURLOPT_ERRORBUFFER, pointer: errorText)
         set(CURLOPT_NOSIGNAL, 1)
+        // A transfer holds this buffer while it waits; with the default of 16 KiB thousands of them were most of the memory.
+        set(CURLOPT_BUFFERSIZE, 8192)
         set(CURLOPT_TCP_NODELAY, 1)
         set(CURLOPT_PROTOCOLS_STR, "http,https")
         set(CURLOPT_ACCEPT_ENCODING, "")
