@@ -170,7 +170,8 @@ extension Reply {
 }
 
 extension Source {
-    func write(to writer: inout JSONWriter) {
+    /// The passage as an object, as replies hold it.
+    public func write(to writer: inout JSONWriter) {
         writer.object {
             $0.member("id", id)
             $0.key("score")

@@ -57,17 +57,7 @@ struct SearchCommand: AsyncParsableCommand {
         json.object {
             $0.member("query", question)
             $0.key("results")
-            $0.array { list in
-                for source in sources {
-                    list.object {
-                        $0.member("id", source.id)
-                        $0.key("score")
-                        $0.rounded(source.score)
-                        $0.member("title", source.title)
-                        $0.member("text", source.text)
-                    }
-                }
-            }
+            $0.array { for source in sources { source.write(to: &$0) } }
         }
         printLine(json.bytes)
     }
