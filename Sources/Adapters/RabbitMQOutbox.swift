@@ -64,12 +64,20 @@ public struct RabbitMQOutbox: Outbox {
     }
 
     nonisolated(nonsending) public func untilAvailable() async {
-        try? await Task.sleep(for: .milliseconds(Int.random(in: 50...250)))
-        await publisher.waitUntilConnected()
+        // Asks again instead of waiting to be told: this must end when the task is cancelled, or a worker that shuts down
+        // while the broker is away would never leave.
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(Int.random(in: 50...250)))
+            if await publisher.canPublish { return }
+        }
     }
 
     /// Nil when the message cannot be expressed: trying again would be for ever.
     nonisolated(nonsending) private func send(_ message: OutgoingMessage) async throws(Outage) -> PublishOutcome? {
+        // The publisher would hold the message until its deadline, and a cancelled task could not take it back.
+        guard await publisher.canPublish else {
+            throw Outage(service: "rabbitmq", reason: "no connection that takes messages")
+        }
         do throws(RabbitMQError) {
             return try await publisher.publish(message)
         } catch {

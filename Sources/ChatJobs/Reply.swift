@@ -28,8 +28,8 @@ public struct Usage: Sendable, Equatable {
     }
 }
 
-/// Where a job's time went, in milliseconds of a monotonic clock (`queued` compares wall clocks where the producer
-/// stamped its message, else it is the time between delivery and start).
+/// Where a job's time went, in milliseconds of a monotonic clock: `queued` from the delivery to this worker until its
+/// window was begun, `total` from the delivery until the reply was ready.
 public struct Timings: Sendable, Equatable {
     public var queued = 0.0
     public var retrieve = 0.0

@@ -44,7 +44,7 @@ struct PipelineMetrics: Sendable {
 }
 
 extension Duration {
-    /// For timers; saturates after 292 years.
+    /// For timers; wraps after 292 years.
     var nanoseconds: Int64 {
         let (seconds, attoseconds) = components
         return seconds.multipliedReportingOverflow(by: 1_000_000_000).partialValue &+ attoseconds / 1_000_000_000

@@ -42,6 +42,8 @@ public actor RabbitMQPublisher {
 
     /// Whether the broker takes no messages (memory or disk alarm).
     public var isBlocked: Bool { connection?.session.blockedReason != nil }
+    /// Whether a message published now leaves now: connected, and no alarm of the broker.
+    public var canPublish: Bool { isConnected && !isBlocked }
     /// Messages whose outcome is open, sent or not.
     public var inFlight: Int { line.inFlight }
 
