@@ -41,6 +41,7 @@ public struct RabbitMQIntake: Intake {
         if !properties.headers.isEmpty {
             envelope.traceparent = properties.headers[MessageHeaders.traceparent]?.string
             envelope.earlierAttempts = properties.headers.count(MessageHeaders.earlierAttempts)
+            envelope.deferrals = properties.headers.count(MessageHeaders.deferrals)
             envelope.requeues = properties.headers.count(MessageHeaders.requeues)
         }
         return Incoming(

@@ -13,6 +13,8 @@ public struct Envelope: Sendable, Equatable {
     public var traceparent: String?
     /// Attempts made before this delivery, from Parley's own header.
     public var earlierAttempts = 0
+    /// How often the job was put aside without an attempt being counted (a service asked to slow down, or was away).
+    public var deferrals = 0
     /// How often an operator has sent the job back from the dead letters.
     public var requeues = 0
 

@@ -42,11 +42,14 @@ public struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
     public let message: String
     /// A service's own wish (Retry-After) before the next attempt.
     public let retryAfter: Duration?
+    /// The service was not there for anybody (nothing listens, the connection broke, 502 to 504): no fault of this job.
+    public let isOutage: Bool
 
-    public init(_ code: ErrorCode, _ message: String, retryAfter: Duration? = nil) {
+    public init(_ code: ErrorCode, _ message: String, retryAfter: Duration? = nil, isOutage: Bool = false) {
         self.code = code
         self.message = message
         self.retryAfter = retryAfter
+        self.isOutage = isOutage
     }
 
     public var description: String { "\(code.rawValue): \(message)" }

@@ -12,6 +12,8 @@ public enum MessageHeaders {
     public static let expiration = "x-parley-expiration"
     /// Attempts made so far, on a job that waits for its next one.
     public static let earlierAttempts = "x-parley-retries"
+    /// How often the job was put aside without an attempt being counted.
+    public static let deferrals = "x-parley-deferrals"
     /// How often an operator sent the job back.
     public static let requeues = "x-parley-requeues"
     public static let traceparent = "traceparent"
