@@ -1,52 +1,75 @@
 import ChatJobs
 import Pipeline
 import Redis
+import Topology
 
-/// Results in Redis (contract, section 3): `chat:result:<id>`, each with a life of its own.
+/// The jobs' ledger in Redis: results (contract, section 3), who works on what, what was revoked, which workers live.
+///
+/// Results are kept in `RedisResults.swift`, claims and revocations in `RedisResults+Claims.swift`, the worker's own
+/// sign of life in `RedisResults+Presence.swift`. It needs a single primary, with or without replicas, not a cluster:
+/// its scripts touch keys of several jobs, and of workers that are only known inside the script.
+///
+/// Every method throws an ``Outage`` that quotes Redis when Redis is away or refuses (`OOM`, `READONLY`, `LOADING`,
+/// `MISCONF`, `NOPERM` …). A key of another type where a string belongs is as good as a key that is not there.
 public struct RedisResults: ResultStore {
     let redis: RedisClient
     let ttl: Duration
     let jitter: Double
+    let keys: RedisKeys
+    let worker: String
 
     /// - Parameters:
     ///   - ttl: `results.ttl`.
     ///   - jitter: `results.ttl_jitter`: the fraction by which each key's life varies either way, drawn uniformly, so
     ///     that what was written together does not expire together.
-    public init(redis: RedisClient, ttl: Duration, jitter: Double) {
+    ///   - keys: the keys' names, under `redis.prefix`.
+    ///   - worker: names this process among all that ever run; no white space. One is drawn at random by default.
+    public init(
+        redis: RedisClient, ttl: Duration, jitter: Double, keys: RedisKeys = RedisKeys(),
+        worker: String = RedisResults.randomToken()
+    ) {
         self.redis = redis
         self.ttl = ttl
         self.jitter = jitter
+        self.keys = keys
+        self.worker = worker
     }
 
-    /// The key of a job's result.
-    public static func key(_ id: JobID) -> String { "chat:result:" + id.text }
+    /// A name for a worker process: 16 hexadecimal digits from the system's random numbers.
+    public static func randomToken() -> String {
+        let digits = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
 
+    /// The stored reply of each id, in order; nil where there is none.
     nonisolated(nonsending) public func lookup(_ ids: [JobID]) async throws(Outage) -> [[UInt8]?] {
-        var arguments: [[UInt8]] = [Array("MGET".utf8)]
-        arguments.reserveCapacity(ids.count + 1)
-        for id in ids { arguments.append(Array(Self.key(id).utf8)) }
-        let reply = try await send(RedisCommand(arguments: arguments))
-        guard let values = reply.array, values.count == ids.count else { throw refused(reply) }
-        return values.map(\.bytes)
+        try await values(ids.map(keys.result), "looking results up")
     }
 
     nonisolated(nonsending) public func store(
         _ id: JobID, _ reply: [UInt8], status: Reply.Status
     ) async throws(Outage) -> [UInt8]? {
-        let key = Array(Self.key(id).utf8)
+        let key = keys.result(id)
         let life = Array(String(lifetime()).utf8)
-        // The common case needs no script: nothing is stored yet.
-        let fresh = try await send(
-            RedisCommand(arguments: [Self.set, key, reply, Self.px, life, Self.nx]))
+        // The common case needs no script: nothing is stored yet. The claim goes after the result has come, so that at
+        // no moment there is neither. Whether it could be deleted does not matter to a job whose result is safe.
+        let replies = try await send(
+            [
+                RedisCommand(arguments: [Self.set, Array(key.utf8), reply, Self.px, life, Self.nx]),
+                RedisCommand(arguments: [Self.del, Array(keys.claim(id).utf8)]),
+            ], "storing a result")
+        guard let fresh = replies.first else { throw refused("storing a result", .null) }
         if case .status = fresh { return nil }
-        guard fresh.isNull else { throw refused(fresh) }
+        guard fresh.isNull else { throw refused("storing a result", fresh) }
         let kept = try await send(
-            RedisCommand(script: Self.keepFirstSuccess, keys: [Self.key(id)], arguments: [reply, life]))
-        if kept.isError { throw refused(kept) }
+            RedisCommand(script: Self.keepFirstSuccess, keys: [key], arguments: [reply, life]), "storing a result")
+        if kept.isError { throw refused("storing a result", kept) }
         return kept.bytes
     }
 
+    /// Returns when Redis may be asked again, or the task is cancelled.
     nonisolated(nonsending) public func untilAvailable() async {
+        // Redis may be there and refuse: asking at once again would be a tight loop.
         try? await Task.sleep(for: .milliseconds(Int.random(in: 50...250)))
         try? await redis.waitUntilConnected()
     }
@@ -58,8 +81,9 @@ public struct RedisResults: ResultStore {
         return max(1, Int64((milliseconds * Double.random(in: (1 - jitter)...(1 + jitter))).rounded()))
     }
 
-    private static let set = Array("SET".utf8)
-    private static let px = Array("PX".utf8)
+    static let set = Array("SET".utf8)
+    static let del = Array("DEL".utf8)
+    static let px = Array("PX".utf8)
     private static let nx = Array("NX".utf8)
 
     /// Returns the stored reply when it succeeded; replaces anything else.
@@ -74,17 +98,57 @@ public struct RedisResults: ResultStore {
         redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
         return false
         """)
+}
 
-    nonisolated(nonsending) private func send(_ command: RedisCommand) async throws(Outage) -> RedisValue {
+// MARK: - Asking Redis
+
+extension RedisResults {
+    /// So many keys at most are named by one command, for the sake of everybody else whom Redis serves in turn (and far
+    /// fewer than Lua's `unpack` takes).
+    static let keysAtOnce = 512
+
+    /// - Parameter what: what is being done, for the outage's reason.
+    nonisolated(nonsending) func send(_ command: RedisCommand, _ what: String) async throws(Outage) -> RedisValue {
         do throws(RedisError) {
             return try await redis.send(command)
         } catch {
-            throw Outage(service: "redis", reason: error.message)
+            throw Outage(service: "redis", reason: "\(what): \(error.message)")
         }
     }
 
-    private func refused(_ value: RedisValue) -> Outage {
-        guard case .error(let text) = value else { return Outage(service: "redis", reason: "an unexpected answer") }
-        return Outage(service: "redis", reason: text)
+    /// In one pipeline.
+    nonisolated(nonsending) func send(_ commands: [RedisCommand], _ what: String) async throws(Outage) -> [RedisValue] {
+        do throws(RedisError) {
+            return try await redis.send(commands)
+        } catch {
+            throw Outage(service: "redis", reason: "\(what): \(error.message)")
+        }
+    }
+
+    /// What each key holds, in order; nil when nothing, or no string.
+    nonisolated(nonsending) func values(_ names: [String], _ what: String) async throws(Outage) -> [[UInt8]?] {
+        let chunks = names.chunked(by: Self.keysAtOnce)
+        let replies = try await send(
+            chunks.map { RedisCommand(arguments: [Array("MGET".utf8)] + $0.map { Array($0.utf8) }) }, what)
+        var values: [[UInt8]?] = []
+        values.reserveCapacity(names.count)
+        for (chunk, reply) in zip(chunks, replies) {
+            guard let some = reply.array, some.count == chunk.count else { throw refused(what, reply) }
+            values.append(contentsOf: some.map(\.bytes))
+        }
+        return values
+    }
+
+    func refused(_ what: String, _ value: RedisValue) -> Outage {
+        guard case .error(let text) = value else {
+            return Outage(service: "redis", reason: "\(what): Redis gave an answer that makes no sense")
+        }
+        return Outage(service: "redis", reason: "\(what): Redis refuses: \(text)")
+    }
+}
+
+extension Array {
+    func chunked(by size: Int) -> [ArraySlice<Element>] {
+        stride(from: 0, to: count, by: size).map { self[$0..<Swift.min($0 + size, count)] }
     }
 }

@@ -1,0 +1,36 @@
+import Pipeline
+import Redis
+
+/// This worker's sign of life, `chat:worker:<token>`, and what comes back with it.
+extension RedisResults {
+    /// How long a worker counts as alive after its last sign: 5 s. Then others take its claims over.
+    static let presenceLife = Duration.seconds(5)
+
+    /// Shows that this worker lives, and asks whether anything was revoked, in one round trip. To be called every second.
+    /// - Parameter presence: what `parley status` shows of the worker, as JSON.
+    /// - Returns: how many revocations there have been (0 when there is no count, as after Redis lost its data). Any
+    ///   change, down as well as up, means: look with ``revoked(among:)``.
+    nonisolated(nonsending) public func pulse(_ presence: [UInt8]) async throws(Outage) -> Int64 {
+        let what = "showing that this worker lives"
+        let life = Self.presenceLife.wholeMilliseconds.redisBytes
+        let replies = try await send(
+            [
+                RedisCommand(arguments: [Self.set, keys.worker(worker).redisBytes, presence, Self.px, life]),
+                RedisCommand("GET", keys.revocations),
+            ], what)
+        guard let shown = replies.first, case .status = shown else { throw refused(what, replies.first ?? .null) }
+        let count = replies.last ?? .null
+        if count.isNull { return 0 }
+        if let number = count.int { return Int64(number) }
+        if count.isError { throw refused("reading \(keys.revocations)", count) }
+        throw Outage(
+            service: "redis",
+            reason: "\(keys.revocations) holds something that is not a count: delete it, then revoke once more")
+    }
+
+    /// Takes this worker's sign of life away, at a clean exit and after its claims were given up: those that it still
+    /// has count as lost from here on. When Redis is away nothing happens: the key expires by itself.
+    nonisolated(nonsending) public func farewell() async {
+        _ = try? await send(RedisCommand("DEL", keys.worker(worker)), "leaving")
+    }
+}
