@@ -118,6 +118,7 @@ let package = Package(
         tests(of: "Retrieval", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", "CHNSW", logging]),
         tests(of: "Generation", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", logging]),
         tests(of: "Settings"),
+        tests(of: "Adapters", uses: ["ChatJobs", "IOLoop", "Pipeline", "Redis", "Topology", logging]),
         // The contract from outside: the built program, real servers.
         .testTarget(
             name: "ContractTests",
