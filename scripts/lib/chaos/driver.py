@@ -1,0 +1,190 @@
+"""Runs the load and the faults, waits for quiet, and checks the ledger. Started by scripts/chaos."""
+
+import argparse
+import asyncio
+import ctypes
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+from faults import FAULTS, Stage, strike_all
+from history import History, now
+from ledger import Ledger
+from model import Model
+from proxy import Proxy
+from resp import RedisReader
+from servers import Broker, Groups, Redis, Worker, ended, until
+from traffic import Producer, Subscriber, dead_letters, make_jobs
+
+QUEUE, REPLIES = "chaos.jobs", "chaos.replies"
+MODEL_TIMEOUT = 2
+SHUTDOWN_GRACE = 5
+
+
+def settings(options, number: int, broker: Proxy, redis: Proxy, model: Model) -> dict[str, str]:
+    values = {
+        "rabbitmq.url": f"amqp://worker:worker@127.0.0.1:{broker.port}/?heartbeat=2",
+        "redis.url": f"redis://127.0.0.1:{redis.port}/0",
+        "queue.name": QUEUE,
+        "queue.type": options.queue_type,
+        "worker.prefetch": "128",
+        "worker.shutdown_grace": f"{SHUTDOWN_GRACE}s",
+        "model.url": model.url(number),
+        "model.name": "chaos",
+        "model.timeout": f"{MODEL_TIMEOUT}s",
+        "retrieval.mode": "never",
+        "vectors.url": f"file:{options.work}/none.index",
+        "retry.base": "500ms",
+        "retry.max": "5s",
+        "log.format": "json",
+        "log.level": options.log_level,
+    }
+    return {"PARLEY_" + key.upper().replace(".", "_"): value for key, value in values.items()}
+
+
+async def watch(stage: Stage, producer: Producer, subscriber: Subscriber):
+    """Scrapes the workers, and notices those that end of their own accord."""
+    while True:
+        await asyncio.sleep(1)
+        for worker in stage.workers:
+            lock = stage.locks.setdefault("workers", asyncio.Lock())
+            if not lock.locked() and worker.process.poll() is not None:
+                stage.history.wrongs.append(f"worker {worker.number} ended by itself: {worker.process.returncode}")
+                worker.kill()
+                worker.start()
+            await worker.scrape()
+        if sys.stderr.isatty():
+            answered = sum(1 for replies in list(stage.history.replies.values()) if replies)
+            going_on = [incident.fault for incident in stage.history.incidents if incident.end is None]
+            print(f"\r\033[K{producer.next} published, {answered} answered: {', '.join(going_on)}", end="", file=sys.stderr)
+
+
+async def quiet(stage: Stage, jobs, bound: float) -> dict[str, tuple[int, int]]:
+    """Waits until every job has its reply and no queue holds anything; returns what they hold at the end."""
+    deadline = now() + bound
+
+    def answered(job) -> bool:
+        return any(reply.kind == "chat.reply" for reply in list(stage.history.replies.get(job.id, [])))
+
+    while now() < deadline and not all(map(answered, jobs)):
+        await asyncio.sleep(0.2)
+    while True:
+        queues = await stage.broker.queues()
+        held = {name: count for name, count in queues.items() if name != f"{QUEUE}.dead" and count != (0, 0)}
+        if not held or now() > deadline:
+            return held
+        await asyncio.sleep(0.5)
+
+
+async def rehearse(options, groups: Groups) -> bool:
+    work, history = Path(options.work), History()
+    chance = random.Random(options.seed)
+    broker = Broker(groups, work / "rabbitmq", options.broker_port, options.broker_group)
+    redis = Redis(groups, work)
+    model = Model(history, options.seed)
+    await redis.start()
+    await model.open()
+    broker_links = [Proxy(f"broker {n}", broker.port, history) for n in range(options.workers)]
+    redis_links = [Proxy(f"redis {n}", redis.port, history) for n in range(options.workers)]
+    for link in broker_links + redis_links:
+        await link.open()
+    workers = [
+        Worker(groups, n, options.binary, work / f"worker-{n}.log",
+               settings(options, n, broker_links[n], redis_links[n], model), history)
+        for n in range(options.workers)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        await until(worker.ready, 60, f"worker {worker.number}")
+
+    scale = 0.25 if options.short else 1.0
+    stage = Stage(
+        history, chance, broker, redis, model, workers, broker_links, redis_links, scale, SHUTDOWN_GRACE + 5
+    )
+    jobs = make_jobs(options.jobs, options.seed, longest_wait=5 if options.short else 15)
+    url = f"amqp://guest:guest@127.0.0.1:{broker.port}/"
+    subscriber = Subscriber(url, history, REPLIES)
+    producer = Producer(url, history, QUEUE, REPLIES, jobs, options.rate, options.seed)
+    subscriber.start()
+    producer.start()
+    watching = asyncio.create_task(watch(stage, producer, subscriber))
+    gap = (1.0, 2.6) if options.short else (3.0, 9.0)
+    await strike_all(stage, options.only, gap, lambda: producer.done or not producer.is_alive())
+    while producer.is_alive():
+        await asyncio.sleep(0.1)
+    over = now()
+    held = await quiet(stage, jobs, 40 if options.short else 120)
+    settled = now()
+    for worker in workers:
+        await worker.scrape()
+    watching.cancel()
+    for worker in workers:
+        worker.process.terminate()
+    for worker in workers:
+        if not await ended(worker.process, SHUTDOWN_GRACE + 5) or worker.process.returncode != 0:
+            history.wrongs.append(f"worker {worker.number} did not end well after SIGTERM: {worker.process.poll()}")
+    subscriber.stopping.set()
+    subscriber.join(5)
+
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    stored = RedisReader(redis.port)
+    results = stored.values([f"chat:result:{job.id}" for job in jobs])
+    ledger = Ledger(history, jobs, results, dead_letters(url, f"{QUEUE}.dead"), MODEL_TIMEOUT)
+    for name, (ready, unacknowledged) in held.items():
+        history.wrongs.append(f"{name} still holds {ready} messages, and {unacknowledged} unacknowledged")
+    ledger.check()
+    ledger.print_faults()
+    print()
+    ledger.print_numbers()
+    print(f"time                  {settled - history.started:>7.0f}s   quiet {settled - over:.1f} s after the last fault and publish")
+    for what, ids in ledger.wrongs.items():
+        print(f"\nWRONG: {what}" + (f": {len(ids)}" if ids else ""))
+        for id in ids[: options.stories]:
+            print(ledger.story(id))
+    print(f"\n{'FAIL' if ledger.wrongs else 'PASS'} (seed {options.seed})")
+    return not ledger.wrongs
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--broker-port", type=int, required=True)
+    parser.add_argument("--broker-group", type=int, required=True)
+    parser.add_argument("--jobs", type=int, required=True)
+    parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--rate", type=float, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--except", dest="excluded", default="")
+    parser.add_argument("--queue-type", default="classic")
+    parser.add_argument("--log-level", default="info")
+    parser.add_argument("--stories", type=int, default=5)
+    options = parser.parse_args()
+    for name in filter(None, f"{options.only},{options.excluded}".split(",")):
+        if name not in FAULTS:
+            print(f"no fault is called '{name}'; there are: {' '.join(FAULTS)}", file=sys.stderr)
+            sys.exit(2)
+    options.only = options.only.split(",") if options.only else list(FAULTS)
+    options.only = [name for name in options.only if name not in options.excluded.split(",")]
+
+    # Ends with the script that started it, even if that was killed.
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() == 1:
+        sys.exit(1)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+    groups = Groups(Path(options.work) / "groups")
+    try:
+        passed = asyncio.run(rehearse(options, groups))
+    finally:
+        groups.kill_all()
+    sys.exit(0 if passed else 1)
+
+
+main()
