@@ -7,8 +7,14 @@ import Synchronization
 /// Turns connection events into log lines, one for each change, and metrics.
 final class ConnectionWatch: Sendable {
     private let logger: Logger
-    /// Services that have been reported away and not yet back.
-    private let away = Mutex<Set<String>>([])
+    /// Services that have been reported away and not yet back, and why.
+    private let away = Mutex<[String: Absence]>([:])
+
+    private enum Absence: Equatable {
+        case unreachable
+        /// The server is there and refuses, for a reason that waiting does not mend.
+        case refused(RabbitMQError.Code)
+    }
 
     init(logger: Logger) { self.logger = logger }
 
@@ -16,7 +22,7 @@ final class ConnectionWatch: Sendable {
         let service = "rabbitmq.\(role)"
         switch event {
         case .connected(let endpoint): back(service, "\(endpoint.host):\(endpoint.port)")
-        case .disconnected(let error, _): lost(service, error.message)
+        case .disconnected(let error, _): lost(service, error)
         case .blocked(let reason):
             logger.warning("the broker takes no messages", metadata: ["service": "\(service)", "reason": "\(reason)"])
             gauge("parley_rabbitmq_blocked", 1)
@@ -41,7 +47,7 @@ final class ConnectionWatch: Sendable {
 
     private func back(_ service: String, _ address: String) {
         gauge("parley_connected", 1, service)
-        away.withLock { _ = $0.remove(service) }
+        away.withLock { _ = $0.removeValue(forKey: service) }
         logger.info("connected", metadata: ["service": "\(service)", "address": "\(address)"])
     }
 
@@ -50,12 +56,33 @@ final class ConnectionWatch: Sendable {
         Counter(label: "parley_disconnects_total", dimensions: [("service", service)]).increment()
     }
 
-    private func lost(_ service: String, _ reason: String) {
+    private func lost(_ service: String, _ error: RabbitMQError) {
         disconnected(service)
-        let isNews = away.withLock { $0.insert(service).inserted }
+        switch error.code {
+        case .authenticationFailed, .tlsFailed, .accessRefused: refused(service, error)
+        default:
+            let isNews = away.withLock { away in
+                defer { away[service] = .unreachable }
+                return away[service] != .unreachable
+            }
+            logger.log(
+                level: isNews ? .warning : .debug, "not connected, trying again until it is",
+                metadata: ["service": "\(service)", "reason": "\(error.message)"])
+        }
+    }
+
+    /// Once for both connections: they log in as the same user.
+    private func refused(_ service: String, _ error: RabbitMQError) {
+        let isNews = away.withLock { away in
+            defer { away[service] = .refused(error.code) }
+            return !away.values.contains(.refused(error.code))
+        }
         logger.log(
-            level: isNews ? .warning : .debug, "not connected, trying again until it is",
-            metadata: ["service": "\(service)", "reason": "\(reason)"])
+            level: isNews ? .error : .debug,
+            error.code == .accessRefused
+                ? "RabbitMQ refuses what a worker needs, trying again until it does not: check the permissions of rabbitmq.url's user"
+                : "RabbitMQ refuses the worker, trying again until it does not: check rabbitmq.url",
+            metadata: ["service": "\(service)", "reason": "\(error.message)"])
     }
 
     private func gauge(_ label: String, _ value: Int, _ service: String? = nil) {

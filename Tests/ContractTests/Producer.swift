@@ -13,8 +13,9 @@ struct Producer: Sendable {
     private let loop: IOLoop
 
     /// Gives `body` a connected producer, which is closed afterwards.
-    static func with<T>(_ body: (Producer) async throws -> T) async throws -> T {
-        let producer = try await Producer()
+    /// - Parameter rabbitMQ: a broker other than the one that all tests share.
+    static func with<T>(rabbitMQ: String? = nil, _ body: (Producer) async throws -> T) async throws -> T {
+        let producer = try await Producer(rabbitMQ ?? Surroundings.rabbitMQ)
         do {
             let result = try await body(producer)
             await producer.close()
@@ -25,8 +26,8 @@ struct Producer: Sendable {
         }
     }
 
-    private init() async throws {
-        guard let broker = Surroundings.rabbitMQ, let store = Surroundings.redis else { throw Failure("no servers") }
+    private init(_ broker: String?) async throws {
+        guard let broker, let store = Surroundings.redis else { throw Failure("no servers") }
         var logger = Logger(label: "contract")
         logger.logLevel = .critical
         loop = try IOLoop(name: "contract")

@@ -4,8 +4,8 @@
 build_packages=(librabbitmq-dev libhiredis-dev libcurl4-openssl-dev zlib1g-dev libhnswlib-dev g++ pkg-config)
 server_packages=(rabbitmq-server redis-server)
 tool_packages=(openssl curl jq ca-certificates)
-# The tests' peer for HTTP/2.
-test_packages=(nghttp2-server)
+# The tests' peer for HTTP/2, and clocks that can be set back.
+test_packages=(nghttp2-server faketime)
 
 # ensure_packages PACKAGE...: returns at once when all are there. On systems without dpkg it trusts the reader.
 ensure_packages() {

@@ -1,0 +1,213 @@
+import Glibc
+import JSON
+import RabbitMQ
+import Testing
+
+/// What an operator meets on a bad day, on a broker of the suite's own: each has its line in the log and does no harm.
+@Suite(
+    "Bad days", .serialized, .enabled(if: Surroundings.areComplete && PrivateRabbitMQ.isInstalled),
+    .privateRabbitMQ())
+struct BadDayTests {
+    let broker: PrivateRabbitMQ
+
+    init() throws { broker = try #require(PrivateRabbitMQ.current) }
+
+    @Test func aFullDiskIsWaitedForAndLosesNothing() async throws {
+        let model = try await ModelServer(delay: .seconds(600))
+        let worker = try await start(["model.url": model.url])
+        try await Producer.with(rabbitMQ: broker.url()) { producer in
+            let ids = try await publish(20, from: producer, to: worker)
+            _ = try await eventually("20 questions") { model.questions.count == 20 ? true : nil }
+            try await broker.control("set_disk_free_limit", "mem_relative", "1000.0")
+            model.answer(after: .zero)
+            _ = try await eventually("the alarm's line") { lines(worker, "takes no messages").isEmpty ? nil : true }
+            let ready = try await worker.get("/readyz")
+            #expect(ready.status == 503)
+            #expect(ready.body.contains("rabbitmq") && ready.body.contains("disk"))
+            try await broker.control("set_disk_free_limit", "50MB")
+            var answered: Set<String> = []
+            while answered.count < ids.count {
+                let reply = try await producer.nextReply()
+                #expect(try reply.status == "succeeded")
+                if let id = try reply.json["id"]?.string { answered.insert(id) }
+            }
+            #expect(answered == ids)
+            for id in ids { #expect(try await producer.stored(id) != nil) }
+            #expect(try await producer.isEmpty(worker.dead))
+            try await worker.untilReady()
+        }
+        #expect(lines(worker, "takes no messages").count == 1)
+        #expect(lines(worker, "takes messages again").count == 1)
+        #expect(model.questions.count == 20, "nothing was asked twice")
+        #expect(try await worker.stop() == 0)
+    }
+
+    @Test func aRotatedPasswordIsSaidOnceAndTriedUntilItWorks() async throws {
+        try await broker.control("add_user", "rotating", "rotating")
+        try await broker.control("set_permissions", "rotating", ".*", ".*", ".*")
+        let worker = try await Worker.start(["rabbitmq.url": broker.url("rotating")])
+        try await broker.control("change_password", "rotating", "sesame")
+        try await broker.control("close_all_user_connections", "rotating", "the password was rotated")
+        let _: Bool = try await eventually("four attempts", within: .seconds(30)) {
+            for role in ["consumer", "publisher"] {
+                let metric = #"parley_disconnects_total{service="rabbitmq.\#(role)"}"#
+                guard try await worker.metric(metric) ?? 0 >= 4 else { return nil }
+            }
+            return true
+        }
+        let refused = lines(worker, "refused user")
+        #expect(refused.count == 1, "\(refused)")
+        #expect(refused.first?.contains("rabbitmq.url") == true)
+        let ready = try await worker.get("/readyz")
+        #expect(ready.status == 503 && ready.body.contains("rabbitmq"))
+        try await broker.control("change_password", "rotating", "rotating")
+        try await worker.untilReady()
+        try await Producer.with(rabbitMQ: broker.url()) { producer in
+            let reply = try await producer.ask(#"{"query":"x"}"#, of: worker)
+            #expect(try reply.status == "succeeded")
+        }
+        #expect(!worker.log.contains("rotating:rotating") && !worker.log.contains("sesame"))
+        #expect(try await worker.stop() == 0)
+    }
+
+    @Test func aDeletedQueueIsDeclaredAndConsumedAgain() async throws {
+        let worker = try await start()
+        try await Producer.with(rabbitMQ: broker.url()) { producer in
+            #expect(try await producer.ask(#"{"query":"x"}"#, of: worker).status == "succeeded")
+            try await producer.connection.deleteQueue(worker.queue)
+            _ = try await eventually("a consumer of the queue") {
+                let queue = QueueDeclaration(name: worker.queue)
+                return try? await producer.connection.declare(queue, passive: true).consumers == 1 ? true : nil
+            }
+            #expect(try await producer.ask(#"{"query":"x","priority":9}"#, of: worker).status == "succeeded")
+        }
+        let told = lines(worker, "its queue was deleted")
+        #expect(told.count == 1 && told.first?.contains(worker.queue) == true)
+        #expect(lines(worker, "not connected").isEmpty, "the rest of the worker noticed nothing")
+        #expect(try await worker.stop() == 0)
+    }
+
+    @Test func queuesWithOtherArgumentsAreAdopted() async throws {
+        let queue = "contract.adopted.\(unique())"
+        try await Producer.with(rabbitMQ: broker.url()) { producer in
+            for (name, limit) in [(queue, 1000), (queue + ".dead", 500)] {
+                let declaration = QueueDeclaration(name: name, arguments: ["x-max-length": .int(Int64(limit))])
+                _ = try await producer.connection.declare(declaration)
+            }
+            let worker = try await start(queue: queue)
+            #expect(try await producer.ask(#"{"query":"x"}"#, of: worker).status == "succeeded")
+            #expect(try await producer.ask("nonsense", of: worker).errorCode == "invalid_job")
+            #expect(try await producer.next(from: worker.dead).header("x-parley-error-code") == "invalid_job")
+            #expect(!worker.log.contains(#""level":"error""#) && lines(worker, "not connected").isEmpty)
+            #expect(try await worker.stop() == 0)
+        }
+    }
+
+    @Test func aJobLongerThanTheBrokersPatienceIsAnsweredOnce() async throws {
+        // For channels opened from now on; the broker looks once a minute unless told otherwise.
+        let set =
+            "application:set_env(rabbit, consumer_timeout, 3000), "
+            + "application:set_env(rabbit, channel_tick_interval, 500)."
+        try await broker.control("eval", set)
+        let model = try await ModelServer(delay: .milliseconds(5500))
+        let worker = try await start(["model.url": model.url])
+        try await Producer.with(rabbitMQ: broker.url()) { producer in
+            let id = unique()
+            try await producer.publish(#"{"query":"x"}"#, to: worker, id: id)
+            #expect(try await producer.nextReply().status == "succeeded")
+            _ = try await eventually("an empty queue") { try await settled(worker) ? true : nil }
+            #expect(try await producer.stored(id) != nil)
+            #expect(try await producer.isEmpty(worker.dead))
+        }
+        #expect(model.questions.count == 1, "the answer is not generated twice")
+        let told = lines(worker, "delivery acknowledgement")
+        #expect(told.count == 1 && told.first?.contains("imed out") == true, "\(told)")
+        #expect(try await worker.stop() == 0)
+        try await broker.control("eval", "application:set_env(rabbit, consumer_timeout, 1800000).")
+    }
+
+    @Test(.enabled(if: FakeTime.library != nil, "libfaketime is not installed"))
+    func aClockThatIsSetBackDisturbsNoJobInFlight() async throws {
+        let time = try FakeTime()
+        let model = try await ModelServer(delay: .milliseconds(1500))
+        let worker = try await start(["model.url": model.url, "log.level": "debug"], environment: time.environment)
+        try await Producer.with(rabbitMQ: broker.url()) { producer in
+            try await producer.publish(#"{"query":"x"}"#, to: worker, id: unique())
+            _ = try await eventually("the question") { model.questions.isEmpty ? nil : true }
+            try time.setBack(seconds: 3600)
+            let reply = try await producer.nextReply()
+            #expect(try reply.status == "succeeded")
+            let total = try #require(try reply.json["timings_ms"]?["total"]?.double)
+            #expect(total >= 1400 && total < 20_000, "measured by a clock that nobody sets: \(total) ms")
+            #expect(try await producer.ask(#"{"query":"y"}"#, of: worker).status == "succeeded")
+        }
+        #expect(try await worker.stop() == 0)
+        let times = worker.log.split(separator: "\n").compactMap {
+            (try? JSONDocument(Array($0.utf8)).root)?["time"]?.string
+        }
+        let (first, last) = (try #require(times.first), try #require(times.last))
+        #expect(last < first, "the clock was not set back")
+        #expect(lines(worker, "not connected").isEmpty)
+    }
+
+    // MARK: -
+
+    private func start(
+        queue: String = "contract.\(unique())", _ settings: [String: String] = [:], environment: [String: String] = [:]
+    ) async throws -> Worker {
+        var all = [
+            "queue.name": queue, "admin.listen": "127.0.0.1:0", "model.url": "builtin:echo", "retrieval.mode": "never",
+            "rabbitmq.url": broker.url(),
+        ]
+        all.merge(settings) { $1 }
+        let worker = Worker(
+            queue: queue, process: try ParleyProcess(["worker"], settings: all, environment: environment))
+        try await worker.untilReady()
+        return worker
+    }
+
+    private func publish(_ count: Int, from producer: Producer, to worker: Worker) async throws -> Set<String> {
+        var ids: Set<String> = []
+        for number in 0..<count {
+            let id = unique()
+            try await producer.publish(#"{"query":"question \#(number)"}"#, to: worker, id: id)
+            ids.insert(id)
+        }
+        return ids
+    }
+
+    /// Nothing ready, nothing unacknowledged.
+    private func settled(_ worker: Worker) async throws -> Bool {
+        try await broker.control("list_queues", "name", "messages").split(separator: "\n")
+            .contains { $0.split(separator: "\t") == [Substring(worker.queue), "0"] }
+    }
+
+    /// Lines an operator sees: what `log.level: debug` adds is left out.
+    private func lines(_ worker: Worker, _ text: String) -> [String] {
+        worker.log.split(separator: "\n").map(String.init)
+            .filter { $0.contains(text) && !$0.contains(#""level":"debug""#) }
+    }
+}
+
+/// A process's wall clock, set from outside with libfaketime; its monotonic clock stays the machine's.
+private struct FakeTime {
+    static let library = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
+        .map { (machine: String) -> String in "/usr/lib/\(machine)/faketime/libfaketimeMT.so.1" }.first {
+            access($0, R_OK) == 0
+        }
+
+    private let folder: Folder
+    var environment: [String: String] {
+        [
+            "LD_PRELOAD": Self.library ?? "", "FAKETIME_TIMESTAMP_FILE": folder.path + "/time",
+            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
+        ]
+    }
+
+    init() throws {
+        folder = try Folder()
+        try folder.write("time", "+0")
+    }
+
+    func setBack(seconds: Int) throws { try folder.write("time", "-\(seconds)") }
+}
