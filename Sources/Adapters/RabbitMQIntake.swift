@@ -6,12 +6,10 @@ import Topology
 /// The job queue as the pipeline's intake.
 public struct RabbitMQIntake: Intake {
     let consumer: RabbitMQConsumer
-    let queue: String
     let clock: any PipelineClock
 
-    public init(consumer: RabbitMQConsumer, queue: String, clock: any PipelineClock) {
+    public init(consumer: RabbitMQConsumer, clock: any PipelineClock) {
         self.consumer = consumer
-        self.queue = queue
         self.clock = clock
     }
 
@@ -46,10 +44,8 @@ public struct RabbitMQIntake: Intake {
         }
         return Incoming(
             receipt: Receipt(epoch: delivery.tag.epoch, number: delivery.tag.number), envelope: envelope,
-            body: delivery.body,
-            // On the default exchange the routing key is the queue's name, which tells the lanes apart.
-            queue: delivery.exchange.isEmpty ? delivery.routingKey : queue, redelivered: delivery.redelivered,
-            arrived: arrived, original: delivery)
+            body: delivery.body, queue: delivery.queue, redelivered: delivery.redelivered, arrived: arrived,
+            original: delivery)
     }
 }
 

@@ -73,19 +73,23 @@ public struct Delivery: Sendable {
     public var routingKey: String
     /// The consumer that it was delivered to; empty for `basic.get`.
     public var consumerTag: String
+    /// The queue it was in: the one that the consumer consumes, or that `basic.get` named. The routing key need not say.
+    public var queue: String
     public var properties: MessageProperties
     public var body: [UInt8]
 
     /// A delivery made by hand, for tests of what consumes it.
     public init(
         tag: DeliveryTag, redelivered: Bool = false, exchange: String = "", routingKey: String,
-        consumerTag: String = "", properties: MessageProperties = MessageProperties(), body: [UInt8]
+        consumerTag: String = "", queue: String = "", properties: MessageProperties = MessageProperties(),
+        body: [UInt8]
     ) {
         self.tag = tag
         self.redelivered = redelivered
         self.exchange = exchange
         self.routingKey = routingKey
         self.consumerTag = consumerTag
+        self.queue = queue
         self.properties = properties
         self.body = body
     }
@@ -166,6 +170,6 @@ public enum ConnectionEvent: Sendable, Equatable {
     /// The broker takes no messages (memory or disk alarm).
     case blocked(reason: String)
     case unblocked
-    /// The broker ended the consumer: its queue is gone. It is set up and consumed again.
+    /// The queue is not there, or the broker ended its consumer because it is gone: it is set up and consumed again.
     case consumerCancelled(queue: String)
 }

@@ -79,7 +79,8 @@ extension RabbitMQConnection {
                 ticket: 0, queue: try arena.short(queue, "the queue's name"), no_ack: noAck ? 1 : 0)
             return amqp_send_method(wire.state, number, Method.basicGet, &method)
         }
-        guard case .message(let delivery, _) = reply else { return nil }
+        guard case .message(var delivery, _) = reply else { return nil }
+        delivery.queue = queue
         return delivery
     }
 

@@ -157,12 +157,14 @@ extension Session {
     }
 
     private func contentComplete(_ channel: Channel) {
-        guard let content = channel.content else { return }
+        guard var content = channel.content else { return }
         channel.content = nil
         switch content.kind {
         case .delivery:
             let tag = content.delivery.consumerTag
-            if let consumer = channel.consumers.first(where: { $0.tag == tag }) { consumer.deliver(content.delivery) }
+            guard let consumer = channel.consumers.first(where: { $0.tag == tag }) else { return }
+            content.delivery.queue = consumer.queue
+            consumer.deliver(content.delivery)
         case .got(let remaining):
             channel.answer(Method.basicGetOK, .message(content.delivery, remaining: remaining))
         case .returned(let code, let reason):

@@ -47,7 +47,7 @@ public struct WorkerService: Service {
         configuration.retrieve = JobOptions.Retrieve(rawValue: settings.retrieval.mode.rawValue) ?? .auto
         configuration.topK = settings.retrieval.topK
         pipeline = Pipeline(
-            intake: RabbitMQIntake(consumer: consumer, queue: queues.names.base, clock: clock),
+            intake: RabbitMQIntake(consumer: consumer, clock: clock),
             results: RedisResults(redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter),
             outbox: RabbitMQOutbox(publisher: publisher, queues: queues, clock: clock, logger: logger),
             passageSource: RetrieverSource(retriever: assembly.retriever),
