@@ -27,6 +27,12 @@ public struct RabbitMQIntake: Intake {
         await consumer.reject(DeliveryTag(epoch: receipt.epoch, number: receipt.number), requeue: true)
     }
 
+    /// Takes no more jobs; what the pipeline has not taken yet goes back to the broker.
+    nonisolated(nonsending) public func pause() async { await consumer.pause() }
+
+    /// Takes jobs again.
+    nonisolated(nonsending) public func resume() async { await consumer.resume() }
+
     private func incoming(_ delivery: Delivery, arrived: Duration) -> Incoming {
         let properties = delivery.properties
         var envelope = Envelope()

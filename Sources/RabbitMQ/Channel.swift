@@ -38,6 +38,7 @@ final class Channel {
     var isOpen = true
     var calls = Deque<Call>()
     var consumers: [ConsumerEntry] = []
+    var hasConsumed = false
     var line: PublishLine?
     var onClose: ((RabbitMQError) -> Void)?
 

@@ -22,7 +22,7 @@ final class Inbox: @unchecked Sendable {
     private(set) var epoch: UInt64 = 0
     private(set) var dropped = 0
     private(set) var isFinished = false
-    /// Set once consuming has been stopped: what still arrives goes straight back.
+    /// Set while consuming is paused or stopped: what still arrives goes straight back.
     var isReturning = false
 
     init(noAck: Bool) { self.noAck = noAck }

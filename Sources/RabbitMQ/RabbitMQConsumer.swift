@@ -10,35 +10,44 @@ public actor RabbitMQConsumer {
     public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
     private nonisolated let loop: IOLoop
     private let configuration: RabbitMQConfiguration
-    private let queues: [String]
-    private let prefetch: UInt16
-    private let noAck: Bool
-    private let exclusive: Bool
-    private let consumerArguments: FieldTable
-    private let setup: @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void
-    private let onEvent: @Sendable (ConnectionEvent) -> Void
-    private let logger: Logger
+    private let queues: [ConsumedQueue]
+    let noAck: Bool
+    let exclusive: Bool
+    let consumerArguments: FieldTable
+    let setup: @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void
+    let onEvent: @Sendable (ConnectionEvent) -> Void
+    let logger: Logger
 
-    private let inbox: Inbox
+    let inbox: Inbox
     private var runner: Task<Void, Never>?
-    private var connection: RabbitMQConnection?
-    private var channel: Channel?
-    private var isStopping = false
+    private(set) var connection: RabbitMQConnection?
+    private(set) var channel: Channel?
+    private(set) var isStopping = false
     private var isClosed = false
 
-    /// Whether the queues are being consumed at this moment.
-    public private(set) var isConsuming = false
-    /// The names in use; an empty name in `queues` stands here as the name the broker gave it.
-    public private(set) var queueNames: [String] = []
+    /// One for each queue; of the last connection while there is none.
+    var lanes: [ConsumerLane] = []
+    var adjustment: Task<Void, Never>?
+    var mustAdjust = false
 
+    /// Whether ``pause()`` was called and ``resume()`` was not.
+    public private(set) var isPaused = false
+    /// Whether at least one of the queues is being consumed at this moment.
+    public var isConsuming: Bool { wantsDeliveries && lanes.contains { $0.consumerTag != nil } }
+    /// The names in use; an empty name in `queues` stands here as the name the broker gave it.
+    public var queueNames: [String] { lanes.map(\.name).filter { !$0.isEmpty } }
+
+    /// Consumes several queues, each with a prefetch of its own.
+    ///
+    /// A queue that is missing does not stop the others: with more than one it is looked for, `setup` running each
+    /// time, while the others are consumed. A single one that is missing ends the connection attempt.
     /// - Parameters:
-    ///   - queues: names; an empty one means an exclusive queue named by the broker, declared anew each time.
-    ///   - prefetch: how many unsettled deliveries each queue's consumer may hold; zero is no limit.
+    ///   - queues: in any order; the broker serves them side by side.
     ///   - noAck: the broker forgets messages when it has sent them; nothing is to be settled, and prefetch is ignored.
     ///   - setup: runs on each new connection before consuming, to declare what is needed.
     ///   - onEvent: called on the loop; must not block.
     public init(
-        configuration: RabbitMQConfiguration, loop: IOLoop, queues: [String], prefetch: UInt16 = 512,
+        configuration: RabbitMQConfiguration, loop: IOLoop, queues: [ConsumedQueue],
         noAck: Bool = false, exclusive: Bool = false, consumerArguments: FieldTable = FieldTable(),
         setup: @escaping @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void = { _ in },
         onEvent: @escaping @Sendable (ConnectionEvent) -> Void = { _ in }, logger: Logger
@@ -46,7 +55,6 @@ public actor RabbitMQConsumer {
         self.configuration = configuration
         self.loop = loop
         self.queues = queues
-        self.prefetch = prefetch
         self.noAck = noAck
         self.exclusive = exclusive
         self.consumerArguments = consumerArguments
@@ -54,6 +62,22 @@ public actor RabbitMQConsumer {
         self.onEvent = onEvent
         self.logger = logger
         inbox = Inbox(noAck: noAck)
+    }
+
+    /// Consumes queues with the same prefetch each.
+    /// - Parameters:
+    ///   - queues: names; an empty one means an exclusive queue named by the broker, declared anew each time.
+    ///   - prefetch: how many unsettled deliveries each queue's consumer may hold; zero is no limit.
+    public init(
+        configuration: RabbitMQConfiguration, loop: IOLoop, queues: [String], prefetch: UInt16 = 512,
+        noAck: Bool = false, exclusive: Bool = false, consumerArguments: FieldTable = FieldTable(),
+        setup: @escaping @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void = { _ in },
+        onEvent: @escaping @Sendable (ConnectionEvent) -> Void = { _ in }, logger: Logger
+    ) {
+        self.init(
+            configuration: configuration, loop: loop,
+            queues: queues.map { ConsumedQueue(name: $0, prefetch: prefetch) }, noAck: noAck, exclusive: exclusive,
+            consumerArguments: consumerArguments, setup: setup, onEvent: onEvent, logger: logger)
     }
 
     /// The life whose tags can be settled; zero while disconnected.
@@ -109,20 +133,34 @@ public actor RabbitMQConsumer {
     /// Refuses a delivery: back to its queue with `requeue`, else dead-lettered or dropped as the queue says.
     public func reject(_ tag: DeliveryTag, requeue: Bool) { inbox.settle(tag, requeue: requeue) }
 
+    /// Ends consuming until ``resume()``; what was not taken goes back to its queue.
+    ///
+    /// The consumer stays connected, reconnects and runs `setup`; what was taken can be settled, and ``next(atMost:)``
+    /// waits. Callable at any time; of several calls the last one counts. Returns when the broker sends no more. Without
+    /// acknowledgements what has arrived is still handed out. A queue that the broker named goes with its consumer.
+    public func pause() async {
+        guard !isStopping else { return }
+        isPaused = true
+        inbox.returnBuffered()
+        await adjust()
+    }
+
+    /// Consumes again after ``pause()``; without one, or once stopped, nothing changes.
+    public func resume() async {
+        guard !isStopping else { return }
+        isPaused = false
+        inbox.isReturning = false
+        await adjust()
+    }
+
     /// Ends consuming but stays connected, so that what was taken can be settled; what was not taken goes back.
     ///
     /// ``next(atMost:)`` then returns `nil`. A connection lost from here on is not made again.
     public func stopConsuming() async {
         guard !isStopping else { return }
         isStopping = true
-        isConsuming = false
         inbox.returnBuffered()
-        if let connection, let channel {
-            for consumer in channel.consumers {
-                // An error means that the channel is gone, and the consumer with it.
-                try? await connection.cancel(consumer.tag, channel: channel.number)
-            }
-        }
+        await adjust()
         inbox.finish()
         if connection == nil { runner?.cancel() }
     }
@@ -145,7 +183,7 @@ public actor RabbitMQConsumer {
             let reason = await live()
             connection = nil
             channel = nil
-            isConsuming = false
+            for index in lanes.indices { lanes[index].consumerTag = nil }
             inbox.detach()
             guard !isStopping else { break }
             if ContinuousClock.now - started > .seconds(5) { backoff.reset() }
@@ -177,58 +215,14 @@ public actor RabbitMQConsumer {
             }
             // Tags die with the channel, so its end is treated as the connection's.
             channel.onClose = { [weak session] error in session?.close(error) }
-            if prefetch > 0, !noAck { try await connection.qos(prefetch: prefetch, channel: number) }
             inbox.attach(session, channel)
+            lanes = queues.map(ConsumerLane.init)
             self.channel = channel
-            queueNames = []
-            for queue in queues { queueNames.append(try await consume(queue, connection, channel)) }
-            isConsuming = !isStopping
-            onEvent(.connected(endpoint: connection.endpoint))
+            await adjust()
+            if session.ended == nil, session.closing == nil { onEvent(.connected(endpoint: connection.endpoint)) }
         } catch {
             session.close(error)
         }
         return await connection.waitUntilEnded()
-    }
-
-    /// - Returns: the queue's name.
-    private func consume(
-        _ name: String, _ connection: RabbitMQConnection, _ channel: Channel
-    ) async throws(RabbitMQError) -> String {
-        var queue = name
-        if queue.isEmpty {
-            let own = QueueDeclaration(name: "", durable: false, exclusive: true, autoDelete: true)
-            queue = try await connection.declare(own).name
-        }
-        let actual = queue
-        let inbox = self.inbox
-        let entry = ConsumerEntry(tag: await connection.nextConsumerTag(), queue: actual) { delivery in
-            inbox.receive(delivery)
-        } ended: { [weak self] error in
-            // Without a channel the run loop takes over; with it only this consumer is gone.
-            guard error.code == .notFound, let self else { return }
-            Task { await self.consumerEnded(name, actual) }
-        }
-        try await connection.begin(
-            entry, on: channel.number, noAck: noAck, exclusive: exclusive, arguments: consumerArguments)
-        return actual
-    }
-
-    private func consumerEnded(_ name: String, _ actual: String) async {
-        guard !isStopping, let connection, let channel, channel.isOpen else { return }
-        onEvent(.consumerCancelled(queue: actual))
-        var backoff = Backoff()
-        // On the same channel: what other queues delivered on it can still be settled.
-        while !isStopping, channel.isOpen {
-            do throws(RabbitMQError) {
-                try await setup(connection)
-                if !name.isEmpty { try await connection.declare(QueueDeclaration(name: name), passive: true) }
-                let queue = try await consume(name, connection, channel)
-                if let index = queueNames.firstIndex(of: actual) { queueNames[index] = queue }
-                return
-            } catch {
-                logger.debug("cannot consume again", metadata: ["queue": "\(actual)", "reason": "\(error)"])
-            }
-            try? await Task.sleep(for: backoff.next())
-        }
     }
 }

@@ -1,0 +1,139 @@
+import IOLoop
+import Logging
+
+/// A queue to consume, and how much of it may be held at once.
+public struct ConsumedQueue: Sendable, Equatable {
+    /// Empty means an exclusive queue named by the broker, declared anew each time.
+    public var name: String
+    /// How many unsettled deliveries the queue's consumer may hold; zero is no limit.
+    public var prefetch: UInt16
+
+    /// The queue `name`, of which at most `prefetch` deliveries are unsettled.
+    public init(name: String, prefetch: UInt16 = 512) {
+        self.name = name
+        self.prefetch = prefetch
+    }
+}
+
+/// One of a consumer's queues in the life of one channel.
+struct ConsumerLane {
+    let queue: ConsumedQueue
+    /// The name in use; empty until the broker has given one.
+    var name: String
+    /// While it is consumed.
+    var consumerTag: String?
+    /// The queue does not exist; somebody looks for it.
+    var isMissing = false
+
+    init(_ queue: ConsumedQueue) {
+        self.queue = queue
+        name = queue.name
+    }
+}
+
+extension RabbitMQConsumer {
+    var wantsDeliveries: Bool { !isPaused && !isStopping }
+
+    /// Begins or ends consuming, until every lane is as the last call wants it.
+    ///
+    /// One task does it for all callers: the broker applies a channel's prefetch to the consumer that begins next, so
+    /// nothing may come between the two.
+    func adjust() async {
+        mustAdjust = true
+        let task = adjustment ?? Task { await self.adjustAll() }
+        adjustment = task
+        await task.value
+    }
+
+    private func adjustAll() async {
+        while mustAdjust, let connection, let channel, channel.isOpen {
+            mustAdjust = false
+            for index in lanes.indices where self.channel === channel && channel.isOpen {
+                do throws(RabbitMQError) {
+                    try await adjust(index, connection, channel)
+                } catch {
+                    // While stopping, what was taken can perhaps still be settled.
+                    if !isStopping { connection.session.close(error) }
+                }
+            }
+        }
+        adjustment = nil
+    }
+
+    private func adjust(
+        _ index: Int, _ connection: RabbitMQConnection, _ channel: Channel
+    ) async throws(RabbitMQError) {
+        switch (wantsDeliveries, lanes[index].consumerTag) {
+        case (true, nil) where !lanes[index].isMissing: try await consume(index, connection, channel)
+        case (false, let tag?):
+            try await connection.cancel(tag, channel: channel.number)
+            if self.channel === channel { lanes[index].consumerTag = nil }
+        default: break
+        }
+    }
+
+    private func consume(
+        _ index: Int, _ connection: RabbitMQConnection, _ channel: Channel
+    ) async throws(RabbitMQError) {
+        let wanted = lanes[index].queue
+        var name = wanted.name
+        if name.isEmpty {
+            let own = QueueDeclaration(name: "", durable: false, exclusive: true, autoDelete: true)
+            name = try await connection.declare(own).name
+        } else if lanes.count > 1 || channel.hasConsumed {
+            // Consuming what is not there ends the channel, and with it what the other queues have delivered on it.
+            do throws(RabbitMQError) {
+                try await connection.declare(QueueDeclaration(name: name), passive: true)
+            } catch {
+                guard error.code == .notFound else { throw error }
+                return isLost(index, channel.epoch)
+            }
+        }
+        if !noAck { try await connection.qos(prefetch: wanted.prefetch, channel: channel.number) }
+        let inbox = self.inbox
+        let tag = await connection.nextConsumerTag()
+        let entry = ConsumerEntry(tag: tag, queue: name) { delivery in
+            inbox.receive(delivery)
+        } ended: { [weak self, epoch = channel.epoch] error in
+            // Without a channel the run loop takes over; with it only this consumer is gone.
+            guard error.code == .notFound, let self else { return }
+            Task { await self.isLost(index, epoch) }
+        }
+        try await connection.begin(
+            entry, on: channel.number, noAck: noAck, exclusive: exclusive, arguments: consumerArguments)
+        channel.hasConsumed = true
+        // The broker may have ended it on the way here.
+        guard self.channel === channel, channel.consumers.contains(where: { $0.tag == tag }) else { return }
+        lanes[index].name = name
+        lanes[index].consumerTag = tag
+    }
+
+    /// The queue of a lane is gone: it is reported and looked for.
+    private func isLost(_ index: Int, _ epoch: UInt64) {
+        guard let channel, channel.epoch == epoch, channel.isOpen, !isStopping else { return }
+        lanes[index].consumerTag = nil
+        guard !lanes[index].isMissing else { return }
+        lanes[index].isMissing = true
+        onEvent(.consumerCancelled(queue: lanes[index].name))
+        // Unstructured: it lives until the queue is there again or the channel has ended.
+        Task { await self.look(for: index, epoch) }
+    }
+
+    /// On the same channel: what other queues delivered on it can still be settled.
+    private func look(for index: Int, _ epoch: UInt64) async {
+        var backoff = Backoff()
+        let name = lanes[index].queue.name
+        while let connection, let channel, channel.epoch == epoch, channel.isOpen, !isStopping {
+            do throws(RabbitMQError) {
+                try await setup(connection)
+                if !name.isEmpty { try await connection.declare(QueueDeclaration(name: name), passive: true) }
+                guard self.channel === channel else { return }
+                lanes[index].isMissing = false
+                return await adjust()
+            } catch {
+                logger.debug("cannot consume again", metadata: ["queue": "\(name)", "reason": "\(error)"])
+            }
+            try? await Task.sleep(for: backoff.next())
+        }
+    }
+}
