@@ -1,7 +1,7 @@
 import IOLoop
 import Logging
 
-/// Attempts, the greeting, the watch over a connection, and its end. Everything here runs on the loop.
+/// Attempts, the watch over a connection, and its end. Everything here runs on the loop.
 extension RedisClient {
     static let shortestRest = Duration.milliseconds(50)
     static let longestRest = Duration.seconds(5)
@@ -14,7 +14,8 @@ extension RedisClient {
         phase = .connecting
         attempt += 1
         let number = attempt
-        let configuration = configuration
+        let (configuration, endpoint) = (configuration, endpoint)
+        server = nil
         // hiredis bounds the connect, nothing bounds the resolver: this does.
         attemptTimer = loop.schedule(after: configuration.connectTimeout + .milliseconds(250)) { [weak self] in
             self?.assumeIsolated { $0.attemptExpired(number) }
@@ -23,12 +24,24 @@ extension RedisClient {
         Task {
             let opened: Result<ConnectedContext, RedisError>
             do {
-                opened = try await offload("redis-connect") { configuration.open() }
+                opened = try await offload("redis-connect") { configuration.open(endpoint) }
             } catch {
-                opened = .failure(RedisError(.unreachable, "cannot reach \(configuration.redacted): \(error)"))
+                opened = .failure(RedisError(.unreachable, "cannot reach \(self.place): \(error)"))
             }
             self.opened(opened, number)
         }
+    }
+
+    private var endpoint: RedisConfiguration.Endpoint {
+        let endpoints = configuration.endpoints
+        return endpoints.isEmpty ? RedisConfiguration.Endpoint(host: "", port: 0) : endpoints[turn % endpoints.count]
+    }
+
+    /// What messages call the server that is connected, or the endpoint that is being tried.
+    var place: String {
+        if let server { return configuration.redacted(server) }
+        return configuration.sentinelMaster == nil
+            ? configuration.redacted(endpoint) : "the Sentinel \(endpoint) or the primary that it names"
     }
 
     private func attemptExpired(_ number: UInt64) {
@@ -38,7 +51,7 @@ extension RedisClient {
             RedisError(
                 .unreachable,
                 """
-                cannot reach \(configuration.redacted): no connection within \(configuration.connectTimeout); check \
+                cannot reach \(place): no connection within \(configuration.connectTimeout); check \
                 the address, the name server and firewalls
                 """))
     }
@@ -52,11 +65,22 @@ extension RedisClient {
         if let attemptTimer { loop.cancel(attemptTimer) }
         switch result {
         case .failure(let error): attemptFailed(error)
-        case .success(let connected): greet(RedisConnection(connected, loop: loop))
+        case .success(let connected):
+            server = connected.server
+            greet(RedisConnection(connected, loop: loop))
         }
     }
 
-    private func attemptFailed(_ error: RedisError) {
+    private func attemptFailed(_ failure: RedisError) {
+        turn += 1
+        roundFailures.append(failure)
+        guard roundFailures.count >= configuration.endpoints.count else {
+            logger.debug("an address failed", metadata: ["error": "\(failure)", "code": "\(failure.code)"])
+            onEvent(.attemptFailed(failure, nextIn: .zero))
+            return beginAttempt()
+        }
+        let error = roundFailure
+        roundFailures = []
         failures += 1
         // Wrong credentials do not right themselves within milliseconds, and servers log and count such attempts.
         if error.code == .authenticationFailed || error.code == .invalidConfiguration { failures = max(failures, 8) }
@@ -69,6 +93,17 @@ extension RedisClient {
         if outageSince == nil { outageSince = .now }
         onEvent(.attemptFailed(error, nextIn: wait))
         signalAttempt(.failure(error))
+    }
+
+    /// Why no endpoint would do. What a human must set right outweighs what may pass.
+    private var roundFailure: RedisError {
+        let kinds = [RedisError.Code.authenticationFailed, .invalidConfiguration]
+        let grave = roundFailures.first { kinds.contains($0.code) }
+        guard roundFailures.count > 1, let first = grave ?? roundFailures.first else {
+            return roundFailures.first ?? RedisError(.invalidConfiguration, "there is no address to connect to")
+        }
+        let reasons = roundFailures.map(\.message).joined(separator: "; ")
+        return RedisError(first.code, "no primary among \(configuration.redacted): \(reasons)")
     }
 
     /// Waits between half and the whole of 50 ms · 2ⁿ, at most 5 s, then tries again. The jitter spreads the clients
@@ -84,83 +119,6 @@ extension RedisClient {
             }
         }
         return wait
-    }
-
-    // MARK: - The greeting
-
-    private func greet(_ connection: RedisConnection) {
-        phase = .greeting
-        self.connection = connection
-        do throws(IOLoopError) {
-            try connection.watch { [weak self] ready in self?.assumeIsolated { $0.socketReady(ready) } }
-        } catch {
-            lose(RedisError(.unreachable, "cannot watch the connection to \(configuration.redacted): \(error)"))
-            return
-        }
-        for step in greetingSteps { connection.enqueue(step.command) }
-        expect(greetingSteps.count, .greeting, on: connection)
-    }
-
-    private enum Step { case authenticate, name, select, ping }
-
-    private var greetingSteps: [(step: Step, command: RedisCommand)] {
-        var steps: [(Step, RedisCommand)] = []
-        if let password = configuration.password {
-            let user: [[UInt8]] = configuration.username.map { [$0.redisBytes] } ?? []
-            steps.append((.authenticate, RedisCommand(arguments: ["AUTH".redisBytes] + user + [password.redisBytes])))
-        }
-        if let name = configuration.clientName { steps.append((.name, RedisCommand("CLIENT", "SETNAME", name))) }
-        if configuration.database != 0 { steps.append((.select, RedisCommand("SELECT", configuration.database))) }
-        // Last, a question that any usable server answers, so that being connected means being served.
-        steps.append((.ping, RedisCommand("PING")))
-        return steps
-    }
-
-    private func greeted(_ replies: [RedisValue]) {
-        if let error = greetingError(replies) { return lose(error) }
-        phase = .ready
-        let outage = outageSince.map { ContinuousClock.now - $0 }
-        outageSince = nil
-        logger.info("connected to Redis", metadata: outage.map { ["outage": "\($0)"] })
-        onEvent(.connected)
-        signalAttempt(.success(()))
-        signalReady(.success(()))
-    }
-
-    private func greetingError(_ replies: [RedisValue]) -> RedisError? {
-        for ((step, _), reply) in zip(greetingSteps, replies) {
-            if case .error(let text) = reply, let error = greetingError(step, text) { return error }
-        }
-        return nil
-    }
-
-    /// What an error to a step of the greeting means; nil when it can be lived with.
-    private func greetingError(_ step: Step, _ text: String) -> RedisError? {
-        let server = configuration.redacted
-        let kind = String(text.prefix { $0 != " " })
-        if text.hasPrefix("ERR max number of clients") {
-            return RedisError(.unreachable, "\(server) has no room for another client: \(text)")
-        }
-        switch (step, kind) {
-        case (_, "LOADING"), (_, "MASTERDOWN"):
-            return RedisError(.unreachable, "\(server) is not ready yet: \(text)")
-        case (.authenticate, _):
-            return RedisError(.authenticationFailed, "\(server) refuses the user name or password: \(text)")
-        case (_, "NOAUTH"):
-            return RedisError(
-                .authenticationFailed,
-                "\(server) wants a password: give it in the URL, redis://user:password@host (\(text))")
-        case (.name, _), (.ping, "NOPERM"):
-            // A name is a nicety, and old servers have no names; a user without the right to PING may have others.
-            return nil
-        case (_, "NOPERM"):
-            return RedisError(.authenticationFailed, "the user lacks a right on \(server): \(text)")
-        case (.select, _):
-            return RedisError(
-                .invalidConfiguration, "\(server) refuses the database \(configuration.database): \(text)")
-        default:
-            return RedisError(.server(kind), "\(server) refuses the connection: \(text)")
-        }
     }
 
     // MARK: - Traffic
@@ -183,7 +141,7 @@ extension RedisClient {
         lose(connection.receive() ?? failure)
     }
 
-    private func socketReady(_ ready: Readiness) {
+    func socketReady(_ ready: Readiness) {
         if ready.contains(.readable) { receive() }
         if ready.contains(.writable), connection != nil { flush() }
     }
@@ -222,7 +180,7 @@ extension RedisClient {
             if due <= now {
                 lose(
                     RedisError(
-                        .timedOut, "no reply from \(configuration.redacted) within \(configuration.commandTimeout)"))
+                        .timedOut, "no reply from \(place) within \(configuration.commandTimeout)"))
             } else {
                 watch(by: due)
             }
@@ -237,7 +195,7 @@ extension RedisClient {
     // MARK: - The end of a connection
 
     /// Ends the connection and goes on to the next attempt.
-    private func lose(_ error: RedisError) {
+    func lose(_ error: RedisError) {
         let wasReady = phase == .ready
         let greeting = connection?.greeting ?? []
         drop(because: error)
@@ -246,7 +204,7 @@ extension RedisClient {
             // Some servers say why before they hang up (too many clients, protected mode).
             return attemptFailed(
                 greetingError(greeting)
-                    ?? RedisError(.unreachable, "\(configuration.redacted) hung up at the greeting: \(error.message)"))
+                    ?? RedisError(.unreachable, "\(place) hung up at the greeting: \(error.message)"))
         }
         outageSince = .now
         logger.warning("connection to Redis lost", metadata: ["error": "\(error)", "code": "\(error.code)"])
@@ -263,7 +221,7 @@ extension RedisClient {
         connection.close()
         let now = ContinuousClock.now
         let limit = configuration.commandTimeout
-        let server = configuration.redacted
+        let server = place
         connection.abandonWaiting { since in
             error.code == .timedOut && now - since >= limit
                 ? error

@@ -3,6 +3,9 @@ import Logging
 
 /// A connection to one Redis server that mends itself.
 ///
+/// With several endpoints, or with Sentinels, that server is the primary: a replica is passed over, and after a failover
+/// the next attempt leads to the server that has been promoted. A command whose connection was to the old one has failed.
+///
 /// All commands of all tasks share the connection. What is sent within one turn of the loop leaves in one write, and
 /// replies are matched by order: a thousand tasks that send at once make one pipeline.
 ///
@@ -23,7 +26,13 @@ public actor RedisClient {
     var connection: RedisConnection?
     /// Counts attempts: a result that comes back to another number is late, and discarded.
     var attempt: UInt64 = 0
-    /// Attempts failed in a row, and short-lived connections: the exponent of the back-off.
+    /// Which of the endpoints is tried, or is served from; counts on and on.
+    var turn = 0
+    /// Why each endpoint failed since the last rest.
+    var roundFailures: [RedisError] = []
+    /// The server that the connection leads to.
+    var server: RedisConfiguration.Endpoint?
+    /// Rounds of attempts failed in a row, and short-lived connections: the exponent of the back-off.
     var failures = 0
     var retryTimer: IOTimer?
     var attemptTimer: IOTimer?
@@ -64,8 +73,8 @@ public actor RedisClient {
         if phase == .idle { beginAttempt() }
     }
 
-    /// Starts, and waits for the outcome of the attempt under way.
-    /// - Throws: why that attempt failed. The client goes on trying in the background until ``close()``.
+    /// Starts, and waits for the outcome of the attempt under way; with several endpoints, of one at each.
+    /// - Throws: why it failed. The client goes on trying in the background until ``close()``.
     public func connect() async throws(RedisError) {
         try await withCheckedContinuation { (signal: Signal) in
             if let settled = settledOrStarted() {

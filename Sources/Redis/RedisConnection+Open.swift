@@ -7,41 +7,72 @@ struct ConnectedContext: @unchecked Sendable {
     // at any time, who either gives it to a RedisConnection or frees it.
     let raw: UnsafeMutablePointer<redisContext>
     let tls: Bool
+    /// The server at the other end.
+    let server: RedisConfiguration.Endpoint
 }
 
 extension RedisConfiguration {
-    /// Resolves the name, connects and (for `rediss`) shakes hands. Blocks, so for `offload` only.
-    func open() -> Result<ConnectedContext, RedisError> {
+    /// Connects to one of the ``endpoints`` or, when that is a Sentinel, to the primary it names. Blocks, for about
+    /// ``connectTimeout`` and for as long as a resolver takes, so for `offload` only.
+    func open(_ endpoint: Endpoint) -> Result<ConnectedContext, RedisError> {
         parley_redis_block_sigpipe()
-        let limit = connectTimeout.timeval
-        guard let context = redisConnectWithTimeout(host, Int32(clamping: port), limit) else {
-            return .failure(RedisError(.unreachable, "cannot reach \(redacted): out of memory"))
+        guard let sentinelMaster else { return connect(endpoint, within: connectTimeout) }
+        // Half of the time for the Sentinel, so that one that is gone leaves some for the server.
+        let half = connectTimeout / 2
+        do throws(RedisError) {
+            let primary = try askSentinel(endpoint, for: sentinelMaster, within: half)
+            return connect(primary, within: half)
+        } catch {
+            return .failure(error)
         }
-        func fail(_ why: String) -> Result<ConnectedContext, RedisError> {
+    }
+
+    /// Resolves the name, connects and (for `rediss`) shakes hands.
+    private func connect(_ server: Endpoint, within limit: Duration) -> Result<ConnectedContext, RedisError> {
+        do throws(RedisError) {
+            let context = try openContext(server, within: limit, as: redacted(server))
+            let failure = parley_redis_prepare(context, 15_000)
+            guard failure == 0 else {
+                redisFree(context)
+                throw RedisError(
+                    .unreachable, "cannot reach \(redacted(server)): \(String(cString: strerror(failure)))")
+            }
+            return .success(ConnectedContext(raw: context, tls: tls, server: server))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// A connected context that still blocks, for the caller to free.
+    /// - Parameter name: what messages call the peer.
+    func openContext(
+        _ peer: Endpoint, within limit: Duration, as name: String
+    ) throws(RedisError) -> UnsafeMutablePointer<redisContext> {
+        guard let context = redisConnectWithTimeout(peer.host, Int32(clamping: peer.port), limit.timeval) else {
+            throw RedisError(.unreachable, "cannot reach \(name): out of memory")
+        }
+        func failure(_ why: String) -> RedisError {
             redisFree(context)
-            return .failure(
-                RedisError(
-                    .unreachable,
-                    "cannot reach \(redacted): \(why); check the address and that a Redis server runs there"))
+            return RedisError(
+                .unreachable, "cannot reach \(name): \(why); check the address and that a Redis server runs there")
         }
-        guard context.pointee.err == 0 else { return fail(String(cString: parley_redis_error(context))) }
+        guard context.pointee.err == 0 else { throw failure(String(cString: parley_redis_error(context))) }
+        _ = fcntl(context.pointee.fd, F_SETFD, FD_CLOEXEC)
         if tls {
-            redisSetTimeout(context, limit)
+            redisSetTimeout(context, limit.timeval)
             var why = [CChar](repeating: 0, count: 256)
-            guard parley_redis_start_tls(context, host, certificateAuthorityFile, &why, why.count) == 0 else {
-                return fail(
+            guard parley_redis_start_tls(context, peer.host, certificateAuthorityFile, &why, why.count) == 0 else {
+                throw failure(
                     "TLS: " + String(decoding: why.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
             }
         }
-        let failure = parley_redis_prepare(context, 15_000)
-        guard failure == 0 else { return fail(String(cString: strerror(failure))) }
-        return .success(ConnectedContext(raw: context, tls: tls))
+        return context
     }
 }
 
 extension Duration {
     /// Rounded down to microseconds, and never zero, which hiredis would take for "for ever".
-    fileprivate var timeval: timeval {
+    var timeval: timeval {
         let (seconds, attoseconds) = components
         let micro = attoseconds / 1_000_000_000_000
         guard seconds > 0 || (seconds == 0 && micro > 0) else { return Glibc.timeval(tv_sec: 0, tv_usec: 1000) }

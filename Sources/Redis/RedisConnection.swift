@@ -30,6 +30,7 @@ final class RedisConnection {
 
     private let context: UnsafeMutablePointer<redisContext>
     private let tls: Bool
+    private let server: RedisConfiguration.Endpoint
     private let loop: IOLoop
     private var source: IOSource?
     private var closed = false
@@ -56,6 +57,7 @@ final class RedisConnection {
     init(_ connected: ConnectedContext, loop: IOLoop) {
         context = connected.raw
         tls = connected.tls
+        server = connected.server
         self.loop = loop
         parley_redis_block_sigpipe()
     }
@@ -75,7 +77,7 @@ final class RedisConnection {
     /// (An `isolated deinit` of the client would do; Swift 6.3 cannot compile its importers in release mode.)
     deinit {
         guard !closed else { return }
-        let left = (ConnectedContext(raw: context, tls: tls), source, Sweeper(loop: loop))
+        let left = (ConnectedContext(raw: context, tls: tls, server: server), source, Sweeper(loop: loop))
         Task { await left.2.sweep(left.0, left.1) }
     }
 
@@ -212,7 +214,8 @@ final class RedisConnection {
             served = true
             return
         }
-        if text.hasPrefix("READONLY") { demoted = true }
+        // Before Redis 7 a script wraps the error of its command.
+        if text.hasPrefix("READONLY") || text.contains("-READONLY ") { demoted = true }
     }
 
     // MARK: - The end

@@ -14,16 +14,34 @@ final class PrivateRedis: @unchecked Sendable {
 
     let port: Int
     let folder: URL
-    private let options: [String]
+    private let arguments: [String]
     private let state = Mutex<Process?>(nil)
 
     /// - Parameter options: as on redis-server's command line (`--requirepass`, `secret`).
     init(options: [String] = []) async throws {
         port = try freePort()
-        self.options = options
-        folder = FileManager.default.temporaryDirectory.appendingPathComponent("private-redis-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        folder = try Self.newFolder()
+        arguments =
+            ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path]
+            + options
         try await start()
+    }
+
+    /// A Sentinel, which keeps its configuration in a file that it rewrites.
+    init(sentinel lines: [String]) async throws {
+        port = try freePort()
+        folder = try Self.newFolder()
+        let file = folder.appendingPathComponent("sentinel.conf")
+        let text = ["port \(port)", "bind 127.0.0.1", "dir \(folder.path)"] + lines
+        try Data(text.map { $0 + "\n" }.joined().utf8).write(to: file)
+        arguments = [file.path, "--sentinel"]
+        try await start()
+    }
+
+    private static func newFolder() throws -> URL {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("private-redis-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        return folder
     }
 
     deinit {
@@ -53,9 +71,7 @@ final class PrivateRedis: @unchecked Sendable {
     private func launch() throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: Self.executable ?? "/usr/bin/redis-server")
-        process.arguments =
-            ["--port", "\(port)", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder.path]
-            + options
+        process.arguments = arguments
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()

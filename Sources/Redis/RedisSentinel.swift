@@ -1,0 +1,64 @@
+import CHiredis
+import Glibc
+
+/// What Sentinels are asked, over a connection of its own each time
+/// (https://redis.io/docs/latest/develop/reference/sentinel-clients/).
+extension RedisConfiguration {
+    /// Where the Sentinel says that the primary is. Blocks for at most about `limit`.
+    func askSentinel(
+        _ sentinel: Endpoint, for master: String, within limit: Duration
+    ) throws(RedisError) -> Endpoint {
+        let name = "the Sentinel \(sentinel)"
+        let deadline = ContinuousClock.now + limit
+        let context = try openContext(sentinel, within: limit, as: name)
+        defer { redisFree(context) }
+        var commands = [RedisCommand("SENTINEL", "get-master-addr-by-name", master)]
+        if let sentinelPassword { commands.insert(RedisCommand("AUTH", sentinelPassword), at: 0) }
+        var reply = RedisValue.null
+        for command in commands {
+            redisSetTimeout(context, (deadline - .now).timeval)
+            reply = try Self.ask(context, command, as: name)
+            if case .error(let text) = reply { throw Self.refusal(text, of: command, by: name) }
+        }
+        if reply.isNull {
+            throw RedisError(
+                .invalidConfiguration,
+                "\(name) knows no primary named \"\(master)\": check the name after the addresses in the URL")
+        }
+        guard let place = reply.array, place.count == 2, let host = place[0].string, !host.isEmpty,
+            let port = place[1].int, (1...65535).contains(port)
+        else { throw RedisError(.protocolViolation, "\(name) gave an answer that is no address") }
+        return Endpoint(host: host, port: port)
+    }
+
+    private static func refusal(_ text: String, of command: RedisCommand, by name: String) -> RedisError {
+        if command.name == "AUTH" || ["NOAUTH", "NOPERM"].contains(where: { text.hasPrefix($0) }) {
+            return RedisError(
+                .authenticationFailed, "\(name) refuses the password: \(text) (sentinel_password in the URL)")
+        }
+        if text.hasPrefix("ERR unknown command") {
+            return RedisError(
+                .invalidConfiguration, "\(name) is none, but a Redis server: write redis:// to connect to it (\(text))")
+        }
+        return RedisError(.unreachable, "\(name) does not say where the primary is: \(text)")
+    }
+
+    private static func ask(
+        _ context: UnsafeMutablePointer<redisContext>, _ command: RedisCommand, as name: String
+    ) throws(RedisError) -> RedisValue {
+        var bytes: [UInt8] = []
+        command.encode(into: &bytes)
+        let appended = bytes.withUnsafeBytes {
+            redisAppendFormattedCommand(context, $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
+        }
+        var raw: UnsafeMutableRawPointer?
+        guard appended == REDIS_OK, redisGetReply(context, &raw) == REDIS_OK, let raw else {
+            throw RedisError(.unreachable, "\(name) does not answer: \(String(cString: parley_redis_error(context)))")
+        }
+        defer { freeReplyObject(raw) }
+        guard let value = RedisValue(copying: raw.assumingMemoryBound(to: redisReply.self)) else {
+            throw RedisError(.protocolViolation, "\(name) sends a reply nested deeper than 64 levels")
+        }
+        return value
+    }
+}
