@@ -1,0 +1,59 @@
+import RabbitMQ
+
+extension DelayLadder {
+    /// What waits in a ladder.
+    public struct Depth: Sendable, Equatable {
+        /// Waiting messages by level, the shortest (125 ms) first; nil where the level's queue does not exist.
+        public var levels: [Int?]
+        /// All waiting messages.
+        public var total: Int { levels.reduce(0) { $0 + ($1 ?? 0) } }
+        /// Whether any of it exists.
+        public var exists: Bool { levels.contains { $0 != nil } }
+    }
+
+    /// Counts what waits. A message on its way from one level to the next may be missed.
+    public func depth(on connection: RabbitMQConnection) async throws(RabbitMQError) -> Depth {
+        var depth = Depth(levels: [])
+        for level in 0..<Self.levels { depth.levels.append(try await waiting(level, on: connection)) }
+        return depth
+    }
+
+    private func waiting(_ level: Int, on connection: RabbitMQConnection) async throws(RabbitMQError) -> Int? {
+        do throws(RabbitMQError) {
+            return Int(try await connection.declare(queue(level), passive: true).messages)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return nil
+        }
+    }
+
+    /// Deletes all of it; no error when there is nothing. A worker that connects later declares it again.
+    /// - Parameter force: also when messages wait; they are lost then.
+    /// - Returns: how many messages went with it.
+    /// - Throws: ``RabbitMQError/Code/preconditionFailed`` when messages wait. If they came while it was being deleted,
+    ///   the entry is gone already; what waits still goes where it should.
+    @discardableResult
+    public func remove(on connection: RabbitMQConnection, force: Bool = false) async throws(RabbitMQError) -> Int {
+        if !force { try refuse(try await depth(on: connection).total) }
+        try await connection.deleteExchange(entry)
+        var lost = 0
+        // From the top: once a level is gone, nothing can come down to the next one. Asked and deleted in two steps,
+        // since quorum queues know no deletion on a condition.
+        for level in (0..<Self.levels).reversed() {
+            if !force { try refuse(try await waiting(level, on: connection) ?? 0) }
+            lost += Int(try await connection.deleteQueue(self.level(level)))
+        }
+        for level in (0..<Self.levels).reversed() { try await connection.deleteExchange(self.level(level)) }
+        try await connection.deleteExchange(due)
+        try await connection.deleteExchange(stray)
+        return lost
+    }
+
+    private func refuse(_ waiting: Int) throws(RabbitMQError) {
+        guard waiting > 0 else { return }
+        throw RabbitMQError(
+            .preconditionFailed,
+            "\(waiting) messages wait in the delay queues of '\(base)': wait until they are due, or remove them by force"
+        )
+    }
+}
