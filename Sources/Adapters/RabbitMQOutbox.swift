@@ -10,6 +10,7 @@ public struct RabbitMQOutbox: Outbox {
     let queues: JobQueues
     let clock: any PipelineClock
     let logger: Logger
+    private let repair = Repair()
 
     public init(publisher: RabbitMQPublisher, queues: JobQueues, clock: any PipelineClock, logger: Logger) {
         self.publisher = publisher
@@ -42,16 +43,8 @@ public struct RabbitMQOutbox: Outbox {
         properties.headers[MessageHeaders.attempts] = .int(Int64(attempts))
         properties.headers[MessageHeaders.deadAt] = .string(clock.wall.rfc3339)
         properties.headers[MessageHeaders.sourceQueue] = .string(incoming.queue)
-        var message = OutgoingMessage(routingKey: queues.dead.name, properties: properties, body: delivery.body)
-        var outcome = try await send(message)
-        if outcome == nil {
-            logger.warning(
-                "a dead letter's own headers are left out: with Parley's they fit no frame",
-                metadata: ["id": "\(id?.text ?? "none")"])
-            message.properties.headers = MessageHeaders.own(properties.headers)
-            outcome = try await send(message)
-        }
-        guard outcome != nil else { throw Outage(service: "rabbitmq", reason: "the dead letter cannot be expressed") }
+        let message = OutgoingMessage(routingKey: queues.dead.name, properties: properties, body: delivery.body)
+        let outcome = try await sendWhole(message, what: "a dead letter", id: id?.text)
         if case .returned = outcome {
             logger.error(
                 "the dead-letter queue is missing: it is declared again",
@@ -63,6 +56,40 @@ public struct RabbitMQOutbox: Outbox {
         }
     }
 
+    /// Publishes the message again, to come back to its queue after `delay` (125 ms to 388 days, rounded up to 125 ms),
+    /// as its producer sent it but for the counts. It is the broker's when this returns; the delivery is not settled.
+    ///
+    /// From a queue that is none of the configuration's it comes back to the base queue, which a worker consumes.
+    nonisolated(nonsending) public func postpone(
+        _ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int
+    ) async throws(Outage) {
+        guard let delivery = incoming.original as? Delivery else { return }
+        var properties = MessageHeaders.forwarded(delivery.properties)
+        properties.headers[MessageHeaders.earlierAttempts] = MessageHeaders.count(attempts)
+        properties.headers[MessageHeaders.deferrals] = MessageHeaders.count(deferrals)
+        let queue = queues.jobNames.contains(incoming.queue) ? incoming.queue : queues.names.base
+        let message = OutgoingMessage(
+            exchange: queues.delays.entry, routingKey: queues.delays.routingKey(to: queue, after: delay),
+            properties: properties, body: delivery.body)
+        let outcome = try await sendWhole(message, what: "a postponed job", id: JobID(delivery.properties.messageID ?? "")?.text)
+        if case .returned = outcome {
+            await repair.run { [publisher, queues, logger] in
+                logger.error(
+                    "a delay queue is missing: all are declared again",
+                    metadata: ["queue": "\(queues.names.base)"])
+                do throws(RabbitMQError) {
+                    try await publisher.withConnection { connection throws(RabbitMQError) in
+                        for queue in queues.jobs { try await connection.ensureQueue(queue) }
+                        try await queues.delays.declare(on: connection, for: queues.jobNames)
+                    }
+                } catch {
+                    logger.error("the delay queues cannot be declared", metadata: ["error": "\(error)"])
+                }
+            }
+            throw Outage(service: "rabbitmq", reason: "a delay queue of \(queues.names.base) does not exist")
+        }
+    }
+
     nonisolated(nonsending) public func untilAvailable() async {
         // Asks again instead of waiting to be told: this must end when the task is cancelled, or a worker that shuts down
         // while the broker is away would never leave.
@@ -70,6 +97,20 @@ public struct RabbitMQOutbox: Outbox {
             try? await Task.sleep(for: .milliseconds(Int.random(in: 50...250)))
             if await publisher.canPublish { return }
         }
+    }
+
+    /// Sends a message that has to go, without its producer's headers if with Parley's they fit no frame.
+    nonisolated(nonsending) private func sendWhole(
+        _ message: OutgoingMessage, what: String, id: String?
+    ) async throws(Outage) -> PublishOutcome {
+        if let outcome = try await send(message) { return outcome }
+        logger.warning(
+            "a message loses its producer's headers: with Parley's they fit no frame",
+            metadata: ["message": "\(what)", "id": "\(id ?? "none")"])
+        var message = message
+        message.properties.headers = MessageHeaders.own(message.properties.headers)
+        if let outcome = try await send(message) { return outcome }
+        throw Outage(service: "rabbitmq", reason: "\(what) cannot be expressed")
     }
 
     /// Nil when the message cannot be expressed: trying again would be for ever.
@@ -84,5 +125,18 @@ public struct RabbitMQOutbox: Outbox {
             if error.code == .invalidMessage { return nil }
             throw Outage(service: "rabbitmq", reason: error.message)
         }
+    }
+}
+
+/// Does for all that ask meanwhile what one of them has begun.
+private actor Repair {
+    private var running: Task<Void, Never>?
+
+    func run(_ body: @escaping @Sendable () async -> Void) async {
+        if let running { return await running.value }
+        let task = Task { await body() }
+        running = task
+        await task.value
+        running = nil
     }
 }

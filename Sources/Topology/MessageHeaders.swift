@@ -35,12 +35,27 @@ public enum MessageHeaders {
         return forwarded
     }
 
-    /// Those of a dead letter's headers that Parley has set; they are short.
+    /// The headers that a message cannot do without, when all of them fit no frame: Parley's own and the trace context.
+    ///
+    /// They are short when Parley or an honest producer set them; a longer one is left out.
     public static func own(_ headers: FieldTable) -> FieldTable {
         var own = FieldTable()
-        for key in [errorCode, error, attempts, deadAt, sourceQueue, expiration] { own[key] = headers[key] }
+        let keys = [
+            errorCode, error, attempts, deadAt, sourceQueue, expiration, earlierAttempts, deferrals, requeues,
+            traceparent,
+        ]
+        for key in keys {
+            switch headers[key] {
+            case .int(let value)?: own[key] = .int(value)
+            case .string(let text)? where text.utf8.count <= 8192: own[key] = .string(text)
+            default: break
+            }
+        }
         return own
     }
+
+    /// A header that counts, nil when there is nothing to count.
+    public static func count(_ value: Int) -> FieldValue? { value > 0 ? .int(Int64(value)) : nil }
 
     private static func isBrokers(_ key: String) -> Bool {
         switch key {
