@@ -1,0 +1,122 @@
+import Adapters
+import ChatJobs
+import Pipeline
+import RabbitMQ
+import Testing
+
+@testable import Topology
+
+private struct StillClock: PipelineClock {
+    let now = Duration.zero
+    let wall = Timestamp(milliseconds: 0)
+}
+
+@Suite("Postponed jobs", .serialized, .enabled(if: PrivateBroker.isInstalled), .privateBroker)
+struct PostponeTests {
+    private func adapters(_ f: LadderFixture) -> (RabbitMQIntake, RabbitMQOutbox) {
+        (
+            RabbitMQIntake(consumer: f.consumer, clock: StillClock()),
+            RabbitMQOutbox(publisher: f.publisher, queues: f.queues, clock: StillClock(), logger: f.fixture.logger)
+        )
+    }
+
+    private func one(_ intake: RabbitMQIntake) async throws -> (Incoming, Delivery) {
+        let incoming = try #require(await intake.nextWindow(atMost: 1)?.first)
+        return (incoming, try #require(incoming.original as? Delivery))
+    }
+
+    @Test(
+        "ten times put aside, a job is still what its producer sent", .timeLimit(.minutes(1)),
+        arguments: [JobQueues.Kind.classic, .quorum])
+    func tenTimes(kind: JobQueues.Kind) async throws {
+        let f = try await LadderFixture("ten.\(kind)", lanes: ["high"], kind: kind)
+        let (intake, outbox) = adapters(f)
+        let properties = MessageProperties(
+            contentType: "application/json", headers: ["mine": .array([1, "x"]), "traceparent": "00-a-b-01"],
+            deliveryMode: 2, priority: 7, correlationID: "c", replyTo: "replies", messageID: "id-1", timestamp: 1,
+            type: "t", appID: "producer")
+        let job = OutgoingMessage(routingKey: f.base + ".high", properties: properties, body: Array("{}".utf8))
+        #expect(try await f.publisher.publish(job) == .confirmed)
+        for pass in 1...10 {
+            let (incoming, delivery) = try await one(intake)
+            #expect(incoming.queue == f.base + ".high")
+            #expect(incoming.envelope.earlierAttempts == (pass - 1) / 2)
+            #expect(incoming.envelope.deferrals == (pass - 1))
+            #expect(delivery.redelivered == false)
+            // 375 ms: two levels, so that each pass leaves a record of dead-lettering.
+            try await outbox.postpone(incoming, for: .milliseconds(375), attempts: pass / 2, deferrals: pass)
+            await intake.acknowledge(incoming.receipt)
+        }
+        let (incoming, delivery) = try await one(intake)
+        await intake.acknowledge(incoming.receipt)
+        var returned = MessageHeaders.forwarded(delivery.properties)
+        #expect(returned.headers["x-parley-retries"] == 5)
+        #expect(returned.headers["x-parley-deferrals"] == 10)
+        returned.headers["x-parley-retries"] = nil
+        returned.headers["x-parley-deferrals"] = nil
+        #expect(returned == properties)
+        #expect(delivery.body == job.body)
+        #expect(delivery.properties.headers["x-death"]?.array?.count == 2)
+        await f.close()
+    }
+
+    @Test("a job of a queue that is none of the configuration's comes back to the base queue")
+    func adopted() async throws {
+        let f = try await LadderFixture("base", consumes: ["elsewhere"])
+        try await f.connection.ensureQueue(QueueDeclaration(name: "elsewhere"))
+        let (intake, outbox) = adapters(f)
+        _ = try await f.publisher.publish(OutgoingMessage(to: "elsewhere"))
+        let (incoming, _) = try await one(intake)
+        try await outbox.postpone(incoming, for: .milliseconds(1), attempts: 0, deferrals: 0)
+        await intake.acknowledge(incoming.receipt)
+        let channel = try await f.connection.openChannel()
+        var delivery: Delivery?
+        try await waitUntil("it is in the base queue") {
+            delivery = try await f.connection.get("base", noAck: true, channel: channel)
+            return delivery != nil
+        }
+        #expect(delivery?.properties.headers[MessageHeaders.earlierAttempts] == nil)
+        #expect(delivery?.properties.headers[MessageHeaders.deferrals] == nil)
+        await f.close()
+    }
+
+    @Test("when a level, or all, is missing, the caller hears of an outage and the next try succeeds")
+    func repaired() async throws {
+        let f = try await LadderFixture("mended")
+        let (intake, outbox) = adapters(f)
+        _ = try await f.publisher.publish(OutgoingMessage(to: "mended"))
+        let (incoming, _) = try await one(intake)
+        try await f.connection.deleteQueue(f.ladder.level(0))
+        await #expect(throws: Outage.self) {
+            try await outbox.postpone(incoming, for: .milliseconds(125), attempts: 1, deferrals: 0)
+        }
+        try await outbox.postpone(incoming, for: .milliseconds(125), attempts: 1, deferrals: 0)
+        await intake.acknowledge(incoming.receipt)
+        let (again, _) = try await one(intake)
+        #expect(again.envelope.earlierAttempts == 1)
+        await f.close()
+    }
+
+    @Test("headers that fit no frame together with Parley's go, the trace context and the counts stay")
+    func headersTooLarge() async throws {
+        let f = try await LadderFixture("large")
+        let (intake, outbox) = adapters(f)
+        var job = OutgoingMessage(to: "large")
+        job.properties.messageID = "kept"
+        job.properties.headers = ["traceparent": "00-a-b-01", "x-parley-requeues": 2]
+        // A frame has 131,072 bytes; the producer's own header uses it up to a few.
+        job.properties.headers["big"] = .string(String(repeating: "b", count: 130_920))
+        #expect(try await f.publisher.publish(job) == .confirmed)
+        let (incoming, _) = try await one(intake)
+        try await outbox.postpone(incoming, for: .milliseconds(125), attempts: 3, deferrals: 1)
+        await intake.acknowledge(incoming.receipt)
+        let (again, delivery) = try await one(intake)
+        #expect(again.envelope.traceparent == "00-a-b-01")
+        #expect(again.envelope.requeues == 2)
+        #expect(again.envelope.earlierAttempts == 3)
+        #expect(again.envelope.deferrals == 1)
+        #expect(delivery.properties.messageID == "kept")
+        #expect(delivery.properties.headers["big"] == nil)
+        await f.close()
+    }
+}

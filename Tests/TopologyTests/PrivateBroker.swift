@@ -1,0 +1,1 @@
+../RabbitMQTests/PrivateBroker.swift
