@@ -112,6 +112,7 @@ let package = Package(
         tests(of: "ChatJobs", uses: ["JSON"]),
         tests(of: "Pipeline", uses: ["PipelineTestKit", "ChatJobs"]),
         tests(of: "RabbitMQ", uses: ["IOLoop", "CRabbitMQ", logging]),
+        tests(of: "Topology", uses: ["Adapters", "ChatJobs", "CRabbitMQ", "IOLoop", "Pipeline", "RabbitMQ", logging]),
         tests(of: "Redis", uses: ["IOLoop", logging]),
         tests(of: "HTTP", uses: ["IOLoop", "CZlib", logging]),
         tests(of: "Telemetry", uses: ["JSON", logging, metrics]),
