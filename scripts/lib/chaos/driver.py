@@ -23,9 +23,10 @@ MODEL_TIMEOUT = 2
 SHUTDOWN_GRACE = 5
 
 
-def settings(options, number: int, broker: Proxy, redis: Proxy, model: Model) -> dict[str, str]:
+def settings(options, number: int, brokers: list[Proxy], redis: Proxy, model: Model) -> dict[str, str]:
+    hosts = ",".join(f"127.0.0.1:{broker.port}" for broker in brokers)
     values = {
-        "rabbitmq.url": f"amqp://worker:worker@127.0.0.1:{broker.port}/?heartbeat=2",
+        "rabbitmq.url": f"amqp://worker:worker@{hosts}/?heartbeat=2",
         "redis.url": f"redis://127.0.0.1:{redis.port}/0",
         "queue.name": QUEUE,
         "queue.type": options.queue_type,
@@ -81,19 +82,23 @@ async def quiet(stage: Stage, jobs, bound: float) -> dict[str, tuple[int, int]]:
 async def rehearse(options, groups: Groups) -> bool:
     work, history = Path(options.work), History()
     chance = random.Random(options.seed)
-    broker = Broker(groups, work / "rabbitmq", options.broker_port, options.broker_group)
+    nodes = []
+    for node in options.node:
+        folder, port, group = node.rsplit(":", 2)
+        nodes.append(Broker(groups, Path(folder), int(port), int(group)))
     redis = Redis(groups, work)
     model = Model(history, options.seed)
     await redis.start()
     await model.open()
-    broker_links = [Proxy(f"broker {n}", broker.port, history) for n in range(options.workers)]
-    redis_links = [Proxy(f"redis {n}", redis.port, history) for n in range(options.workers)]
-    for link in broker_links + redis_links:
+    numbers = range(options.workers)
+    broker_links = [[Proxy(f"{node.name} {n}", node.port, history) for node in nodes] for n in numbers]
+    redis_links = [[Proxy(f"redis {n}", redis.port, history)] for n in numbers]
+    for link in sum(broker_links + redis_links, []):
         await link.open()
     workers = [
         Worker(groups, n, options.binary, work / f"worker-{n}.log",
-               settings(options, n, broker_links[n], redis_links[n], model), history)
-        for n in range(options.workers)
+               settings(options, n, broker_links[n], redis_links[n][0], model), history)
+        for n in numbers
     ]
     for worker in workers:
         worker.start()
@@ -102,12 +107,12 @@ async def rehearse(options, groups: Groups) -> bool:
 
     scale = 0.25 if options.short else 1.0
     stage = Stage(
-        history, chance, broker, redis, model, workers, broker_links, redis_links, scale, SHUTDOWN_GRACE + 5
+        history, chance, nodes, redis, model, workers, broker_links, redis_links, scale, SHUTDOWN_GRACE + 5
     )
     jobs = make_jobs(options.jobs, options.seed, longest_wait=5 if options.short else 15)
-    url = f"amqp://guest:guest@127.0.0.1:{broker.port}/"
-    subscriber = Subscriber(url, history, REPLIES)
-    producer = Producer(url, history, QUEUE, REPLIES, jobs, options.rate, options.seed)
+    urls = [f"amqp://guest:guest@127.0.0.1:{node.port}/" for node in nodes]
+    subscriber = Subscriber(urls, history, REPLIES)
+    producer = Producer(urls, history, QUEUE, REPLIES, jobs, options.rate, options.seed)
     subscriber.start()
     producer.start()
     watching = asyncio.create_task(watch(stage, producer, subscriber))
@@ -133,10 +138,11 @@ async def rehearse(options, groups: Groups) -> bool:
         print("\r\033[K", end="", file=sys.stderr)
     stored = RedisReader(redis.port)
     results = stored.values([f"chat:result:{job.id}" for job in jobs])
-    ledger = Ledger(history, jobs, results, dead_letters(url, f"{QUEUE}.dead"), MODEL_TIMEOUT)
+    ledger = Ledger(history, jobs, results, dead_letters(urls, f"{QUEUE}.dead"), MODEL_TIMEOUT)
     for name, (ready, unacknowledged) in held.items():
         history.wrongs.append(f"{name} still holds {ready} messages, and {unacknowledged} unacknowledged")
     ledger.check()
+    (work / "incidents").write_text("".join(f"{history.tell(incident)}\n" for incident in history.incidents))
     ledger.print_faults()
     print()
     ledger.print_numbers()
@@ -153,8 +159,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--work", required=True)
     parser.add_argument("--binary", required=True)
-    parser.add_argument("--broker-port", type=int, required=True)
-    parser.add_argument("--broker-group", type=int, required=True)
+    parser.add_argument("--node", action="append", required=True, help="a broker's folder:port:process group")
     parser.add_argument("--jobs", type=int, required=True)
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--rate", type=float, required=True)
@@ -173,13 +178,16 @@ def main():
     options.only = options.only.split(",") if options.only else list(FAULTS)
     options.only = [name for name in options.only if name not in options.excluded.split(",")]
 
-    # Ends with the script that started it, even if that was killed.
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if os.getppid() == 1:
-        sys.exit(1)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     groups = Groups(Path(options.work) / "groups")
+
+    def leave(number, _):
+        groups.kill_all()
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    # PR_SET_PDEATHSIG: ends with the script that started it, even if that was killed.
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     try:
         passed = asyncio.run(rehearse(options, groups))
     finally:

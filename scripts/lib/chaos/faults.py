@@ -17,12 +17,14 @@ class Stage:
 
     history: History
     random: random.Random
-    broker: Broker
+    # The nodes of the cluster; one when there is none.
+    nodes: list[Broker]
     redis: Redis
     model: Model
     workers: list[Worker]
-    broker_links: list[Proxy]
-    redis_links: list[Proxy]
+    # By worker: a link to each node.
+    broker_links: list[list[Proxy]]
+    redis_links: list[list[Proxy]]
     # How long things last, as a fraction of the long form's times.
     scale: float
     # The longest that SIGTERM may take.
@@ -33,13 +35,18 @@ class Stage:
     async def lasts(self, least: float, most: float):
         await asyncio.sleep(self.random.uniform(least, most) * self.scale)
 
-    def some(self, links: list[Proxy], incident: Incident) -> list[Proxy]:
-        """One worker's link or all of them."""
+    @property
+    def broker(self) -> Broker:
+        """A node that runs."""
+        return next((node for node in self.nodes if node.runs), self.nodes[0])
+
+    def some(self, links: list[list[Proxy]], incident: Incident) -> list[Proxy]:
+        """One worker's links or everybody's."""
         if self.random.random() < 0.5:
             incident.note = "all"
-            return links
+            return [link for of_worker in links for link in of_worker]
         incident.worker = self.random.randrange(len(links))
-        return [links[incident.worker]]
+        return links[incident.worker]
 
 
 async def worker_kill(stage: Stage, incident: Incident):
@@ -59,22 +66,28 @@ async def worker_term(stage: Stage, incident: Incident):
     worker.start()
 
 
-async def broker_restart(stage: Stage, _: Incident):
-    stage.broker.kill()
-    await stage.lasts(0, 3)
-    await stage.broker.start()
+async def broker_restart(stage: Stage, incident: Incident):
+    """Of a cluster, one node."""
+    node = stage.random.choice(stage.nodes)
+    incident.note = node.name if len(stage.nodes) > 1 else ""
+    node.kill()
+    await stage.lasts(0, 3 if len(stage.nodes) == 1 else 12)
+    await node.start()
 
 
 async def broker_close(stage: Stage, _: Incident):
-    await stage.broker.command("close_all_user_connections", "worker", "chaos")
+    for node in stage.nodes:
+        await node.command("close_all_user_connections", "worker", "chaos")
 
 
 async def memory_alarm(stage: Stage, _: Incident):
+    # One node's alarm blocks the publishers of all.
+    node = stage.random.choice(stage.nodes)
     try:
-        await stage.broker.command("set_vm_memory_high_watermark", "0")
+        await node.command("set_vm_memory_high_watermark", "0")
         await stage.lasts(4, 8)
     finally:
-        await stage.broker.command("set_vm_memory_high_watermark", "0.4")
+        await node.command("set_vm_memory_high_watermark", "0.4")
 
 
 async def redis_restart(stage: Stage, _: Incident):
@@ -146,11 +159,11 @@ async def model_refused(stage: Stage, _: Incident):
     await stage.model.open()
 
 
-def broker_links(stage: Stage) -> list[Proxy]:
+def broker_links(stage: Stage) -> list[list[Proxy]]:
     return stage.broker_links
 
 
-def redis_links(stage: Stage) -> list[Proxy]:
+def redis_links(stage: Stage) -> list[list[Proxy]]:
     return stage.redis_links
 
 

@@ -67,3 +67,7 @@ class History:
     def at(self, moment: float | None) -> str:
         """A time as seconds since the beginning."""
         return "…" if moment is None else f"{moment - self.started:.3f}"
+
+    def tell(self, incident: Incident) -> str:
+        whose = "" if incident.worker is None else f" of worker {incident.worker}"
+        return f"{self.at(incident.start):>8}  {incident.fault}{whose} until {self.at(incident.end)} {incident.note}".rstrip()

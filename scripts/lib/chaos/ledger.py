@@ -140,8 +140,7 @@ class Ledger:
         first, last = (lines[0][0], lines[-1][0]) if lines else (0, 0)
         for incident in history.incidents:
             if incident.start <= last + 1 and (incident.end or last) + AFTERMATH >= first:
-                whose = "" if incident.worker is None else f" of worker {incident.worker}"
-                lines.append((incident.start, f"    {incident.fault}{whose} until {history.at(incident.end)} {incident.note}"))
+                lines.append((incident.start, f"    ({history.tell(incident).strip()})"))
         for properties, _ in self.dead:
             if properties.message_id == id:
                 lines.append((float("inf"), f"dead: {properties.headers}"))

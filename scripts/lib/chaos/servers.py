@@ -91,12 +91,14 @@ class Broker:
 
     def __init__(self, groups: Groups, folder: Path, port: int, group: int):
         self.groups, self.folder, self.port, self.group = groups, folder, port, group
+        self.name, self.runs = folder.name, True
         lines = (folder / "environment").read_text().split("\0")
         self.environment = os.environ | dict(line.split("=", 1) for line in lines if line)
         self.server, self.control = (folder / "commands").read_text().split()
         self.process = None
 
     def kill(self):
+        self.runs = False
         self.groups.kill(self.group)
         if self.process:
             self.process.wait()
@@ -110,6 +112,7 @@ class Broker:
             while self.process.poll() is None and now() < deadline:
                 # The first frame after the protocol header is a method frame, type 1.
                 if await answers(self.port, b"AMQP\0\0\x09\x01", b"\x01"):
+                    self.runs = True
                     return
                 await asyncio.sleep(0.1)
             self.kill()

@@ -60,10 +60,10 @@ def make_jobs(count: int, seed: int, longest_wait: float) -> list[Job]:
 class Connected(threading.Thread):
     """Connects again for as long as it has something to do."""
 
-    def __init__(self, url: str, history: History):
+    def __init__(self, urls: list[str], history: History):
         super().__init__(daemon=True)
-        self.parameters = pika.URLParameters(url)
-        self.parameters.heartbeat = 10
+        # Tried in turn.
+        self.parameters = [pika.URLParameters(f"{url}?heartbeat=10") for url in urls]
         self.history = history
         self.stopping = threading.Event()
 
@@ -87,8 +87,8 @@ class Connected(threading.Thread):
 class Producer(Connected):
     """Publishes each job at its time, and again until the broker has confirmed it."""
 
-    def __init__(self, url: str, history: History, queue: str, replies: str, jobs: list[Job], rate: float, seed: int):
-        super().__init__(url, history)
+    def __init__(self, urls: list[str], history: History, queue: str, replies: str, jobs: list[Job], rate: float, seed: int):
+        super().__init__(urls, history)
         self.queue, self.replies = queue, replies
         rng = random.Random(seed)
         plan = []
@@ -132,8 +132,8 @@ class Producer(Connected):
 class Subscriber(Connected):
     """Keeps every reply that came."""
 
-    def __init__(self, url: str, history: History, queue: str):
-        super().__init__(url, history)
+    def __init__(self, urls: list[str], history: History, queue: str):
+        super().__init__(urls, history)
         self.queue = queue
 
     def work(self, connection) -> bool:
@@ -151,9 +151,9 @@ class Subscriber(Connected):
         return True
 
 
-def dead_letters(url: str, queue: str):
+def dead_letters(urls: list[str], queue: str):
     """Takes all of them out: (properties, body)."""
-    connection = pika.BlockingConnection(pika.URLParameters(url))
+    connection = pika.BlockingConnection([pika.URLParameters(url) for url in urls])
     channel = connection.channel()
     found = []
     while True:
