@@ -50,7 +50,7 @@ def make_jobs(count: int, seed: int, longest_wait: float) -> list[Job]:
             streams=rng.random() < 0.1,
             not_before=rng.uniform(1, longest_wait) if rng.random() < 0.03 else None,
             deadline=3600 if rng.random() < 0.03 else None,
-            copies=2 if rng.random() < 0.02 else 1,
+            copies=2 if rng.random() < 0.08 else 1,
             lane="",
         )
         for number in range(count)
@@ -94,7 +94,8 @@ class Producer(Connected):
         plan = []
         for number, job in enumerate(jobs):
             plan.append((number / rate, job))
-            plan += [(number / rate + rng.uniform(0, 5), job) for _ in range(job.copies - 1)]
+            # Half of the copies come at once: two workers have the same id at the same time.
+            plan += [(number / rate + rng.choice([0, rng.uniform(0, 5)]), job) for _ in range(job.copies - 1)]
         self.plan = sorted(plan, key=lambda item: item[0])
         self.next = 0
         self.began = None
