@@ -105,19 +105,21 @@ async def rehearse(options, groups: Groups) -> bool:
     for worker in workers:
         await until(worker.ready, 60, f"worker {worker.number}")
 
-    scale = 0.25 if options.short else 1.0
-    stage = Stage(
-        history, chance, nodes, redis, model, workers, broker_links, redis_links, scale, SHUTDOWN_GRACE + 5
-    )
     jobs = make_jobs(options.jobs, options.seed, longest_wait=5 if options.short else 15)
     urls = [f"amqp://guest:guest@127.0.0.1:{node.port}/" for node in nodes]
     subscriber = Subscriber(urls, history, REPLIES)
     producer = Producer(urls, history, QUEUE, REPLIES, jobs, options.rate, options.seed)
+    stage = Stage(
+        history, chance, nodes, redis, model, workers, broker_links, redis_links,
+        scale=0.25 if options.short else 1.0,
+        grace=SHUTDOWN_GRACE + 5,
+        load_is_over=lambda: producer.done or not producer.is_alive(),
+    )
     subscriber.start()
     producer.start()
     watching = asyncio.create_task(watch(stage, producer, subscriber))
     gap = (1.0, 2.6) if options.short else (3.0, 9.0)
-    await strike_all(stage, options.only, gap, lambda: producer.done or not producer.is_alive())
+    await strike_all(stage, options.only, gap)
     while producer.is_alive():
         await asyncio.sleep(0.1)
     over = now()

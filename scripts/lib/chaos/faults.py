@@ -29,6 +29,7 @@ class Stage:
     scale: float
     # The longest that SIGTERM may take.
     grace: float
+    load_is_over: Callable[[], bool]
     # What two faults may not work on at the same time.
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
@@ -145,9 +146,13 @@ def half_open(links_of):
 def misbehave(mode: str):
     async def fault(stage: Stage, incident: Incident):
         share = stage.random.choice([1.0, 0.4])
-        incident.note = f"{share:.0%} of calls"
         stage.model.behave(mode, share)
         await stage.lasts(3, 10)
+        # While the broker or Redis is away, nobody calls: that would be no fault.
+        patience = now() + 10
+        while stage.model.mistreated < 3 and now() < patience and not stage.load_is_over():
+            await asyncio.sleep(0.05)
+        incident.note = f"{share:.0%} of calls, {stage.model.mistreated} of them"
         stage.model.behave("normal")
 
     return fault
@@ -213,11 +218,11 @@ async def strike(stage: Stage, name: str):
         incident.end = now()
 
 
-async def strike_all(stage: Stage, names: list[str], gap: tuple[float, float], load_is_over: Callable[[], bool]):
+async def strike_all(stage: Stage, names: list[str], gap: tuple[float, float]):
     """Each fault once, in random order, and then more of them until the load is over. They may overlap."""
     waiting = stage.random.sample(names, len(names))
     tasks = []
-    while waiting or not load_is_over():
+    while waiting or not stage.load_is_over():
         await asyncio.sleep(stage.random.uniform(*gap))
         name = waiting.pop() if waiting else stage.random.choice(names)
         tasks.append(asyncio.create_task(strike(stage, name)))

@@ -25,6 +25,8 @@ class Model:
         self.connections: set[Connection] = set()
         self.server = None
         self.mode, self.share = "normal", 1.0
+        # Calls since the last change that were not answered normally.
+        self.mistreated = 0
 
     def url(self, worker: int) -> str:
         return f"http://127.0.0.1:{self.port}/{worker}/v1"
@@ -43,6 +45,7 @@ class Model:
     def behave(self, mode: str, share: float = 1.0):
         """Treats this share of the calls in this way: normal, 429, 500, garbage, slow, never."""
         self.mode, self.share = mode, share
+        self.mistreated = 0
 
     def mode_of_next_call(self) -> str:
         return self.mode if self.random.random() < self.share else "normal"
@@ -89,6 +92,7 @@ class Connection(asyncio.Protocol):
         ids = JOB_ID.findall(request["messages"][-1]["content"])
         call = Call(ids[-1] if ids else "unknown", int(path.split("/")[1]), mode, now())
         self.model.history.calls[call.id].append(call)
+        self.model.mistreated += mode != "normal"
         try:
             call.outcome = await self._complete(call, request.get("stream") is True)
         finally:
