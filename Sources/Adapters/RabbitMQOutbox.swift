@@ -71,7 +71,8 @@ public struct RabbitMQOutbox: Outbox {
         let message = OutgoingMessage(
             exchange: queues.delays.entry, routingKey: queues.delays.routingKey(to: queue, after: delay),
             properties: properties, body: delivery.body)
-        let outcome = try await sendWhole(message, what: "a postponed job", id: JobID(delivery.properties.messageID ?? "")?.text)
+        let outcome = try await sendWhole(
+            message, what: "a postponed job", id: JobID(delivery.properties.messageID ?? "")?.text)
         if case .returned = outcome {
             await repair.run { [publisher, queues, logger] in
                 logger.error(
@@ -123,6 +124,10 @@ public struct RabbitMQOutbox: Outbox {
             return try await publisher.publish(message)
         } catch {
             if error.code == .invalidMessage { return nil }
+            // The exchange is missing: as good as returned. The default exchange is always there.
+            if error.code == .notFound, !message.exchange.isEmpty {
+                return .returned(code: error.replyCode ?? 404, reason: error.message)
+            }
             throw Outage(service: "rabbitmq", reason: error.message)
         }
     }

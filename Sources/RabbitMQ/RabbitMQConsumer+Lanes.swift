@@ -54,6 +54,7 @@ extension RabbitMQConsumer {
                 } catch {
                     // While stopping, what was taken can perhaps still be settled.
                     if !isStopping { connection.session.close(error) }
+                    break
                 }
             }
         }

@@ -14,6 +14,13 @@ extension DelayLadder {
     /// Counts what waits. A message on its way from one level to the next may be missed.
     public func depth(on connection: RabbitMQConnection) async throws(RabbitMQError) -> Depth {
         var depth = Depth(levels: [])
+        do throws(RabbitMQError) {
+            // Declared first and deleted last: without it there is nothing, and 28 questions less for the broker's log.
+            try await connection.declareExchange(due, type: "topic", passive: true)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return Depth(levels: Array(repeating: nil, count: Self.levels))
+        }
         for level in 0..<Self.levels { depth.levels.append(try await waiting(level, on: connection)) }
         return depth
     }
@@ -34,13 +41,14 @@ extension DelayLadder {
     ///   the entry is gone already; what waits still goes where it should.
     @discardableResult
     public func remove(on connection: RabbitMQConnection, force: Bool = false) async throws(RabbitMQError) -> Int {
-        if !force { try refuse(try await depth(on: connection).total) }
+        let before = try await depth(on: connection)
+        if !force { try refuse(before.total) }
         try await connection.deleteExchange(entry)
         var lost = 0
         // From the top: once a level is gone, nothing can come down to the next one. Asked and deleted in two steps,
         // since quorum queues know no deletion on a condition.
         for level in (0..<Self.levels).reversed() {
-            if !force { try refuse(try await waiting(level, on: connection) ?? 0) }
+            if !force, before.levels[level] != nil { try refuse(try await waiting(level, on: connection) ?? 0) }
             lost += Int(try await connection.deleteQueue(self.level(level)))
         }
         for level in (0..<Self.levels).reversed() { try await connection.deleteExchange(self.level(level)) }

@@ -3,7 +3,8 @@ import Testing
 
 @testable import RabbitMQ
 
-@Suite("Pausing and lanes", .serialized, .enabled(if: PrivateBroker.isInstalled), .privateBroker)
+@Suite(
+    "Pausing and lanes", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBroker)
 struct LaneTests {
     private func consumer(
         _ f: Fixture, _ queues: [ConsumedQueue], declares: Bool = true, events: Log<ConnectionEvent>? = nil

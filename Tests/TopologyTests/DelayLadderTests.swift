@@ -6,7 +6,8 @@ import Testing
 
 @testable import Topology
 
-@Suite("Delay ladder", .serialized, .enabled(if: PrivateBroker.isInstalled), .privateBroker)
+@Suite(
+    "Delay ladder", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBroker)
 struct DelayLadderTests {
     @Test(
         "delays are kept, none shorter, and a long one blocks no short one",
