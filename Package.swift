@@ -123,7 +123,9 @@ let package = Package(
         // The contract from outside: the built program, real servers.
         .testTarget(
             name: "ContractTests",
-            dependencies: ["parley", "ParleyClient", "RabbitMQ", "Redis", "IOLoop", "JSON", "CZlib", logging],
+            dependencies: [
+                "parley", "ParleyClient", "RabbitMQ", "Redis", "Topology", "IOLoop", "JSON", "CZlib", logging,
+            ],
             swiftSettings: strict),
         tests(
             of: "Admin",
