@@ -153,7 +153,8 @@ extension RabbitMQError {
         case AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED.rawValue:
             RabbitMQError(.tlsFailed, "the certificate of \(endpoint) does not name \(endpoint.host)")
         case AMQP_STATUS_SSL_PEER_VERIFY_FAILED.rawValue:
-            RabbitMQError(.tlsFailed, "the certificate of \(endpoint) is not signed by a trusted authority")
+            RabbitMQError(
+                .tlsFailed, "the certificate of \(endpoint) is not signed by a trusted authority, or has expired")
         case AMQP_STATUS_SSL_ERROR.rawValue, AMQP_STATUS_SSL_CONNECTION_FAILED.rawValue:
             RabbitMQError(
                 .tlsFailed,
