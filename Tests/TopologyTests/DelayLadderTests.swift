@@ -187,8 +187,12 @@ struct DelayLadderTests {
         var configuration = f.configuration
         configuration.username = "parley"
         configuration.password = "parley"
-        let connection = try await RabbitMQConnection.open(configuration, loop: f.loop, logger: f.logger)
         let queues = JobQueues(base: "chat.jobs", lanes: [.init(name: "high")], kind: .classic)
+        // The job queues and the dead-letter queue come with the definitions; a worker may not declare them.
+        let administrator = try await f.connect()
+        for queue in queues.jobs + [queues.dead] { try await administrator.declare(queue) }
+        await administrator.close()
+        let connection = try await RabbitMQConnection.open(configuration, loop: f.loop, logger: f.logger)
         try await queues.ensure(on: connection)
         try await queues.ensure(on: connection)
         let channel = try await connection.openChannel()
