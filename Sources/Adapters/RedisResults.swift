@@ -89,11 +89,10 @@ public struct RedisResults: ResultStore {
     /// Returns the stored reply when it succeeded; replaces anything else.
     private static let keepFirstSuccess = RedisScript(
         """
-        local kind = redis.call('TYPE', KEYS[1]).ok
-        if kind == 'string' then
-          local stored = redis.call('GET', KEYS[1])
-          local ok, reply = pcall(cjson.decode, stored)
-          if ok and type(reply) == 'table' and reply.status == 'succeeded' then return stored end
+        local stored = redis.call('MGET', KEYS[1])[1]
+        if stored then
+          local readable, reply = pcall(cjson.decode, stored)
+          if readable and type(reply) == 'table' and reply.status == 'succeeded' then return stored end
         end
         redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
         return false

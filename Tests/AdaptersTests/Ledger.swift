@@ -24,11 +24,17 @@ struct Ledger: Sendable {
 }
 
 /// Runs `body` with one ledger per worker token on `server`, each over a connection of its own.
+/// - Parameter immortal: the workers' signs of life do not expire by themselves, however slow the machine.
 func withLedgers(
-    _ url: String, _ workers: [String], ttl: Duration = .seconds(60), jitter: Double = 0.1,
+    _ url: String, _ workers: [String], ttl: Duration = .seconds(60), jitter: Double = 0.1, immortal: Bool = true,
     _ body: ([Ledger]) async throws -> Void
 ) async throws {
-    try await open(url, workers[...], [], ttl, jitter, body)
+    try await open(url, workers[...], [], ttl, jitter) { ledgers in
+        if immortal {
+            for worker in workers { try await ledgers[0].redis("SET", Ledger.keys.worker(worker), "{}") }
+        }
+        try await body(ledgers)
+    }
 }
 
 private func open(

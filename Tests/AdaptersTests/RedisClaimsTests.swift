@@ -67,7 +67,7 @@ struct RedisClaimsTests {
 
     @Test func aWorkerLivesFromItsFirstClaimOnAndUntilItsKeyExpires() async throws {
         let server = try await PrivateRedis()
-        try await withLedgers(server.url(), ["me"]) { workers in
+        try await withLedgers(server.url(), ["me"], immortal: false) { workers in
             _ = try await workers[0].begin(jobID("a"))
             #expect(try await workers[0].redis("GET", keys.worker("me")).string == "{}")
             let life = try #require(try await workers[0].redis("PTTL", keys.worker("me")).int)
