@@ -7,9 +7,10 @@ import os
 import random
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
-from faults import FAULTS, Stage, strike_all
+from faults import FAULTS, Stage, faults_of, strike_all
 from history import History, now
 from ledger import Ledger
 from model import Model
@@ -18,7 +19,7 @@ from resp import RedisReader
 from servers import Broker, Groups, Redis, Worker, ended, until
 from traffic import Producer, Subscriber, dead_letters, make_jobs
 
-QUEUE, REPLIES = "chaos.jobs", "chaos.replies"
+QUEUE, REPLIES = "chat.jobs", "chat.replies"
 MODEL_TIMEOUT = 2
 SHUTDOWN_GRACE = 5
 
@@ -149,6 +150,8 @@ async def rehearse(options, groups: Groups) -> bool:
     print()
     ledger.print_numbers()
     print(f"time                  {settled - history.started:>7.0f}s   quiet {settled - over:.1f} s after the last fault and publish")
+    levels = Counter(line.partition('"level":"')[2].partition('"')[0] for worker in workers for line in worker.log.open())
+    print(f"log lines             {sum(levels.values()):>8}   " + ", ".join(f"{level} {n}" for level, n in levels.items()))
     for what, ids in ledger.wrongs.items():
         print(f"\nWRONG: {what}" + (f": {len(ids)}" if ids else ""))
         for id in ids[: options.stories]:
@@ -177,7 +180,7 @@ def main():
         if name not in FAULTS:
             print(f"no fault is called '{name}'; there are: {' '.join(FAULTS)}", file=sys.stderr)
             sys.exit(2)
-    options.only = options.only.split(",") if options.only else list(FAULTS)
+    options.only = options.only.split(",") if options.only else faults_of(len(options.node))
     options.only = [name for name in options.only if name not in options.excluded.split(",")]
 
     groups = Groups(Path(options.work) / "groups")

@@ -67,12 +67,17 @@ async def worker_term(stage: Stage, incident: Incident):
     worker.start()
 
 
-async def broker_restart(stage: Stage, incident: Incident):
-    """Of a cluster, one node."""
+async def broker_restart(stage: Stage, _: Incident):
+    stage.broker.kill()
+    await stage.lasts(0, 3)
+    await stage.broker.start()
+
+
+async def node_kill(stage: Stage, incident: Incident):
     node = stage.random.choice(stage.nodes)
-    incident.note = node.name if len(stage.nodes) > 1 else ""
+    incident.note = f"node {node.name}"
     node.kill()
-    await stage.lasts(0, 3 if len(stage.nodes) == 1 else 12)
+    await stage.lasts(4, 12)
     await node.start()
 
 
@@ -187,6 +192,7 @@ FAULTS = {
     "worker-kill": Fault(worker_kill, "workers", True, ("worker_lost",)),
     "worker-term": Fault(worker_term, "workers", False),
     "broker-restart": Fault(broker_restart, "broker", True),
+    "node-kill": Fault(node_kill, "broker", True),
     "broker-close": Fault(broker_close, "broker", True),
     "broker-cut": Fault(cut(broker_links), "broker", True),
     "broker-stall": Fault(stall(broker_links), "broker", True),
@@ -204,6 +210,11 @@ FAULTS = {
     "model-never": Fault(misbehave("never"), "model", False, ("model_timeout",)),
     "model-refused": Fault(model_refused, "model", False, ("model_unavailable",)),
 }
+
+
+def faults_of(nodes: int) -> list[str]:
+    """A cluster loses one node at a time; a single broker is restarted."""
+    return [name for name in FAULTS if name != ("broker-restart" if nodes > 1 else "node-kill")]
 
 
 async def strike(stage: Stage, name: str):
