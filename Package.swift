@@ -86,7 +86,9 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
 
-        // Floor 5: the assembly, and the client for Swift producers.
+        // Floor 5: the assembly, the client for Swift producers, and what operators do.
+        room(
+            "Operations", uses: ["ChatJobs", "Gzip", "JSON", "RabbitMQ", "Redis", "Topology", "IOLoop", logging]),
         room("ParleyClient", uses: ["ChatJobs", "IOLoop", "RabbitMQ", "Redis", "Topology", logging]),
         room(
             "Worker",
@@ -101,8 +103,8 @@ let package = Package(
         .executableTarget(
             name: "parley",
             dependencies: [
-                "Worker", "ParleyClient", "Admin", "ChatJobs", "IOLoop", "JSON", "RabbitMQ", "Redis", "Retrieval",
-                "Settings", "Telemetry", "Topology", logging, metrics,
+                "Worker", "ParleyClient", "Operations", "Admin", "ChatJobs", "IOLoop", "JSON", "RabbitMQ", "Redis",
+                "Retrieval", "Settings", "Telemetry", "Topology", logging, metrics,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
@@ -120,6 +122,7 @@ let package = Package(
         tests(of: "Generation", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", logging]),
         tests(of: "Settings"),
         tests(of: "Adapters", uses: ["ChatJobs", "IOLoop", "Pipeline", "Redis", "Topology", logging]),
+        tests(of: "Operations", uses: ["ChatJobs", "JSON", "RabbitMQ", "Topology", "IOLoop", logging]),
         // The contract from outside: the built program, real servers.
         .testTarget(
             name: "ContractTests",

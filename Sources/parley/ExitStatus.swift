@@ -1,5 +1,6 @@
 import Admin
 import IOLoop
+import Operations
 import ParleyClient
 import Retrieval
 import Settings
@@ -34,6 +35,7 @@ struct CommandFailure: Error {
         case let error as SettingsError: self.init(.wrong, error.description)
         case let error as AdminError: self.init(.wrong, "\(error)")
         case let error as IOLoopError: self.init(.failed, "\(error)")
+        case let error as OperationError: self.init(Self.status(of: error), error.message)
         case let error as RetrievalError:
             let isWrong = error.code == .invalidSetting || error.code == .incompatible || error.code == .notFound
             self.init(error.isTransient ? .unreachable : isWrong ? .wrong : .failed, error.message)

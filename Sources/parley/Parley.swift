@@ -9,7 +9,8 @@ struct Parley: AsyncParsableCommand {
         version: version,
         subcommands: [
             WorkerCommand.self, AskCommand.self, PublishCommand.self, RepliesCommand.self, ResultCommand.self,
-            IngestCommand.self, SearchCommand.self, CheckCommand.self,
+            IngestCommand.self, SearchCommand.self, DeadCommand.self, RequeueCommand.self, RevokeCommand.self,
+            StatusCommand.self, CheckCommand.self,
         ])
 
     static let version = "0.1.0"

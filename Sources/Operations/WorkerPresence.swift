@@ -1,0 +1,75 @@
+import JSON
+import Redis
+import Topology
+
+/// What a living worker says of itself. Any member may be missing: the worker may be of another version.
+public struct WorkerPresence: Sendable {
+    private let json: JSONElement
+
+    init?(_ bytes: [UInt8]) {
+        guard let root = try? JSONDocument(bytes).root, root.kind == .object else { return nil }
+        json = root
+    }
+
+    public var host: String? { json["host"]?.string }
+    public var pid: Int? { json["pid"]?.int }
+    public var version: String? { json["version"]?.string }
+    /// `working`, `paused` or `draining`.
+    public var state: String? { json["state"]?.string }
+    /// RFC 3339.
+    public var started: String? { json["started"]?.string }
+    /// The job queue.
+    public var queue: String? { json["queue"]?.string }
+    /// Services that it waits for.
+    public var away: [String] { json["away"]?.elements.compactMap(\.string) ?? [] }
+    public var inFlight: Int? { json["in_flight"]?.int }
+    /// Jobs settled since the start.
+    public var jobs: Int? { json["jobs"]?.int }
+    /// Jobs a second, lately.
+    public var rate: Double? { json["rate"]?.double }
+
+    /// The presence as the worker wrote it, on one line.
+    public func write(to json: inout JSONWriter) {
+        json.object { object in
+            for (name, value) in self.json.members {
+                object.key(named: name)
+                value.copy(to: &object)
+            }
+        }
+    }
+
+    /// Those of all living workers, by host and pid.
+    static func read(_ client: RedisClient, _ keys: RedisKeys) async throws(RedisError) -> [WorkerPresence] {
+        var names: Set<[UInt8]> = []
+        var cursor = "0"
+        repeat {
+            let page = try await client.send(
+                RedisCommand("SCAN", cursor, "MATCH", keys.worker("*"), "COUNT", 1000)
+            ).get().array
+            cursor = page?.first?.string ?? "0"
+            for name in page?.last?.array ?? [] { if let bytes = name.bytes { names.insert(bytes) } }
+        } while cursor != "0"
+        guard !names.isEmpty else { return [] }
+        let values = try await client.send(names.map { RedisCommand(arguments: [Array("GET".utf8), $0]) })
+        return values.compactMap { $0.bytes.flatMap(WorkerPresence.init) }
+            .sorted { ($0.host ?? "", $0.pid ?? 0) < ($1.host ?? "", $1.pid ?? 0) }
+    }
+}
+
+extension JSONElement {
+    /// Written anew rather than copied, so that it is on one line.
+    fileprivate func copy(to json: inout JSONWriter) {
+        switch kind {
+        case .object:
+            json.object { object in
+                for (name, value) in members {
+                    object.key(named: name)
+                    value.copy(to: &object)
+                }
+            }
+        case .array: json.array { array in for element in elements { element.copy(to: &array) } }
+        case .string: json.string(string ?? "")
+        case .null, .true, .false, .number: json.raw(raw)
+        }
+    }
+}
