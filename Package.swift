@@ -59,7 +59,7 @@ let package = Package(
         room("Telemetry", uses: ["JSON", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics")]),
 
         // Floor 3: what happens to a job, without a socket in sight.
-        room("Pipeline", uses: ["ChatJobs", heap, logging, metrics]),
+        room("Pipeline", uses: ["ChatJobs", deque, heap, logging, metrics]),
         room("PipelineTestKit", uses: ["Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW"),
         room("Retrieval", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", "CHNSW", logging]),
@@ -93,7 +93,7 @@ let package = Package(
         room(
             "Worker",
             uses: [
-                "Adapters", "Admin", "ChatJobs", "Generation", "Gzip", "HTTP", "IOLoop", "Pipeline", "RabbitMQ",
+                "Adapters", "Admin", "ChatJobs", "Generation", "Gzip", "HTTP", "IOLoop", "JSON", "Pipeline", "RabbitMQ",
                 "Redis",
                 "Retrieval", "Settings", "Telemetry", "Topology", logging, metrics,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -23,4 +23,6 @@ public struct GeneratedAnswers: AnswerModel {
         }
         return Answer(text: made.answer, model: made.model, usage: made.usage, sources: made.sources)
     }
+
+    nonisolated(nonsending) public func probe() async -> Bool { await model.isThere() }
 }

@@ -52,7 +52,7 @@ public struct RabbitMQOutbox: Outbox {
             do throws(RabbitMQError) { _ = try await publisher.ensureQueue(queues.dead) } catch {
                 logger.error("the dead-letter queue cannot be declared", metadata: ["error": "\(error)"])
             }
-            throw Outage(service: "rabbitmq", reason: "the queue \(queues.dead.name) does not exist")
+            throw Outage(.rabbitMQ, "the queue \(queues.dead.name) does not exist")
         }
     }
 
@@ -87,7 +87,7 @@ public struct RabbitMQOutbox: Outbox {
                     logger.error("the delay queues cannot be declared", metadata: ["error": "\(error)"])
                 }
             }
-            throw Outage(service: "rabbitmq", reason: "a delay queue of \(queues.names.base) does not exist")
+            throw Outage(.rabbitMQ, "a delay queue of \(queues.names.base) does not exist")
         }
     }
 
@@ -111,14 +111,14 @@ public struct RabbitMQOutbox: Outbox {
         var message = message
         message.properties.headers = MessageHeaders.own(message.properties.headers)
         if let outcome = try await send(message) { return outcome }
-        throw Outage(service: "rabbitmq", reason: "\(what) cannot be expressed")
+        throw Outage(.rabbitMQ, "\(what) cannot be expressed")
     }
 
     /// Nil when the message cannot be expressed: trying again would be for ever.
     nonisolated(nonsending) private func send(_ message: OutgoingMessage) async throws(Outage) -> PublishOutcome? {
         // The publisher would hold the message until its deadline, and a cancelled task could not take it back.
         guard await publisher.canPublish else {
-            throw Outage(service: "rabbitmq", reason: "no connection that takes messages")
+            throw Outage(.rabbitMQ, "no connection that takes messages")
         }
         do throws(RabbitMQError) {
             return try await publisher.publish(message)
@@ -128,7 +128,7 @@ public struct RabbitMQOutbox: Outbox {
             if error.code == .notFound, !message.exchange.isEmpty {
                 return .returned(code: error.replyCode ?? 404, reason: error.message)
             }
-            throw Outage(service: "rabbitmq", reason: error.message)
+            throw Outage(.rabbitMQ, error.message)
         }
     }
 }

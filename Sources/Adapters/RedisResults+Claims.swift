@@ -13,24 +13,18 @@ extension RedisResults {
     ///
     /// - A stored result comes first, then a revocation; neither leaves a claim.
     /// - A claim of nobody is taken: `starts` is 1, or one more than the claim given up had.
-    /// - A claim of this worker is its own still: work begins once more, and `starts` is one more. So it is after an
-    ///   outage in which Redis carried the call out and its answer was lost.
-    /// - Another's is ``Standing/elsewhere`` while that worker lives. When it does not, the claim is taken over:
-    ///   `starts` and `losses` are one more.
+    /// - A claim of this worker is its own still, its counts as they are. So it is after an outage in which Redis carried
+    ///   the call out and its answer was lost.
+    /// - Another's is ``Standing/elsewhere`` while that worker lives. When it does not, the claim is taken over: `starts`
+    ///   is one more, and so is `losses` unless that worker left in good order.
     /// - A claim that cannot be read is nobody's.
     ///
     /// An id that stands twice in `ids` is claimed once, and both are told so.
-    nonisolated(nonsending) public func begin(_ ids: [JobID]) async throws(Outage) -> [Standing] {
-        try await begin(ids, anew: false)
-    }
-
-    /// As ``begin(_:)``, for jobs whose stored reply is not to be given again: only a succeeded one is an answer still,
-    /// any other is passed over as if it were not there.
-    nonisolated(nonsending) public func beginAnew(_ ids: [JobID]) async throws(Outage) -> [Standing] {
-        try await begin(ids, anew: true)
-    }
-
-    nonisolated(nonsending) private func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing] {
+    ///
+    /// - Parameter anew: only a succeeded reply counts as stored; any other is passed over.
+    nonisolated(nonsending) public func begin(
+        _ ids: [JobID], anew: Bool = false
+    ) async throws(Outage) -> [Standing] {
         let what = "claiming jobs"
         let chunks = ids.chunked(by: Self.keysAtOnce)
         let replies = try await send(chunks.map { beginning($0, anew: anew) }, what)
@@ -73,15 +67,16 @@ extension RedisResults {
     }
 
     /// Gives the job's claim up, if it is this worker's; otherwise does nothing.
-    /// - Parameter starts: nil deletes the claim with its counts. A number leaves it behind for whoever begins next,
-    ///   with that count of starts and the losses it has.
+    ///
+    /// - Parameter starts: how many starts whoever begins next counts on from; nil is none. Losses are kept until the job
+    ///   ends.
     nonisolated(nonsending) public func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
         let what = "giving a job up"
         let reply = try await send(
             RedisCommand(
                 script: Self.release, keys: [keys.claim(id)],
                 arguments: [
-                    worker.redisBytes, starts.map { max(0, $0).redisBytes } ?? [],
+                    worker.redisBytes, max(0, starts ?? 0).redisBytes,
                     Self.claimLife.wholeMilliseconds.redisBytes,
                 ]), what)
         if reply.isError { throw refused(what, reply) }
@@ -110,19 +105,23 @@ extension RedisResults {
         local count = (#KEYS - 1) / 3
         call('SET', KEYS[#KEYS], '{}', 'NX', 'PX', ARGV[4])
 
-        local living = {}
-        local function lives(token)
-          if living[token] == nil then living[token] = call('EXISTS', prefix .. token) == 1 end
-          return living[token]
+        local signs = {}
+        local function sign_of(token)
+          -- Nothing: dead. The empty string: left in good order.
+          if signs[token] == nil then signs[token] = call('GET', prefix .. token) or false end
+          return signs[token]
         end
 
         local function claim(key, held)
           local token, starts, losses = string.match(held, '^(%S*) (%d+) (%d+)$')
           if not token or #starts > 9 or #losses > 9 then
             starts, losses = 0, 0
-          elseif token ~= '' and token ~= worker then
-            if lives(token) then return -1 end
-            losses = losses + 1
+          elseif token == worker then
+            return {tonumber(starts), tonumber(losses)}
+          elseif token ~= '' then
+            local sign = sign_of(token)
+            if sign and sign ~= '' then return -1 end
+            if not sign then losses = losses + 1 end
           end
           starts, losses = starts + 1, losses + 0
           call('SET', key, worker .. ' ' .. starts .. ' ' .. losses, 'PX', life)
@@ -154,13 +153,13 @@ extension RedisResults {
         return standings
         """)
 
-    /// Key: the claim. Arguments: this worker's token, the starts to keep or nothing, the life of a claim.
+    /// Key: the claim. Arguments: this worker's token, the starts to keep, the life of a claim.
     private static let release = RedisScript(
         """
         local held = redis.call('MGET', KEYS[1])[1] or ''
         local token, losses = string.match(held, '^(%S*) %d+ (%d+)$')
         if token ~= ARGV[1] then return 0 end
-        if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+        if ARGV[2] == '0' and losses == '0' then return redis.call('DEL', KEYS[1]) end
         redis.call('SET', KEYS[1], ' ' .. ARGV[2] .. ' ' .. losses, 'PX', ARGV[3])
         return 1
         """)

@@ -24,13 +24,14 @@ extension RedisResults {
         if let number = count.int { return Int64(number) }
         if count.isError { throw refused("reading \(keys.revocations)", count) }
         throw Outage(
-            service: "redis",
-            reason: "\(keys.revocations) holds something that is not a count: delete it, then revoke once more")
+            .redis, "\(keys.revocations) holds something that is not a count: delete it, then revoke once more")
     }
 
-    /// Takes this worker's sign of life away, at a clean exit and after its claims were given up: those that it still
-    /// has count as lost from here on. When Redis is away nothing happens: the key expires by itself.
+    /// Says that this worker left in good order, so that claims that it still has are not counted as lost with it. When
+    /// Redis is away nothing happens: then they are.
     nonisolated(nonsending) public func farewell() async {
-        _ = try? await send(RedisCommand("DEL", keys.worker(worker)), "leaving")
+        let life = Self.claimLife.wholeMilliseconds.redisBytes
+        _ = try? await send(
+            RedisCommand(arguments: [Self.set, keys.worker(worker).redisBytes, [], Self.px, life]), "leaving")
     }
 }

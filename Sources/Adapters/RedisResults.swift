@@ -41,23 +41,16 @@ public struct RedisResults: ResultStore {
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    /// The stored reply of each id, in order; nil where there is none.
-    nonisolated(nonsending) public func lookup(_ ids: [JobID]) async throws(Outage) -> [[UInt8]?] {
-        try await values(ids.map(keys.result), "looking results up")
-    }
-
     nonisolated(nonsending) public func store(
-        _ id: JobID, _ reply: [UInt8], status: Reply.Status
+        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool = true
     ) async throws(Outage) -> [UInt8]? {
         let key = keys.result(id)
         let life = Array(String(lifetime()).utf8)
         // The common case needs no script: nothing is stored yet. The claim goes after the result has come, so that at
         // no moment there is neither. Whether it could be deleted does not matter to a job whose result is safe.
-        let replies = try await send(
-            [
-                RedisCommand(arguments: [Self.set, Array(key.utf8), reply, Self.px, life, Self.nx]),
-                RedisCommand(arguments: [Self.del, Array(keys.claim(id).utf8)]),
-            ], "storing a result")
+        var commands = [RedisCommand(arguments: [Self.set, Array(key.utf8), reply, Self.px, life, Self.nx])]
+        if endingClaim { commands.append(RedisCommand(arguments: [Self.del, Array(keys.claim(id).utf8)])) }
+        let replies = try await send(commands, "storing a result")
         guard let fresh = replies.first else { throw refused("storing a result", .null) }
         if case .status = fresh { return nil }
         guard fresh.isNull else { throw refused("storing a result", fresh) }
@@ -111,7 +104,7 @@ extension RedisResults {
         do throws(RedisError) {
             return try await redis.send(command)
         } catch {
-            throw Outage(service: "redis", reason: "\(what): \(error.message)")
+            throw Outage(.redis, "\(what): \(error.message)")
         }
     }
 
@@ -120,7 +113,7 @@ extension RedisResults {
         do throws(RedisError) {
             return try await redis.send(commands)
         } catch {
-            throw Outage(service: "redis", reason: "\(what): \(error.message)")
+            throw Outage(.redis, "\(what): \(error.message)")
         }
     }
 
@@ -140,9 +133,9 @@ extension RedisResults {
 
     func refused(_ what: String, _ value: RedisValue) -> Outage {
         guard case .error(let text) = value else {
-            return Outage(service: "redis", reason: "\(what): Redis gave an answer that makes no sense")
+            return Outage(.redis, "\(what): Redis gave an answer that makes no sense")
         }
-        return Outage(service: "redis", reason: "\(what): Redis refuses: \(text)")
+        return Outage(.redis, "\(what): Redis refuses: \(text)")
     }
 }
 

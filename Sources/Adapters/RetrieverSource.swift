@@ -27,12 +27,32 @@ public struct RetrieverSource: PassageSource {
         } catch {
             // One question that the embedder refuses fails the whole call: then each is asked by itself.
             guard questions.count > 1, !error.isTransient, error.code != .cancelled else {
-                let failure = JobFailure(.retrievalFailed, error.message, retryAfter: error.retryAfter)
+                let failure = JobFailure(
+                    .retrievalFailed, error.message, retryAfter: error.retryAfter, outage: error.outage)
                 return questions.map { _ in .failure(failure) }
             }
             var results: [Result<[Source], JobFailure>] = []
             for question in questions { results += await passages(for: [question], topK: topK, timeout: timeout) }
             return results
         }
+    }
+
+    nonisolated(nonsending) public func probe() async -> Bool {
+        do throws(RetrievalError) {
+            // Through both services: the check embeds a word when only that tells the dimension.
+            _ = try await retriever.check(timeout: .seconds(5))
+            return try await !retriever.embedder.embed(["probe"], timeout: .seconds(5)).isEmpty
+        } catch {
+            return error.outage == nil
+        }
+    }
+}
+
+extension RetrievalError {
+    /// The service that was not there for anybody.
+    fileprivate var outage: Service? {
+        let isAway = code == .unreachable || status.map((502...504).contains) ?? false || status == 429
+        guard isAway else { return nil }
+        return part == .embedder ? .embeddings : .vectors
     }
 }

@@ -42,14 +42,15 @@ public struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
     public let message: String
     /// A service's own wish (Retry-After) before the next attempt.
     public let retryAfter: Duration?
-    /// The service was not there for anybody (nothing listens, the connection broke, 502 to 504): no fault of this job.
-    public let isOutage: Bool
+    /// The service that was not there for anybody (nothing listens, the connection broke, 502 to 504): no fault of this
+    /// job's. Nil when the failure may be the job's own.
+    public let outage: Service?
 
-    public init(_ code: ErrorCode, _ message: String, retryAfter: Duration? = nil, isOutage: Bool = false) {
+    public init(_ code: ErrorCode, _ message: String, retryAfter: Duration? = nil, outage: Service? = nil) {
         self.code = code
         self.message = message
         self.retryAfter = retryAfter
-        self.isOutage = isOutage
+        self.outage = outage
     }
 
     public var description: String { "\(code.rawValue): \(message)" }

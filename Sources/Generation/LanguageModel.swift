@@ -74,6 +74,14 @@ public protocol LanguageModel: Sendable {
 
     /// Nil when the model can be used, else one sentence that says what is wrong and what to do.
     nonisolated(nonsending) func check() async -> String?
+
+    /// Whether its service answers at all; asks it for nothing that costs.
+    nonisolated(nonsending) func isThere() async -> Bool
+}
+
+extension LanguageModel {
+    /// Without a service there is none that could be away.
+    nonisolated(nonsending) public func isThere() async -> Bool { true }
 }
 
 /// Hands `delta` to `handler`; errors become failures of the job.

@@ -10,6 +10,8 @@ public struct ParleyClientConfiguration: Sendable {
     /// lost with a connection cannot look for the stored result.
     public let redis: RedisConfiguration?
     public let queues: JobQueues
+    /// The names of keys in Redis: `redis.prefix` is `chat` unless set otherwise.
+    public var keys = RedisKeys()
 
     /// - Parameters:
     ///   - rabbitMQ: `rabbitmq.url`.
@@ -34,7 +36,10 @@ public struct ParleyClientConfiguration: Sendable {
     }
 
     /// From parts that were checked before.
-    public init(rabbitMQ: RabbitMQConfiguration, redis: RedisConfiguration?, queues: JobQueues) {
+    public init(
+        rabbitMQ: RabbitMQConfiguration, redis: RedisConfiguration?, queues: JobQueues, keys: RedisKeys = RedisKeys()
+    ) {
+        self.keys = keys
         self.rabbitMQ = rabbitMQ
         self.redis = redis
         self.queues = queues

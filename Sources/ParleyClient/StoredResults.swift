@@ -2,16 +2,23 @@ import ChatJobs
 import IOLoop
 import Logging
 import Redis
+import Topology
 
 /// Results by id, for readers that have no business with the broker.
 public actor StoredResults {
     private let loop: IOLoop
     private let redis: RedisClient
+    private let keys: RedisKeys
     public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-    /// - Parameter url: `redis.url`.
+    /// - Parameters:
+    ///   - url: `redis.url`.
+    ///   - prefix: `redis.prefix`.
     /// - Throws: ``ParleyClientError/Code/invalid`` naming the URL's wrong part.
-    public init(redis url: String, logger: Logger = Logger(label: "parley.results")) throws(ParleyClientError) {
+    public init(
+        redis url: String, prefix: String = "chat", logger: Logger = Logger(label: "parley.results")
+    ) throws(ParleyClientError) {
+        keys = RedisKeys(prefix: prefix)
         do throws(RedisError) {
             let configuration = try RedisConfiguration(url: url)
             do throws(IOLoopError) { loop = try IOLoop(name: "parley-results") } catch {
@@ -26,7 +33,7 @@ public actor StoredResults {
     /// The stored reply's JSON; nil when there is none: not answered yet, or no longer kept.
     /// - Throws: ``ParleyClientError``: `unreachable`, `refused`.
     public func result(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
-        try await redis.storedResult(id)
+        try await redis.storedResult(keys.result(id))
     }
 
     deinit { loop.stop() }
@@ -34,10 +41,10 @@ public actor StoredResults {
 
 extension RedisClient {
     /// What is under the contract's key for a job's result (contract, section 3).
-    func storedResult(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
+    func storedResult(_ key: String) async throws(ParleyClientError) -> [UInt8]? {
         do throws(RedisError) {
             try await connect()
-            return try await send(RedisCommand("GET", "chat:result:\(id.text)")).get().bytes
+            return try await send(RedisCommand("GET", key)).get().bytes
         } catch {
             throw ParleyClientError(error)
         }

@@ -6,15 +6,27 @@ final class Assignment: Sendable {
     let job: Job
     /// Order of arrival in this worker.
     let arrival: UInt64
+    /// How often work on this delivery's attempt has begun, this time included: more than once after a crash.
+    let starts: Int
+    /// How many workers have died while they worked on it.
+    let losses: Int
 
-    init(incoming: Incoming, job: Job, arrival: UInt64) {
+    init(incoming: Incoming, job: Job, arrival: UInt64, starts: Int = 1, losses: Int = 0) {
         self.incoming = incoming
         self.job = job
         self.arrival = arrival
+        self.starts = starts
+        self.losses = losses
     }
 
-    /// The attempt being made, from 1.
-    var attempt: Int { incoming.envelope.earlierAttempts + 1 }
+    /// The same, with what its claim says.
+    func claimed(starts: Int, losses: Int) -> Assignment {
+        guard starts != self.starts || losses != self.losses else { return self }
+        return Assignment(incoming: incoming, job: job, arrival: arrival, starts: starts, losses: losses)
+    }
+
+    /// The attempt being made, from 1. One that a dead worker began counts: subscribers may have seen its chunks.
+    var attempt: Int { incoming.envelope.earlierAttempts + starts }
     var rank: Rank {
         Rank(
             priority: incoming.envelope.effectivePriority, deadline: job.deadline?.milliseconds ?? .max,

@@ -1,44 +1,90 @@
 import ChatJobs
 
+/// What came of a wait for a place among the model's calls.
+enum ModelEntry {
+    case granted
+    /// The model is away, or the job was revoked: nobody is to wait.
+    case away
+    case abandoned
+}
+
 extension Pipeline {
     /// One job's way from its passages to its settlement.
     func answer(
         _ assignment: Assignment, _ passages: Result<[Source], JobFailure>, started: Duration, retrieving: Duration
     ) async {
-        defer { landed(assignment.job.id) }
+        let id = assignment.job.id
         let generating = clock.now
+        var call = ModelCall()
         let outcome: Result<Answer, JobFailure>
         switch passages {
-        case .success(let sources): outcome = await generate(assignment, sources)
-        case .failure(let failure): outcome = .failure(failure)
+        case .success(let sources): outcome = await generate(assignment, sources, &call)
+        case .failure(let failure):
+            outcome = .failure(failure)
+            call.isCounted = failure.outage.map(isTrusted) ?? true
         }
-        if Task.isCancelled, case .failure = outcome { return await handBack(assignment.incoming) }
-        var reply: Reply
-        var failed: JobFailure?
         switch outcome {
         case .success(let answer):
-            reply = Reply(id: assignment.job.id.text, status: .succeeded)
-            reply.answer = answer.text
-            reply.model = answer.model
-            reply.usage = answer.usage
-            reply.sources = answer.sources
+            var reply = Reply(id: id.text, answer)
             metrics.promptTokens.increment(by: answer.usage.promptTokens)
             metrics.completionTokens.increment(by: answer.usage.completionTokens)
+            finish(&reply, assignment, started: started)
+            reply.timings.retrieve = retrieving.milliseconds
+            reply.timings.generate = (clock.now - generating).milliseconds
+            await settle(assignment, reply, encoded: reply.encoded(), deadLetter: nil)
+        case .failure where isAbandoned:
+            await handBack(claimed: assignment, hasStreamed: call.hasStreamed)
+        case .failure where flights[id]?.isRevoked == true:
+            // In a task of its own: this one has been cancelled.
+            start {
+                await $0.fail(assignment, .revoked, started: started)
+                $0.landed(id)
+            }
+            return
         case .failure(let failure):
-            reply = Reply(id: assignment.job.id.text, failure: failure)
-            failed = reply.status == .failed ? failure : nil
+            if let postponement = retry(assignment, failure, call) {
+                await postpone(assignment, postponement, because: failure, claimed: true)
+                return landed(id, .postponed(postponement.delay))
+            }
+            await fail(assignment, failure, started: started) { reply in
+                reply.timings.retrieve = retrieving.milliseconds
+                reply.timings.generate = (self.clock.now - generating).milliseconds
+            }
         }
-        finish(&reply, assignment, started: started)
-        reply.timings.retrieve = retrieving.milliseconds
-        reply.timings.generate = (clock.now - generating).milliseconds
-        await settle(assignment, reply, encoded: reply.encoded(), deadLetter: failed)
+        landed(id)
     }
 
-    private func generate(_ assignment: Assignment, _ sources: [Source]) async -> Result<Answer, JobFailure> {
-        guard await enterModel(assignment) else {
-            return .failure(JobFailure(.internal, "the worker is shutting down"))
+    /// What became of one call of the model.
+    struct ModelCall {
+        /// Subscribers have seen of it.
+        var hasStreamed = false
+        /// It counts as an attempt.
+        var isCounted = true
+    }
+
+    /// When the job is tried again; nil when it has failed for good, or has no time left.
+    private func retry(_ assignment: Assignment, _ failure: JobFailure, _ call: ModelCall) -> Postponement? {
+        let next = configuration.retry.next(
+            after: failure, attempt: assignment.attempt, deferrals: assignment.incoming.envelope.deferrals,
+            isCounted: call.isCounted || call.hasStreamed, random: clock.random())
+        guard let next else { return nil }
+        if let deadline = assignment.job.deadline, deadline.since(clock.wall) <= next.delay { return nil }
+        return next
+    }
+
+    private func generate(
+        _ assignment: Assignment, _ sources: [Source], _ call: inout ModelCall
+    ) async -> Result<Answer, JobFailure> {
+        switch await enterModel(assignment) {
+        case .granted: break
+        case .away:
+            call.isCounted = false
+            let reason = health.away[.model] ?? "the model is away"
+            return .failure(JobFailure(.modelUnavailable, reason, retryAfter: .seconds(1), outage: .model))
+        case .abandoned: return .failure(JobFailure(.internal, "the worker is shutting down"))
         }
         defer { leaveModel() }
+        if flights[assignment.job.id]?.isRevoked == true { return .failure(.revoked) }
         if let failure = expiry(assignment.job) { return .failure(failure) }
         let started = clock.now
         metrics.modelCalls.increment()
@@ -50,32 +96,54 @@ extension Pipeline {
             isBoundByDeadline = left < timeout
             timeout = min(timeout, left)
         }
+        let wasTrusted = isTrusted(.model)
         do throws(JobFailure) {
             let answer = try await model.answer(
                 assignment.job, passages: sources, timeout: timeout, onDelta: deltaHandler(assignment))
-            await endChunks(assignment)
+            call.hasStreamed = await endChunks(assignment)
+            worked(.model)
+            scheduler.widen()
             return .success(answer)
         } catch {
-            await endChunks(assignment)
+            call.hasStreamed = await endChunks(assignment)
             if isBoundByDeadline, error.code == .modelTimeout, let expired = expiry(assignment.job) {
                 return .failure(expired)
             }
+            if !Task.isCancelled { judge(error, wasTrusted, &call) }
             return .failure(error)
+        }
+    }
+
+    /// What a failed call says of the model's service, and whether it counts against the job.
+    private func judge(_ failure: JobFailure, _ wasTrusted: Bool, _ call: inout ModelCall) {
+        switch failure.code {
+        case .rateLimited:
+            call.isCounted = false
+            slowDown(failure)
+        case .modelRejected: worked(.model)
+        case .modelTimeout: failed(.model, failure.message)
+        default:
+            guard failure.outage != nil else { return }
+            failed(.model, failure.message)
+            call.isCounted = wasTrusted && isTrusted(.model)
         }
     }
 
     // MARK: - In front of the model
 
-    /// Waits for a place among the model's calls; false when the pipeline is abandoned.
-    private func enterModel(_ assignment: Assignment) async -> Bool {
+    /// Waits for a place among the model's calls.
+    private func enterModel(_ assignment: Assignment) async -> ModelEntry {
         let token = assignment.arrival
         // Decided inside the continuation, so that no place can be given to a waiter that is not registered yet.
         return await withCheckedContinuation { continuation in
-            if scheduler.start(assignment.rank, token: token) {
-                continuation.resume(returning: true)
-            } else if isAbandoned {
-                scheduler.withdraw(token)
-                continuation.resume(returning: false)
+            if isAbandoned {
+                continuation.resume(returning: .abandoned)
+            } else if flights[assignment.job.id]?.isRevoked == true {
+                continuation.resume(returning: .away)
+            } else if isOpen(.model) {
+                continuation.resume(returning: .away)
+            } else if scheduler.start(assignment.rank, token: token, now: clock.now) {
+                continuation.resume(returning: .granted)
             } else {
                 modelWaiters[token] = continuation
             }
@@ -85,19 +153,39 @@ extension Pipeline {
         }
     }
 
-    /// The pipeline is abandoned: nobody waits for the model any more.
-    func withdrawModelWaiters() {
-        let waiters = modelWaiters
-        modelWaiters = [:]
-        for (token, waiter) in waiters.sorted(by: { $0.key < $1.key }) {
-            scheduler.withdraw(token)
-            waiter.resume(returning: false)
+    /// Nobody waits for the model any more.
+    func withdrawModelWaiters(_ entry: ModelEntry) {
+        for token in scheduler.withdrawAll() { modelWaiters.removeValue(forKey: token)?.resume(returning: entry) }
+    }
+
+    func withdrawModelWaiter(_ token: UInt64) {
+        guard let waiter = modelWaiters.removeValue(forKey: token) else { return }
+        scheduler.withdraw(token)
+        waiter.resume(returning: .away)
+    }
+
+    /// Lets as many waiters go on as there is room for, unless the model is to be left alone.
+    func wakeModelWaiters() {
+        guard !isOpen(.model) else { return }
+        while let next = scheduler.next(now: clock.now) {
+            modelWaiters.removeValue(forKey: next)?.resume(returning: .granted)
         }
+        metrics.modelRunning.record(scheduler.running)
+        metrics.modelQueued.record(scheduler.queued)
     }
 
     private func leaveModel() {
-        if let next = scheduler.finish() { modelWaiters.removeValue(forKey: next)?.resume(returning: true) }
-        metrics.modelRunning.record(scheduler.running)
-        metrics.modelQueued.record(scheduler.queued)
+        scheduler.finish()
+        wakeModelWaiters()
+    }
+}
+
+extension Reply {
+    fileprivate init(id: String, _ answer: Answer) {
+        self.init(id: id, status: .succeeded)
+        self.answer = answer.text
+        model = answer.model
+        usage = answer.usage
+        sources = answer.sources
     }
 }

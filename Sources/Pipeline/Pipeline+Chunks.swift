@@ -10,6 +10,8 @@ struct ChunkStream {
     var pump: Task<Void, Never>?
     /// Nobody takes the chunks any more: the reply queue is gone.
     var isUnroutable = false
+    /// A chunk may have reached a subscriber.
+    var hasBegun = false
 }
 
 extension Pipeline {
@@ -38,6 +40,7 @@ extension Pipeline {
             let message = outgoing(
                 .chunk, to: replyTo, assignment.incoming, id: assignment.job.id, body: chunk.encoded(),
                 messageID: "\(assignment.job.id.text):\(assignment.attempt):\(stream.seq)")
+            chunkStreams[key]?.hasBegun = true
             do throws(Outage) {
                 let routed = try await outbox.publish(message)
                 chunkStreams[key]?.seq += 1
@@ -52,8 +55,10 @@ extension Pipeline {
     }
 
     /// Returns when every chunk has been published, so that the reply is the last message.
-    func endChunks(_ assignment: Assignment) async {
+    /// - Returns: whether any may have reached a subscriber.
+    func endChunks(_ assignment: Assignment) async -> Bool {
         while let pump = chunkStreams[assignment.arrival]?.pump { await pump.value }
-        chunkStreams[assignment.arrival] = nil
+        guard let stream = chunkStreams.removeValue(forKey: assignment.arrival) else { return false }
+        return stream.hasBegun
     }
 }

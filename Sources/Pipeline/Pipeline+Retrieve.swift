@@ -21,6 +21,12 @@ extension Pipeline {
             }
         }
         guard !asking.isEmpty, let passageSource else { return (found, .zero) }
+        for service in [Service.embeddings, .vectors] where isOpen(service) {
+            let reason = health.away[service] ?? "\(service.rawValue) is away"
+            let failure = JobFailure(.retrievalFailed, reason, retryAfter: .seconds(1), outage: service)
+            for index in asking { found[index] = .failure(failure) }
+            return (found, .zero)
+        }
         let started = clock.now
         let topK = asking.map { assignments[$0].job.options.topK ?? configuration.topK }
         let results = await passageSource.passages(
@@ -33,8 +39,24 @@ extension Pipeline {
             }
             found[index] = results[place].map { Array($0.prefix(topK[place])) }
         }
+        judge(results)
         let spent = clock.now - started
         metrics.retrieval.recordNanoseconds(spent.nanoseconds)
         return (found, spent)
+    }
+
+    /// What one call says of the services behind it.
+    private func judge(_ results: [Result<[Source], JobFailure>]) {
+        if Task.isCancelled { return }
+        for result in results {
+            // One call for all of them: the first that says something says it all.
+            switch result {
+            case .success:
+                worked(.embeddings)
+                return worked(.vectors)
+            case .failure(let failure):
+                if let service = failure.outage { return failed(service, failure.message) }
+            }
+        }
     }
 }

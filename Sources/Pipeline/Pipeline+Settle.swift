@@ -4,23 +4,30 @@ import Logging
 extension Pipeline {
     /// A message that is no job: answered when it says where, dead-lettered with the reason.
     func refuse(_ incoming: Incoming, _ refusal: JobDecoder.Refusal) async {
+        // No timings: a delivery that is refused twice, after a crash, is answered in the same words.
         var reply = Reply(id: refusal.id?.text ?? incoming.envelope.messageID, failure: refusal.failure)
         reply.attempts = incoming.envelope.earlierAttempts + 1
-        reply.timings.total = (clock.now - incoming.arrived).milliseconds
         logger.info(
             "refused a message",
             metadata: ["id": "\(reply.id ?? "none")", "code": "\(refusal.failure.code.rawValue)"])
         await settle(
-            incoming, id: refusal.id, reply, encoded: reply.encoded(), stored: false, isRefusal: true,
+            incoming, id: refusal.id, reply, encoded: reply.encoded(), stored: false, claimed: false, isRefusal: true,
             deadLetter: refusal.failure)
     }
 
-    /// A job that ends without being worked on.
-    func fail(_ assignment: Assignment, _ failure: JobFailure, started: Duration) async {
+    /// A job that ends without an answer.
+    ///
+    /// - Parameter claimed: this worker has the claim on it.
+    func fail(
+        _ assignment: Assignment, _ failure: JobFailure, started: Duration, claimed: Bool = true,
+        _ complete: (inout Reply) -> Void = { _ in }
+    ) async {
         var reply = Reply(id: assignment.job.id.text, failure: failure)
         finish(&reply, assignment, started: started)
+        complete(&reply)
         await settle(
-            assignment, reply, encoded: reply.encoded(), deadLetter: reply.status == .failed ? failure : nil)
+            assignment, reply, encoded: reply.encoded(), claimed: claimed,
+            deadLetter: reply.status == .failed ? failure : nil)
     }
 
     /// The members that every reply to a decoded job has.
@@ -33,17 +40,19 @@ extension Pipeline {
     }
 
     func settle(
-        _ assignment: Assignment, _ reply: Reply, encoded: [UInt8], stored: Bool = false, deadLetter: JobFailure? = nil
+        _ assignment: Assignment, _ reply: Reply, encoded: [UInt8], stored: Bool = false, claimed: Bool = true,
+        deadLetter: JobFailure? = nil
     ) async {
         await settle(
-            assignment.incoming, id: assignment.job.id, reply, encoded: encoded, stored: stored, deadLetter: deadLetter)
+            assignment.incoming, id: assignment.job.id, reply, encoded: encoded, stored: stored, claimed: claimed,
+            deadLetter: deadLetter)
     }
 
     /// Result first, then the confirmed reply, then the dead letter, and the acknowledgement last. An outage on the way
     /// is waited out; only an abandoned worker hands the job back.
     private func settle(
-        _ incoming: Incoming, id: JobID?, _ reply: Reply, encoded: [UInt8], stored: Bool, isRefusal: Bool = false,
-        deadLetter: JobFailure?
+        _ incoming: Incoming, id: JobID?, _ reply: Reply, encoded: [UInt8], stored: Bool, claimed: Bool,
+        isRefusal: Bool = false, deadLetter: JobFailure?
     ) async {
         let started = clock.now
         // A reply to one of our own queues would come back as a job: it is not sent.
@@ -51,37 +60,85 @@ extension Pipeline {
         var settlement = Settlement(id: id, replyTo: replyTo, stored: stored, deadLetter: deadLetter)
         var body = encoded
         while let step = settlement.next {
-            do throws(Outage) {
+            let isDone = await insist { () throws(Outage) in
                 switch step {
                 case .store(let id):
                     // A message that is no job leaves an answer stored under its id alone, but is not answered with it.
-                    if let winner = try await results.store(id, body, status: reply.status), !isRefusal {
+                    let winner = try await self.results.store(
+                        id, body, status: reply.status, endingClaim: claimed)
+                    if let winner, !isRefusal {
                         body = winner
                         settlement = Settlement(id: id, replyTo: replyTo, stored: true, deadLetter: nil)
-                        continue
+                        return
                     }
                 case .publish(let replyTo):
-                    let message = outgoing(
-                        .reply, to: replyTo, incoming, id: id, body: body, messageID: reply.id)
-                    if try await !outbox.publish(message) { unroutable(replyTo, id) }
+                    let message = self.outgoing(.reply, to: replyTo, incoming, id: id, body: body, messageID: reply.id)
+                    if try await !self.outbox.publish(message) { self.unroutable(replyTo, id) }
                 case .deadLetter(let failure):
-                    try await outbox.deadLetter(incoming, failure, attempts: reply.attempts, id: id)
-                    metrics.deadLettered(failure.code)
-                case .acknowledge:
-                    await intake.acknowledge(incoming.receipt)
+                    try await self.outbox.deadLetter(incoming, failure, attempts: reply.attempts, id: id)
+                    self.metrics.deadLettered(failure.code)
+                case .acknowledge: await self.intake.acknowledge(incoming.receipt)
+                case .release, .postpone: break
                 }
                 settlement.completed()
-            } catch {
-                if Task.isCancelled { return await handBack(incoming) }
-                logger.debug("settlement waits", metadata: ["outage": "\(error)"])
-                if case .store = step { await results.untilAvailable() } else { await outbox.untilAvailable() }
             }
+            guard isDone else { return await handBack(incoming) }
         }
         metrics.settling.recordNanoseconds((clock.now - started).nanoseconds)
         metrics.duration.recordNanoseconds((clock.now - incoming.arrived).nanoseconds)
         metrics.settled(reply.status)
+        settled += 1
         if logger.logLevel <= .debug {
             logger.debug("settled", metadata: ["id": "\(reply.id ?? "none")", "status": "\(reply.status.rawValue)"])
+        }
+        departed(incoming)
+    }
+
+    // MARK: - Later
+
+    /// Puts a delivery aside that no attempt has been made for.
+    func postpone(_ assignment: Assignment, _ delay: Duration) async {
+        let envelope = assignment.incoming.envelope
+        await postpone(
+            assignment,
+            Postponement(delay: delay, attempts: envelope.earlierAttempts, deferrals: envelope.deferrals),
+            because: nil, claimed: false)
+    }
+
+    /// Puts the job aside in the broker: a delivery that waits is never held in a worker.
+    ///
+    /// - Parameters:
+    ///   - failure: why it is tried again; nil when nothing has failed.
+    ///   - claimed: this worker has the claim on it.
+    func postpone(
+        _ assignment: Assignment, _ postponement: Postponement, because failure: JobFailure?, claimed: Bool
+    ) async {
+        let incoming = assignment.incoming
+        var settlement = Settlement(postponed: postponement, claimed: claimed ? assignment.job.id : nil)
+        while let step = settlement.next {
+            let isDone = await insist { () throws(Outage) in
+                switch step {
+                case .release(let id, let starts): try await self.results.release(id, keepingStarts: starts)
+                case .postpone(let postponement):
+                    try await self.outbox.postpone(
+                        incoming, for: postponement.delay, attempts: postponement.attempts,
+                        deferrals: postponement.deferrals)
+                case .acknowledge: await self.intake.acknowledge(incoming.receipt)
+                case .store, .publish, .deadLetter: break
+                }
+                settlement.completed()
+            }
+            guard isDone else { return await handBack(incoming) }
+        }
+        metrics.postponed(failure?.code)
+        if let failure, logger.logLevel <= .info {
+            logger.info(
+                "the job is tried again later",
+                metadata: [
+                    "id": "\(assignment.job.id.text)", "code": "\(failure.code.rawValue)",
+                    "reason": "\(failure.message)", "attempts": "\(postponement.attempts)",
+                    "delay": "\(postponement.delay)",
+                ])
         }
         departed(incoming)
     }

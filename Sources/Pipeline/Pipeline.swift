@@ -23,18 +23,23 @@ public actor Pipeline {
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     var scheduler: ModelScheduler
-    var modelWaiters: [UInt64: CheckedContinuation<Bool, Never>] = [:]
-    /// Ids being worked on here, with those who wait for the outcome.
-    var flights: [JobID: [CheckedContinuation<Void, Never>]] = [:]
+    var modelWaiters: [UInt64: CheckedContinuation<ModelEntry, Never>] = [:]
+    /// Ids being worked on here.
+    var flights: [JobID: Flight] = [:]
     var chunkStreams: [UInt64: ChunkStream] = [:]
+    var health = ServiceHealth()
+    var suspects = Suspects()
     private var arrivals: UInt64 = 0
     private var tasks: [UInt64: Task<Void, Never>] = [:]
     private var nextTask: UInt64 = 0
     private(set) var isAbandoned = false
+    private(set) var isFinished = false
     private var idleWaiters: [CheckedContinuation<Void, Never>] = []
 
     /// Deliveries taken and not yet settled.
     public private(set) var inFlight = 0
+    /// Jobs that have ended here since the start.
+    public internal(set) var settled: UInt64 = 0
 
     /// - Parameters:
     ///   - passageSource: nil when no vector store is configured; `retrieve: always` then fails.
@@ -56,14 +61,16 @@ public actor Pipeline {
         self.configuration = configuration
         self.executor = executor
         self.logger = logger
-        scheduler = ModelScheduler(limit: configuration.modelConcurrency)
+        scheduler = ModelScheduler(limit: configuration.modelConcurrency, maxWait: configuration.priorityMaxWait)
     }
 
     /// Works until the intake stops and every job taken is settled.
     public func run() async { await withTaskExecutorPreference(executor) { await self.takeWindows() } }
 
     private func takeWindows() async {
-        while let messages = await intake.nextWindow(atMost: configuration.window) {
+        while true {
+            await untilNobodyIsAlone()
+            guard let messages = await intake.nextWindow(atMost: configuration.window) else { break }
             inFlight += messages.count
             metrics.inFlight.record(inFlight)
             metrics.windowSize.record(messages.count)
@@ -72,6 +79,9 @@ public actor Pipeline {
         await withCheckedContinuation { continuation in
             if inFlight == 0 { continuation.resume() } else { idleWaiters.append(continuation) }
         }
+        isFinished = true
+        // What is left watches services for jobs that will not come any more.
+        for id in tasks.keys.sorted() { tasks[id]?.cancel() }
     }
 
     /// Gives up what is in flight: transfers are aborted, deliveries handed back. ``run()`` then returns soon.
@@ -79,7 +89,8 @@ public actor Pipeline {
         isAbandoned = true
         // In order, so that a simulated run can be replayed.
         for id in tasks.keys.sorted() { tasks[id]?.cancel() }
-        withdrawModelWaiters()
+        withdrawModelWaiters(.abandoned)
+        abandonSuspects()
     }
 
     /// Unstructured on purpose: a child task of a group would start on the global pool and change threads twice, where
@@ -87,13 +98,19 @@ public actor Pipeline {
     ///
     /// The executor preference is what keeps the task there: a continuation resumes its task on the preferred executor,
     /// and without one on the global pool, whose thread then only passes it on (27 µs a time instead of 1.6).
-    func start(_ body: @escaping @Sendable (isolated Pipeline) async -> Void) {
+    ///
+    /// - Returns: names the task, for ``cancel(_:)``.
+    @discardableResult
+    func start(_ body: @escaping @Sendable (isolated Pipeline) async -> Void) -> UInt64 {
         let id = nextTask
         nextTask += 1
         let task = Task(executorPreference: executor) { await self.perform(body, id) }
         tasks[id] = task
-        if isAbandoned { task.cancel() }
+        if isAbandoned || isFinished { task.cancel() }
+        return id
     }
+
+    func cancel(_ task: UInt64) { tasks[task]?.cancel() }
 
     private func perform(_ body: @Sendable (isolated Pipeline) async -> Void, _ id: UInt64) async {
         await body(self)
@@ -110,10 +127,23 @@ public actor Pipeline {
         for waiter in waiters { waiter.resume() }
     }
 
+    /// Back to the queue: only when this worker is leaving.
     func handBack(_ incoming: Incoming) async {
         await intake.handBack(incoming.receipt)
         metrics.handedBack.increment()
         departed(incoming)
+    }
+
+    /// The same for a job that work has begun on: others need not take its worker for dead.
+    ///
+    /// - Parameter hasStreamed: its attempt counts, since subscribers have seen of it.
+    func handBack(claimed assignment: Assignment, hasStreamed: Bool = false) async {
+        let id = assignment.job.id
+        // Another delivery of the id may be in work here: then the claim is that one's.
+        if flights[id].map({ $0.arrival == assignment.arrival }) ?? true {
+            try? await results.release(id, keepingStarts: hasStreamed ? assignment.starts : nil)
+        }
+        await handBack(assignment.incoming)
     }
 
     // MARK: - One window
@@ -133,7 +163,12 @@ public actor Pipeline {
             arrivals += 1
             do throws(JobDecoder.Refusal) {
                 let job = try decoder.decode(incoming.body, incoming.envelope, inflate: inflate)
-                assignments.append(Assignment(incoming: incoming, job: job, arrival: arrivals))
+                let assignment = Assignment(incoming: incoming, job: job, arrival: arrivals)
+                if let wait = untilDue(job) {
+                    start { await $0.postpone(assignment, wait) }
+                } else {
+                    assignments.append(assignment)
+                }
             } catch {
                 let refusal = error
                 start { await $0.refuse(incoming, refusal) }
@@ -143,90 +178,25 @@ public actor Pipeline {
     }
 
     /// From decoded jobs to their answers; also for a job that waited for another delivery of its id.
-    func work(_ assignments: [Assignment], started: Duration) async {
-        guard let stored = await lookup(assignments) else { return }
+    ///
+    /// - Parameter anew: a failure that is stored for them does not count.
+    func work(_ assignments: [Assignment], started: Duration, anew: Bool = false) async {
+        guard let (asked, standings) = await begin(assignments, started, anew) else { return }
         var fresh: [Assignment] = []
-        for (assignment, stored) in zip(assignments, stored) {
-            if let stored, let reply = replay(stored, for: assignment) {
-                metrics.replayed.increment()
-                // The worker that stored a failure may have died before the dead letter: it is written again.
-                let failure = reply.error.flatMap { error in
-                    ErrorCode(rawValue: error.code).map { JobFailure($0, error.message) }
-                }
-                start {
-                    await $0.settle(assignment, reply, encoded: stored, stored: true, deadLetter: failure)
-                }
-            } else if let failure = expiry(assignment.job) {
-                start { await $0.fail(assignment, failure, started: started) }
-            } else if flights[assignment.job.id] != nil {
-                start { await $0.follow(assignment, started: started) }
-            } else {
-                flights[assignment.job.id] = []
-                fresh.append(assignment)
-            }
+        for (assignment, standing) in zip(asked, standings) {
+            if let assignment = place(assignment, standing, started) { fresh.append(assignment) }
         }
+        nextSuspect()
+        await answer(fresh, started: started)
+    }
+
+    /// Retrieves for all in one go, then answers each by itself.
+    func answer(_ fresh: [Assignment], started: Duration) async {
         guard !fresh.isEmpty else { return }
         let (passages, spent) = await retrieve(fresh)
         for (assignment, passages) in zip(fresh, passages) {
-            start { await $0.answer(assignment, passages, started: started, retrieving: spent) }
+            let task = start { await $0.answer(assignment, passages, started: started, retrieving: spent) }
+            flights[assignment.job.id]?.task = task
         }
-    }
-
-    /// Nil when the pipeline was abandoned while the store was away; the deliveries are then handed back.
-    private func lookup(_ assignments: [Assignment]) async -> [[UInt8]?]? {
-        guard !assignments.isEmpty else { return [] }
-        let ids = assignments.map(\.job.id)
-        while true {
-            do throws(Outage) {
-                return try await results.lookup(ids)
-            } catch {
-                if Task.isCancelled {
-                    for assignment in assignments { await handBack(assignment.incoming) }
-                    return nil
-                }
-                await results.untilAvailable()
-            }
-        }
-    }
-
-    /// The stored reply, when it is this job's: any outcome that may have cost a model call is given again, one that was
-    /// decided without (a malformed message, a deadline) is decided again. A requeued job starts afresh unless it succeeded.
-    private func replay(_ stored: [UInt8], for assignment: Assignment) -> Reply? {
-        guard let reply = try? Reply(decoding: stored) else { return nil }
-        switch reply.status {
-        case .succeeded: return reply
-        case .expired, .revoked: return nil
-        case .failed:
-            guard assignment.incoming.envelope.requeues == 0, assignment.attempt == 1,
-                let code = reply.error.flatMap({ ErrorCode(rawValue: $0.code) })
-            else { return nil }
-            switch code {
-            case .invalidJob, .unsupportedMediaType, .tooLarge: return nil
-            default: return reply
-            }
-        }
-    }
-
-    func expiry(_ job: Job) -> JobFailure? {
-        guard let deadline = job.deadline, deadline <= clock.wall else { return nil }
-        return JobFailure(.expired, "the deadline \(deadline.rfc3339) has passed")
-    }
-
-    /// Waits for the delivery of the same id that is being worked on, then looks for its result.
-    private func follow(_ assignment: Assignment, started: Duration) async {
-        await withCheckedContinuation { continuation in
-            if flights[assignment.job.id] == nil {
-                continuation.resume()
-            } else {
-                flights[assignment.job.id]?.append(continuation)
-            }
-        }
-        if Task.isCancelled { return await handBack(assignment.incoming) }
-        await work([assignment], started: started)
-    }
-
-    func landed(_ id: JobID) {
-        guard let followers = flights.removeValue(forKey: id) else { return }
-        for follower in followers { follower.resume() }
     }
 }

@@ -15,5 +15,12 @@ public struct PipelineConfiguration: Sendable {
     /// `retrieval.top_k`: for jobs that say nothing. Default 4.
     public var topK = 4
 
+    /// `priority.max_wait`: whoever has waited for the model for so long goes first. Default 60 s.
+    public var priorityMaxWait: Duration = .seconds(60)
+    /// Failures in a row after which a service counts as away. Default 10.
+    public var breakerThreshold = 10
+    /// `retry.*`.
+    public var retry = RetryPolicy()
+
     public init() {}
 }

@@ -14,6 +14,10 @@ struct PipelineMetrics: Sendable {
     let replayed = Counter(label: "parley_replays_total")
     /// Replies that no queue took.
     let unroutable = Counter(label: "parley_replies_unroutable_total")
+    /// Deliveries put aside because another worker answers their job.
+    let elsewhere = Counter(label: "parley_jobs_in_work_elsewhere_total")
+    /// Jobs given up because too many workers died of them.
+    let workerLost = Counter(label: "parley_worker_lost_total")
     let handedBack = Counter(label: "parley_jobs_handed_back_total")
     let chunks = Counter(label: "parley_chunks_total")
     let modelCalls = Counter(label: "parley_model_calls_total")
@@ -27,6 +31,8 @@ struct PipelineMetrics: Sendable {
 
     private let statuses: [Reply.Status: Counter]
     private let deadLetters: [ErrorCode: Counter]
+    private let retries: [ErrorCode: Counter]
+    private let delayed = Counter(label: "parley_delayed_total")
 
     init() {
         statuses = Dictionary(
@@ -37,10 +43,19 @@ struct PipelineMetrics: Sendable {
             uniqueKeysWithValues: ErrorCode.allCases.map {
                 ($0, Counter(label: "parley_dead_letters_total", dimensions: [("code", $0.rawValue)]))
             })
+        retries = Dictionary(
+            uniqueKeysWithValues: ErrorCode.allCases.filter(\.isRetryable).map {
+                ($0, Counter(label: "parley_retries_total", dimensions: [("code", $0.rawValue)]))
+            })
     }
 
     func settled(_ status: Reply.Status) { statuses[status]?.increment() }
     func deadLettered(_ code: ErrorCode) { deadLetters[code]?.increment() }
+    /// A job went to the delay queues: after a failure, or for another reason.
+    func postponed(_ code: ErrorCode?) { if let code { retries[code]?.increment() } else { delayed.increment() } }
+    func away(_ service: Service, _ isAway: Bool) {
+        Gauge(label: "parley_service_away", dimensions: [("service", service.rawValue)]).record(isAway ? 1 : 0)
+    }
 }
 
 extension Duration {

@@ -2,17 +2,16 @@ import ChatJobs
 
 /// Why a port could not do what it was asked. An outage is not an error of the job: the pipeline waits and asks again.
 public struct Outage: Error, Sendable, CustomStringConvertible {
-    /// The service: `redis`, `rabbitmq`.
-    public let service: String
+    public let service: Service
     /// What it said.
     public let reason: String
 
-    public init(service: String, reason: String) {
+    public init(_ service: Service, _ reason: String) {
         self.service = service
         self.reason = reason
     }
 
-    public var description: String { "\(service): \(reason)" }
+    public var description: String { "\(service.rawValue): \(reason)" }
 }
 
 // Every requirement is `nonisolated(nonsending)`: it runs on the pipeline's executor, so that a port that has nothing to
@@ -26,17 +25,31 @@ public protocol Intake: Sendable {
     nonisolated(nonsending) func acknowledge(_ receipt: Receipt) async
     /// Back to the queue, unchanged, for another worker. For shutdown only, never for a failure.
     nonisolated(nonsending) func handBack(_ receipt: Receipt) async
+    /// No more is pushed; what was pushed and not taken goes back. What was taken can still be settled.
+    nonisolated(nonsending) func pause() async
+    nonisolated(nonsending) func resume() async
 }
 
-/// Where replies are kept.
+/// Where replies are kept, and who works on what.
 public protocol ResultStore: Sendable {
-    /// The stored reply of each id, in order, in one round trip.
-    nonisolated(nonsending) func lookup(_ ids: [JobID]) async throws(Outage) -> [[UInt8]?]
+    /// What is known of each job, in order, in one round trip. Atomic for each id: of two workers, one gets the claim.
+    ///
+    /// - Parameter anew: claims unless a success is stored: for jobs whose stored failure does not count.
+    nonisolated(nonsending) func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing]
     /// Keeps `reply` unless a succeeded one is there already: then that one is returned, and it is the reply to publish.
     /// Atomic: of two workers that store a success, one is told of the other's.
-    nonisolated(nonsending) func store(_ id: JobID, _ reply: [UInt8], status: Reply.Status) async throws(Outage)
-        -> [UInt8]?
-    /// Returns when the store may be asked again.
+    ///
+    /// - Parameter endingClaim: this worker has the claim on the job, and it ends.
+    nonisolated(nonsending) func store(
+        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
+    ) async throws(Outage) -> [UInt8]?
+    /// Gives a claim up, if it is this worker's. Losses are remembered until the job ends.
+    ///
+    /// - Parameter starts: how many starts the next claim counts on from; nil forgets them.
+    nonisolated(nonsending) func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage)
+    /// Those of `ids` that have been revoked.
+    nonisolated(nonsending) func revoked(among ids: [JobID]) async throws(Outage) -> [JobID]
+    /// Returns when the store may be asked again, or the task is cancelled.
     nonisolated(nonsending) func untilAvailable() async
 }
 
@@ -47,7 +60,14 @@ public protocol Outbox: Sendable {
     /// Puts the message into the dead-letter queue, unchanged but for Parley's headers.
     nonisolated(nonsending) func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?)
         async throws(Outage)
-    /// Returns when the outbox may be asked again.
+    /// Puts the message aside in the broker; after `delay` it is back in the queue that it came from, as a new message.
+    ///
+    /// - Parameters:
+    ///   - attempts: how many attempts it counts when it is back.
+    ///   - deferrals: how often it has been put aside without one.
+    nonisolated(nonsending) func postpone(_ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int)
+        async throws(Outage)
+    /// Returns when the outbox may be asked again, or the task is cancelled.
     nonisolated(nonsending) func untilAvailable() async
 }
 
@@ -79,6 +99,8 @@ public protocol PassageSource: Sendable {
     nonisolated(nonsending) func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<
         [Source], JobFailure
     >]
+    /// Whether the services behind it answer; costs nothing.
+    nonisolated(nonsending) func probe() async -> Bool
 }
 
 /// What the model made of a question.
@@ -106,6 +128,8 @@ public protocol AnswerModel: Sendable {
     nonisolated(nonsending) func answer(
         _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
     ) async throws(JobFailure) -> Answer
+    /// Whether the service behind it answers; costs nothing.
+    nonisolated(nonsending) func probe() async -> Bool
 }
 
 /// Time as the pipeline sees it; simulated in tests.
@@ -114,4 +138,8 @@ public protocol PipelineClock: Sendable {
     var now: Duration { get }
     /// What the wall clock shows, for deadlines that producers set.
     var wall: Timestamp { get }
+    /// Waits; a cancelled task wakes at once.
+    nonisolated(nonsending) func sleep(for duration: Duration) async
+    /// Uniform in 0 ..< 1, for jitter.
+    func random() -> Double
 }

@@ -1,9 +1,11 @@
 import ChatJobs
+import Pipeline
 
 extension Ledger.State {
-    /// The reply is stored, and confirmed or unroutable, and a failed one's message is among the dead letters.
+    /// The reply is stored, and confirmed or unroutable, and a failed one's message is among the dead letters; or a copy
+    /// of the message is known to be in the delay queues.
     mutating func checkOutcomeIsSafe(_ number: Int, _ what: String) {
-        guard let account = accounts[number] else { return }
+        guard let account = accounts[number], account.confirmedCopies < 2 else { return }
         let message = account.message
         let stored = message.id.flatMap { history[$0] } ?? []
         if message.id != nil, stored.isEmpty { violations.append("message \(number) \(what) before it was stored") }
@@ -26,21 +28,33 @@ extension Ledger.State {
     static func status(_ body: [UInt8]) -> Reply.Status? { (try? Reply(decoding: body))?.status }
 
     /// What must be true when nothing is left to do.
-    mutating func checkEnd(callsPerID: (_ messages: Int, _ redeliveries: Int) -> Int) {
-        for account in accounts.values.sorted(by: { $0.message.number < $1.message.number }) { checkEnd(account) }
-        for (id, calls) in calls {
-            let messages = accounts.values.filter { $0.message.id == id }
-            // An expired id may be asked again by a message with a later deadline.
-            let expired = (history[id] ?? []).filter { $0.status == .expired }.count
-            let allowed = callsPerID(messages.count, messages.map(\.redeliveries).reduce(0, +)) + expired
-            if calls > allowed { violations.append("\(id): \(calls) model calls where \(allowed) are allowed") }
+    mutating func checkEnd(_ retry: RetryPolicy) {
+        for account in accounts.values.sorted(by: { $0.message.number < $1.message.number }) {
+            checkEnd(account)
+            checkCrashes(account, retry)
+        }
+    }
+
+    /// A job is given up as `worker_lost` when that many workers died of it, and only then.
+    private mutating func checkCrashes(_ account: Ledger.Account, _ retry: RetryPolicy) {
+        let name = "message \(account.message.number)"
+        guard let id = account.message.id else { return }
+        let losses = self.losses[id] ?? 0
+        if account.deadLettersArrived.contains(.workerLost), losses < retry.maxDeliveries {
+            violations.append("\(name) was given up after \(losses) losses")
+        }
+        guard account.message.isPoison else { return }
+        let kills = self.kills[id] ?? 0
+        if kills > retry.maxDeliveries { violations.append("\(name) has killed \(kills) workers") }
+        if (history[id] ?? []).contains(where: { $0.status == .succeeded }) {
+            violations.append("\(name) kills workers and was answered")
         }
     }
 
     private mutating func checkEnd(_ account: Ledger.Account) {
         let message = account.message
         let name = "message \(message.number)"
-        if !account.hasLeft { violations.append("\(name) never left the queue") }
+        if account.copies != 0 { violations.append("\(name): \(account.copies) copies never left the queue") }
         let stored = message.id.flatMap { history[$0] } ?? []
         if message.id != nil, stored.isEmpty { violations.append("\(name) has no stored result") }
         for body in account.arrived where message.id != nil && !stored.contains(where: { $0.body == body }) {

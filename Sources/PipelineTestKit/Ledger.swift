@@ -15,6 +15,9 @@ public final class Ledger: Sendable {
         case deadLettered(Int, ErrorCode)
         case acknowledged(Int)
         case handedBack(Int)
+        /// The message of this number reached the delay queues.
+        case postponed(Int)
+        case revoked(JobID)
         /// The broker took the delivery back: a cut connection, a dead worker, a hand-back.
         case redelivered(Int)
     }
@@ -28,7 +31,17 @@ public final class Ledger: Sendable {
         var deadLettersArrived: [ErrorCode] = []
         var deadLettersConfirmed = 0
         var redeliveries = 0
-        var hasLeft = false
+        /// Copies of the message in the broker: more than one on its way to the delay queues.
+        var copies = 1
+        /// Of those, the ones that their publisher knows of.
+        var confirmedCopies = 1
+    }
+
+    /// What is known of the model's calls for one id.
+    struct Calls {
+        var running: [ProcessLife] = []
+        /// Those who were given an answer and live.
+        var answered: [ProcessLife] = []
     }
 
     struct State {
@@ -36,7 +49,12 @@ public final class Ledger: Sendable {
         var byCorrelation: [String: Int] = [:]
         /// Every reply that was ever stored under an id.
         var history: [JobID: [(body: [UInt8], status: Reply.Status)]] = [:]
-        var calls: [JobID: Int] = [:]
+        var calls: [JobID: Calls] = [:]
+        var revoked: Set<JobID> = []
+        /// Claims taken over from dead workers.
+        var losses: [JobID: Int] = [:]
+        /// Workers that a job has killed.
+        var kills: [JobID: Int] = [:]
         var chunks: [String: ChunkTrack] = [:]
         var events: [Event] = []
         var replies: [OutgoingReply] = []
@@ -73,12 +91,49 @@ public final class Ledger: Sendable {
         }
     }
 
-    func modelCalled(_ id: JobID) {
+    func callBegan(_ id: JobID, _ life: ProcessLife) {
         state.withLock { state in
             state.events.append(.modelCalled(id))
-            state.calls[id, default: 0] += 1
+            let calls = state.calls[id] ?? Calls()
+            if calls.running.contains(where: \.isAlive) { state.violations.append("\(id): two calls at once") }
+            if calls.answered.contains(where: \.isAlive) {
+                state.violations.append("\(id): asked again, although the answer was there")
+            }
+            state.calls[id, default: Calls()].running.append(life)
         }
     }
+
+    func callEnded(_ id: JobID, _ life: ProcessLife, answered: Bool) {
+        state.withLock { state in
+            if let index = state.calls[id]?.running.firstIndex(where: { $0 === life }) {
+                state.calls[id]?.running.remove(at: index)
+            }
+            if answered { state.calls[id]?.answered.append(life) }
+        }
+    }
+
+    func revoked(_ id: JobID) {
+        state.withLock { state in
+            state.events.append(.revoked(id))
+            state.revoked.insert(id)
+        }
+    }
+
+    /// A copy has reached the delay queues.
+    func postponed(_ number: Int) {
+        state.withLock { state in
+            state.events.append(.postponed(number))
+            state.accounts[number]?.copies += 1
+        }
+    }
+
+    func postponementConfirmed(_ number: Int) { state.withLock { $0.accounts[number]?.confirmedCopies += 1 } }
+
+    /// A claim was taken over from a dead worker.
+    func takenOver(_ id: JobID) { state.withLock { $0.losses[id, default: 0] += 1 } }
+
+    /// The job has killed a worker.
+    func killed(by id: JobID) { state.withLock { $0.kills[id, default: 0] += 1 } }
 
     func replyArrived(_ reply: OutgoingReply, worker: Int) {
         state.withLock { state in
@@ -137,7 +192,13 @@ public final class Ledger: Sendable {
         }
     }
 
-    func handedBack(_ number: Int) { state.withLock { $0.events.append(.handedBack(number)) } }
+    func handedBack(_ number: Int) {
+        state.withLock { state in
+            state.events.append(.handedBack(number))
+            // What a leaving worker was told is lost with it.
+            if let id = state.accounts[number]?.message.id { state.calls[id]?.answered = [] }
+        }
+    }
 
     /// The worker asks for the message to be forgotten.
     func acknowledging(_ number: Int) {
@@ -151,10 +212,8 @@ public final class Ledger: Sendable {
     func left(_ number: Int) {
         state.withLock { state in
             state.checkOutcomeIsSafe(number, "gone from the queue")
-            if state.accounts[number]?.hasLeft == true {
-                state.violations.append("message \(number) left the queue twice")
-            }
-            state.accounts[number]?.hasLeft = true
+            state.accounts[number]?.copies -= 1
+            state.accounts[number]?.confirmedCopies -= 1
         }
     }
 

@@ -2,10 +2,19 @@ import Synchronization
 
 /// Whether a simulated worker process lives. What a dead one asks of a port has no effect.
 public final class ProcessLife: Sendable {
-    private let alive = Mutex(true)
+    private let ended = Mutex<Duration?>(nil)
+
+    private let left = Mutex(false)
 
     public init() {}
 
-    public var isAlive: Bool { alive.withLock { $0 } }
-    public func end() { alive.withLock { $0 = false } }
+    public var isAlive: Bool { ended.withLock { $0 == nil } }
+    /// When it ended, in virtual time.
+    public var endedAt: Duration? { ended.withLock { $0 } }
+
+    /// It has said goodbye: nobody takes it for dead.
+    public var hasLeft: Bool { left.withLock { $0 } }
+    func leave() { left.withLock { $0 = true } }
+
+    public func end(at now: Duration) { ended.withLock { $0 = $0 ?? now } }
 }

@@ -10,7 +10,7 @@ extension SimulatedBroker {
         let passage = await pass(life) {
             if isRoutable { ledger.replyArrived(reply, worker: worker) }
         }
-        guard passage == .confirmed else { throw Outage(service: "broker", reason: "no confirm") }
+        guard passage == .confirmed else { throw Outage(.rabbitMQ, "no confirm") }
         if isRoutable { ledger.replyConfirmed(reply) } else { ledger.replyUnroutable(reply) }
         return isRoutable
     }
@@ -20,8 +20,21 @@ extension SimulatedBroker {
             return ledger.violation("a dead letter without its original message")
         }
         let passage = await pass(life) { ledger.deadLetterArrived(message.number, failure.code) }
-        guard passage == .confirmed else { throw Outage(service: "broker", reason: "no confirm") }
+        guard passage == .confirmed else { throw Outage(.rabbitMQ, "no confirm") }
         ledger.deadLetterConfirmed(message.number)
+    }
+
+    func postpone(
+        _ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int, _ life: ProcessLife
+    ) async throws(Outage) {
+        guard var message = incoming.original as? SimulatedMessage else {
+            return ledger.violation("a message to postpone without its original")
+        }
+        message.envelope.earlierAttempts = attempts
+        message.envelope.deferrals = deferrals
+        let passage = await pass(life) { self.delay(message, for: delay) }
+        guard passage == .confirmed else { throw Outage(.rabbitMQ, "no confirm") }
+        ledger.postponementConfirmed(message.number)
     }
 
     func outboxAvailable() async {
@@ -67,6 +80,14 @@ public struct SimulatedIntake: Intake {
     nonisolated(nonsending) public func handBack(_ receipt: Receipt) async {
         if life.isAlive { await broker.handBack(worker, receipt) }
     }
+
+    nonisolated(nonsending) public func pause() async {
+        if life.isAlive { await broker.pause(worker: worker) }
+    }
+
+    nonisolated(nonsending) public func resume() async {
+        if life.isAlive { await broker.resume(worker: worker) }
+    }
 }
 
 /// One worker's publisher.
@@ -82,15 +103,22 @@ public struct SimulatedOutbox: Outbox {
     }
 
     nonisolated(nonsending) public func publish(_ reply: OutgoingReply) async throws(Outage) -> Bool {
-        guard life.isAlive else { throw Outage(service: "broker", reason: "the process is dead") }
+        guard life.isAlive else { throw Outage(.rabbitMQ, "the process is dead") }
         return try await broker.publish(reply, worker: worker, life)
     }
 
     nonisolated(nonsending) public func deadLetter(
         _ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?
     ) async throws(Outage) {
-        guard life.isAlive else { throw Outage(service: "broker", reason: "the process is dead") }
+        guard life.isAlive else { throw Outage(.rabbitMQ, "the process is dead") }
         try await broker.deadLetter(incoming, failure, life)
+    }
+
+    nonisolated(nonsending) public func postpone(
+        _ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int
+    ) async throws(Outage) {
+        guard life.isAlive else { throw Outage(.rabbitMQ, "the process is dead") }
+        try await broker.postpone(incoming, for: delay, attempts: attempts, deferrals: deferrals, life)
     }
 
     nonisolated(nonsending) public func untilAvailable() async {

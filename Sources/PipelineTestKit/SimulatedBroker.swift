@@ -8,7 +8,7 @@ public actor SimulatedBroker {
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     struct Queued {
-        let message: SimulatedMessage
+        var message: SimulatedMessage
         var redelivered = false
     }
 
@@ -16,6 +16,7 @@ public actor SimulatedBroker {
         var epoch: UInt64 = 1
         var isUp = true
         var isStopped = false
+        var isPaused = false
         let prefetch: Int
         let life: ProcessLife
         var nextTag: UInt64 = 0
@@ -33,6 +34,8 @@ public actor SimulatedBroker {
     /// Give a worker everything that has arrived; otherwise a random part of it, after a random while.
     private let givesAll: Bool
     var queue: [Queued] = []
+    /// Messages in the delay queues.
+    private var delayed = 0
     var connections: [Int: Connection] = [:]
     private var expected = 0
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
@@ -84,16 +87,47 @@ public actor SimulatedBroker {
 
     /// The worker takes no more: what it has not taken yet goes back, its ``Intake/nextWindow(atMost:)`` gives nil.
     public func stop(worker: Int) {
+        returnBuffered(worker)
         guard var connection = connections[worker] else { return }
         connection.isStopped = true
-        for tag in connection.buffer {
-            if let queued = connection.unsettled.removeValue(forKey: tag) { requeue(queued) }
-        }
-        connection.buffer = []
         let waiter = connection.waiter
         connection.waiter = nil
         connections[worker] = connection
         waiter?.resume()
+        pump()
+    }
+
+    func pause(worker: Int) {
+        returnBuffered(worker)
+        connections[worker]?.isPaused = true
+        pump()
+    }
+
+    func resume(worker: Int) {
+        connections[worker]?.isPaused = false
+        pump()
+    }
+
+    private func returnBuffered(_ worker: Int) {
+        guard var connection = connections[worker] else { return }
+        for tag in connection.buffer {
+            if let queued = connection.unsettled.removeValue(forKey: tag) { requeue(queued) }
+        }
+        connection.buffer = []
+        connections[worker] = connection
+    }
+
+    /// Takes a copy of the message into the delay queues.
+    func delay(_ message: SimulatedMessage, for duration: Duration) {
+        ledger.postponed(message.number)
+        delayed += 1
+        Task(executorPreference: executor) { await self.due(message, after: duration) }
+    }
+
+    private func due(_ message: SimulatedMessage, after duration: Duration) async {
+        await pause(duration)
+        delayed -= 1
+        queue.append(Queued(message: message))
         pump()
     }
 
@@ -111,7 +145,7 @@ public actor SimulatedBroker {
     /// The numbers of the messages in the queue.
     public var waiting: [Int] { queue.map(\.message.number) }
 
-    private var isDrained: Bool { queue.isEmpty && connections.values.allSatisfy(\.unsettled.isEmpty) }
+    private var isDrained: Bool { queue.isEmpty && delayed == 0 && connections.values.allSatisfy(\.unsettled.isEmpty) }
 
     // MARK: - Deliveries
 
@@ -204,7 +238,8 @@ public actor SimulatedBroker {
         }
         while let first = queue.first {
             let ready = connections.filter {
-                $0.value.isUp && !$0.value.isStopped && $0.value.unsettled.count < $0.value.prefetch
+                $0.value.isUp && !$0.value.isStopped && !$0.value.isPaused
+                    && $0.value.unsettled.count < $0.value.prefetch
             }.keys.sorted()
             guard !ready.isEmpty else { break }
             let worker = ready[executor.draw(0...(ready.count - 1))]

@@ -8,29 +8,30 @@ struct SimulatedFault: Sendable {
         case killed(pause: Duration)
         /// SIGTERM, the end of the grace period, and another worker.
         case stopped(grace: Duration)
-
-        var endsWorker: Bool {
-            switch self {
-            case .killed, .stopped: true
-            case .storeAway, .outboxLost, .connectionCut: false
-            }
-        }
+        case modelAway(Duration)
+        /// `parley revoke` for some job; workers look after a while.
+        case revoked(noticed: Duration)
     }
+
+    /// The most in one run.
+    static let most = 4
 
     let at: Duration
     let kind: Kind
 
     static func draw(workers: Int, _ draw: inout SeededGenerator) -> [SimulatedFault] {
-        let kinds = [0, 1, 1, 2, 3, 4].randomElement(using: &draw) ?? 0
+        let kinds = [0, 1, 1, 2, 3, most].randomElement(using: &draw) ?? 0
         return (0..<kinds).map { _ in
             let length = Duration.milliseconds(Int.random(in: 1...400, using: &draw))
             let kind: Kind =
-                switch Int.random(in: 0..<5, using: &draw) {
+                switch Int.random(in: 0..<7, using: &draw) {
                 case 0: .storeAway(length)
                 case 1: .outboxLost(length)
                 case 2: .connectionCut(length)
                 case 3: .killed(pause: length)
-                default: .stopped(grace: length)
+                case 4: .stopped(grace: length)
+                case 5: .modelAway(length * 5)
+                default: .revoked(noticed: length)
                 }
             return SimulatedFault(at: .microseconds(Int.random(in: 0...1_200_000, using: &draw)), kind: kind)
         }

@@ -14,6 +14,8 @@ public struct SimulatedMessage: Sendable {
     public var replyQueue: ReplyQueue
     /// The code that the decoder must refuse it with; nil when it is a job.
     public var refusal: ErrorCode?
+    /// Whoever works on it dies.
+    public var isPoison = false
 
     public init(
         number: Int, envelope: Envelope, body: [UInt8], id: JobID?, replyQueue: ReplyQueue, refusal: ErrorCode? = nil

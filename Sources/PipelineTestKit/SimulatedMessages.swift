@@ -34,7 +34,8 @@ enum SimulatedMessages {
         // A refused message keeps its id to itself: what its twin would be answered is another matter.
         let twin = reply == .own || !draw.chance(20) ? nil : ids.randomElement(using: &draw)
         let text = twin ?? "job-\(number)"
-        if twin == nil, reply != .own { ids.append(text) }
+        let isPoison = twin == nil && reply != .own && draw.chance(3)
+        if twin == nil, reply != .own, !isPoison { ids.append(text) }
         guard let id = JobID(text) else { return bad(number, &draw) }
         var job = Job(id: id, query: "question \(number)")
         job.stream = draw.chance(30)
@@ -42,10 +43,16 @@ enum SimulatedMessages {
             job.deadline = Timestamp(
                 milliseconds: SimulatedClock.start.milliseconds + Int64.random(in: -100...800, using: &draw))
         }
+        if draw.chance(10) {
+            job.notBefore = Timestamp(
+                milliseconds: SimulatedClock.start.milliseconds + Int64.random(in: -100...2000, using: &draw))
+        }
         job.options.retrieve = [nil, .auto, .always, .never].randomElement(using: &draw) ?? nil
-        return SimulatedMessage(
+        var message = SimulatedMessage(
             number: number, job, replyQueue: reply,
             priority: draw.chance(50) ? UInt8.random(in: 0...9, using: &draw) : nil)
+        message.isPoison = isPoison
+        return message
     }
 
     private static func bad(_ number: Int, _ draw: inout SeededGenerator) -> SimulatedMessage {

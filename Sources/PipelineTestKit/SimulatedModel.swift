@@ -8,6 +8,8 @@ public final class SimulatedModel: Sendable {
     public enum Reaction: Sendable {
         case answers
         case fails(JobFailure)
+        /// Takes the worker down with it.
+        case kills
     }
 
     private struct State {
@@ -17,6 +19,7 @@ public final class SimulatedModel: Sendable {
         var timeouts: [Duration] = []
         var running = 0
         var mostRunning = 0
+        var awayUntil: Duration = .zero
     }
 
     private let state = Mutex(State())
@@ -46,10 +49,36 @@ public final class SimulatedModel: Sendable {
     /// The most calls that ran at once.
     public var mostRunning: Int { state.withLock { $0.mostRunning } }
 
+    /// Nobody listens for `duration` from now.
+    public func goAway(for duration: Duration) {
+        let until = executor.now + duration
+        state.withLock { $0.awayUntil = max($0.awayUntil, until) }
+    }
+
+    /// Whether somebody listens.
+    public var isThere: Bool {
+        let now = executor.now
+        return state.withLock { now >= $0.awayUntil }
+    }
+
     nonisolated(nonsending) func answer(
-        _ job: Job, _ passages: [Source], _ timeout: Duration, _ onDelta: DeltaSink?, _ life: ProcessLife
+        _ job: Job, _ passages: [Source], _ timeout: Duration, _ onDelta: DeltaSink?, _ worker: SimulatedAnswers
     ) async throws(JobFailure) -> Answer {
-        guard life.isAlive else { throw JobFailure(.internal, "the process is dead") }
+        guard worker.life.isAlive else { throw JobFailure(.internal, "the process is dead") }
+        ledger.callBegan(job.id, worker.life)
+        do throws(JobFailure) {
+            let answer = try await attempt(job, passages, timeout, onDelta, worker)
+            ledger.callEnded(job.id, worker.life, answered: true)
+            return answer
+        } catch {
+            ledger.callEnded(job.id, worker.life, answered: false)
+            throw error
+        }
+    }
+
+    nonisolated(nonsending) private func attempt(
+        _ job: Job, _ passages: [Source], _ timeout: Duration, _ onDelta: DeltaSink?, _ worker: SimulatedAnswers
+    ) async throws(JobFailure) -> Answer {
         let now = executor.now
         let call = state.withLock { state in
             state.calls.append(job.id)
@@ -61,9 +90,21 @@ public final class SimulatedModel: Sendable {
             return state.calls.count
         }
         defer { state.withLock { $0.running -= 1 } }
-        ledger.modelCalled(job.id)
+        guard isThere else {
+            await executor.sleep(executor.draw(latencies.store))
+            throw JobFailure(.modelUnavailable, "nobody listens", outage: .model)
+        }
         let text = "Answer \(call) to \(job.query)."
         let latency = executor.draw(latencies.model)
+        let reaction = reaction(job)
+        if case .kills = reaction {
+            await executor.sleep(latency)
+            if worker.life.isAlive {
+                ledger.killed(by: job.id)
+                worker.crash()
+            }
+            throw JobFailure(.internal, "the process is dead")
+        }
         if latency > timeout {
             await executor.sleep(timeout)
             throw JobFailure(.modelTimeout, "the model did not answer within \(timeout)")
@@ -79,9 +120,9 @@ public final class SimulatedModel: Sendable {
             await executor.sleep(latency)
         }
         if Task.isCancelled { throw JobFailure(.modelUnavailable, "the call was cancelled") }
-        switch reaction(job) {
+        switch reaction {
         case .fails(let failure): throw failure
-        case .answers:
+        case .answers, .kills:
             return Answer(
                 text: text, model: "simulated", usage: Usage(promptTokens: 10, completionTokens: 5), sources: passages)
         }
@@ -92,15 +133,20 @@ public final class SimulatedModel: Sendable {
 public struct SimulatedAnswers: AnswerModel {
     let model: SimulatedModel
     let life: ProcessLife
+    /// Kills the worker.
+    let crash: @Sendable () -> Void
 
-    public init(model: SimulatedModel, life: ProcessLife) {
+    public init(model: SimulatedModel, life: ProcessLife, crash: @escaping @Sendable () -> Void) {
         self.model = model
         self.life = life
+        self.crash = crash
     }
 
     nonisolated(nonsending) public func answer(
         _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
     ) async throws(JobFailure) -> Answer {
-        try await model.answer(job, passages, timeout, onDelta, life)
+        try await model.answer(job, passages, timeout, onDelta, self)
     }
+
+    nonisolated(nonsending) public func probe() async -> Bool { model.isThere }
 }

@@ -51,4 +51,6 @@ public final class SimulatedPassages: PassageSource {
                 })
         }
     }
+
+    nonisolated(nonsending) public func probe() async -> Bool { true }
 }

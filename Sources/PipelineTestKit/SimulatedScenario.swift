@@ -30,10 +30,18 @@ public struct SimulatedScenario: Sendable {
         let executor = SimulatedExecutor(seed: seed)
         let ledger = Ledger()
         let failing = [0, 20, 60].randomElement(using: &draw) ?? 0
-        let model = SimulatedModel(executor: executor, ledger: ledger, latencies: .wild) { _ in
+        let messages = SimulatedMessages.draw(&draw)
+        let poison = Set(messages.flatMap(\.messages).filter(\.isPoison).compactMap(\.id))
+        let model = SimulatedModel(executor: executor, ledger: ledger, latencies: .wild) { job in
+            if poison.contains(job.id) { return .kills }
             guard executor.chance(failing) else { return .answers }
             let codes: [ErrorCode] = [.modelRejected, .modelUnavailable, .modelTimeout, .rateLimited, .internal]
-            return .fails(JobFailure(codes[executor.draw(0...(codes.count - 1))], "the model failed"))
+            let code = codes[executor.draw(0...(codes.count - 1))]
+            return .fails(
+                JobFailure(
+                    code, "the model failed",
+                    retryAfter: executor.chance(30) ? .milliseconds(executor.draw(0...9000)) : nil,
+                    outage: code == .modelUnavailable && executor.chance(50) ? .model : nil))
         }
         let services = SimulatedWorker.Services(
             executor: executor, ledger: ledger,
@@ -47,28 +55,28 @@ public struct SimulatedScenario: Sendable {
         configuration.window = Int.random(in: 1...8, using: &draw)
         configuration.modelConcurrency = Int.random(in: 1...6, using: &draw)
         configuration.modelTimeout = .milliseconds(300)
-        let workers = draw.chance(30) ? 2 : 1
+        configuration.breakerThreshold = Int.random(in: 1...6, using: &draw)
+        configuration.priorityMaxWait = .milliseconds(Int.random(in: 50...2000, using: &draw))
+        configuration.retry.maxAttempts = Int.random(in: 1...4, using: &draw)
+        configuration.retry.base = .milliseconds(100)
+        configuration.retry.max = .seconds(2)
+        configuration.retry.maxDeliveries = Int.random(in: 1...3, using: &draw)
+        let workers = draw.chance(50) ? 2 : 1
         let day = SimulatedDay(
             services: services, configuration: configuration, workers: workers,
-            prefetch: Int.random(in: 1...12, using: &draw), messages: SimulatedMessages.draw(&draw),
+            prefetch: Int.random(in: 1...12, using: &draw), messages: messages,
             faults: SimulatedFault.draw(workers: workers, &draw))
         let outcome = executor.run { await day.run() }
         if executor.strays > 0 {
             ledger.violation("\(executor.strays) jobs left the executor: the run cannot be replayed")
         }
-        ledger.checkEnd { messages, redeliveries in
-            // One worker that only loses its connection joins the redelivery to the call it has in flight.
-            let isLonely = workers == 1 && !day.faults.contains { $0.kind.endsWorker }
-            return isLonely ? 1 : (workers == 1 ? 1 : messages) + redeliveries
-        }
+        ledger.checkEnd(configuration.retry)
         return Report(seed: seed, outcome: outcome, violations: ledger.violations, events: ledger.events)
     }
 }
 
 extension Ledger {
-    func checkEnd(callsPerID: (_ messages: Int, _ redeliveries: Int) -> Int) {
-        state.withLock { $0.checkEnd(callsPerID: callsPerID) }
-    }
+    func checkEnd(_ retry: RetryPolicy) { state.withLock { $0.checkEnd(retry) } }
 }
 
 /// The actors of a ``SimulatedScenario`` and the order of its events.
@@ -83,6 +91,7 @@ actor SimulatedDay {
     private let prefetch: Int
     private let messages: [(at: Duration, messages: [SimulatedMessage])]
     private var living: [Int: SimulatedWorker] = [:]
+    private var everyone: [Int: SimulatedWorker] = [:]
     private var running = 0
     private var endWaiter: CheckedContinuation<Void, Never>?
     private var nextWorker = 0
@@ -113,9 +122,14 @@ actor SimulatedDay {
     }
 
     private func startWorker() async {
+        let number = nextWorker
         let worker = SimulatedWorker(
-            number: nextWorker, services: services, configuration: configuration, prefetch: prefetch)
+            number: number, services: services, configuration: configuration, prefetch: prefetch
+        ) { [executor] in
+            Task(executorPreference: executor) { await self.replace(number) }
+        }
         living[nextWorker] = worker
+        everyone[nextWorker] = worker
         nextWorker += 1
         running += 1
         await worker.connect()
@@ -140,6 +154,13 @@ actor SimulatedDay {
             await worker.kill()
             await executor.sleep(pause)
             await startWorker()
+        case .modelAway(let duration): services.model.goAway(for: duration)
+        case .revoked(let noticed):
+            let ids = messages.flatMap(\.messages).compactMap(\.id)
+            guard !ids.isEmpty else { return }
+            await services.store.revoke(ids[executor.draw(0...(ids.count - 1))])
+            await executor.sleep(noticed)
+            for number in living.keys.sorted() { await living[number]?.pipeline.checkRevocations() }
         case .stopped(let grace):
             guard let worker = oldest else { return }
             living[worker.number] = nil
@@ -148,6 +169,16 @@ actor SimulatedDay {
             await worker.abandon()
             await startWorker()
         }
+    }
+
+    /// A job has killed the worker: the supervisor starts another.
+    private func replace(_ number: Int) async {
+        guard let worker = everyone[number] else { return }
+        await worker.kill()
+        // One that was being stopped is replaced by whoever stops it.
+        guard living.removeValue(forKey: number) != nil else { return }
+        await executor.sleep(.milliseconds(executor.draw(1...500)))
+        await startWorker()
     }
 
     private var oldest: SimulatedWorker? { living.min { $0.key < $1.key }?.value }

@@ -9,7 +9,19 @@ public actor SimulatedStore {
 
     private let ledger: Ledger
     private let latencies: Latencies
+    private struct Claim {
+        /// Nil: given up, its starts kept.
+        var life: ProcessLife?
+        var starts: Int
+        var losses: Int
+    }
+
+    /// How long a dead worker is still believed to live.
+    static let presence = Duration.seconds(5)
+
     private var results: [JobID: (body: [UInt8], status: Reply.Status)] = [:]
+    private var claims: [JobID: Claim] = [:]
+    private var revocations: Set<JobID> = []
     private var awayUntil: Duration = .zero
     private var outages = 0
     private var lastEffect: Duration = .zero
@@ -36,19 +48,62 @@ public actor SimulatedStore {
         ledger.stored(id, reply.encoded(), reply.status)
     }
 
-    func lookup(_ ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [[UInt8]?] {
-        try await perform(life) { ids.map { self.results[$0]?.body } }
+    /// What `parley revoke` does.
+    public func revoke(_ id: JobID) {
+        revocations.insert(id)
+        ledger.revoked(id)
+    }
+
+    func begin(_ ids: [JobID], anew: Bool, _ life: ProcessLife) async throws(Outage) -> [Standing] {
+        try await perform(life) { ids.map { self.standing($0, anew, life) } }
+    }
+
+    private func standing(_ id: JobID, _ anew: Bool, _ life: ProcessLife) -> Standing {
+        if let stored = results[id], !anew || stored.status == .succeeded { return .stored(stored.body) }
+        if revocations.contains(id) { return .revoked }
+        var claim = claims[id] ?? Claim(life: nil, starts: 0, losses: 0)
+        if claim.life === life { return .claimed(starts: claim.starts, losses: claim.losses) }
+        if let holder = claim.life {
+            if !holder.hasLeft {
+                if holder.endedAt.map({ executor.now < $0 + Self.presence }) ?? true { return .elsewhere }
+                claim.losses += 1
+                ledger.takenOver(id)
+            }
+        }
+        claim.life = life
+        claim.starts += 1
+        claims[id] = claim
+        return .claimed(starts: claim.starts, losses: claim.losses)
     }
 
     func store(
-        _ id: JobID, _ reply: [UInt8], _ status: Reply.Status, _ life: ProcessLife
+        _ id: JobID, _ reply: [UInt8], _ status: Reply.Status, _ endingClaim: Bool, _ life: ProcessLife
     ) async throws(Outage) -> [UInt8]? {
         try await perform(life) {
+            defer { if endingClaim { self.claims[id] = nil } }
             if let kept = self.results[id], kept.status == .succeeded { return kept.body }
             self.results[id] = (reply, status)
             self.ledger.stored(id, reply, status)
             return nil
         }
+    }
+
+    func release(_ id: JobID, keepingStarts starts: Int?, _ life: ProcessLife) async throws(Outage) {
+        try await perform(life) {
+            guard let claim = self.claims[id], claim.life === life else { return }
+            let isWorthKeeping = starts != nil || claim.losses > 0
+            self.claims[id] = isWorthKeeping ? Claim(life: nil, starts: starts ?? 0, losses: claim.losses) : nil
+        }
+    }
+
+    func revoked(among ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [JobID] {
+        try await perform(life) { ids.filter(self.revocations.contains) }
+    }
+
+    /// A worker has ended in good order; that cannot be told while the store is away.
+    func farewell(_ life: ProcessLife) {
+        if life.isAlive, executor.now >= awayUntil { life.leave() }
+        life.end(at: executor.now)
     }
 
     func untilAvailable() async {
@@ -59,7 +114,7 @@ public actor SimulatedStore {
     /// Commands are done, and answered, in the order in which they were sent, as on one connection.
     private func perform<T>(_ life: ProcessLife, _ command: () -> T) async throws(Outage) -> T {
         let outagesBefore = outages
-        let away = Outage(service: "store", reason: "away")
+        let away = Outage(.redis, "away")
         lastEffect = max(lastEffect + .microseconds(1), executor.now + executor.draw(latencies.store))
         let effect = lastEffect
         lastAnswer = max(lastAnswer + .microseconds(1), effect + executor.draw(latencies.store))
@@ -83,14 +138,22 @@ public struct SimulatedResults: ResultStore {
         self.life = life
     }
 
-    nonisolated(nonsending) public func lookup(_ ids: [JobID]) async throws(Outage) -> [[UInt8]?] {
-        try await store.lookup(ids, life)
+    nonisolated(nonsending) public func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing] {
+        try await store.begin(ids, anew: anew, life)
     }
 
     nonisolated(nonsending) public func store(
-        _ id: JobID, _ reply: [UInt8], status: Reply.Status
+        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
     ) async throws(Outage) -> [UInt8]? {
-        try await store.store(id, reply, status, life)
+        try await store.store(id, reply, status, endingClaim, life)
+    }
+
+    nonisolated(nonsending) public func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
+        try await store.release(id, keepingStarts: starts, life)
+    }
+
+    nonisolated(nonsending) public func revoked(among ids: [JobID]) async throws(Outage) -> [JobID] {
+        try await store.revoked(among: ids, life)
     }
 
     nonisolated(nonsending) public func untilAvailable() async {

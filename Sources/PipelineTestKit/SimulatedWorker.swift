@@ -32,9 +32,10 @@ public struct SimulatedWorker: Sendable {
     private let services: Services
     private let prefetch: Int
 
+    /// - Parameter crashed: called when a job has killed the worker.
     public init(
         number: Int, services: Services, configuration: PipelineConfiguration = PipelineConfiguration(),
-        prefetch: Int = 512
+        prefetch: Int = 512, crashed: @escaping @Sendable () -> Void = {}
     ) {
         self.number = number
         self.services = services
@@ -43,7 +44,11 @@ public struct SimulatedWorker: Sendable {
             intake: SimulatedIntake(broker: services.broker, worker: number, life: life),
             results: SimulatedResults(store: services.store, life: life),
             outbox: SimulatedOutbox(broker: services.broker, worker: number, life: life),
-            passageSource: services.passages, model: SimulatedAnswers(model: services.model, life: life),
+            passageSource: services.passages,
+            model: SimulatedAnswers(model: services.model, life: life) { [life] in
+                life.end(at: services.executor.now)
+                crashed()
+            },
             decoder: JobDecoder(maxQuery: SimulatedMessages.maxQuery),
             inflate: { (_, _) throws(JobFailure) in throw JobFailure(.unsupportedMediaType, "no gzip here") },
             clock: SimulatedClock(services.executor), configuration: configuration, executor: services.executor,
@@ -60,6 +65,7 @@ public struct SimulatedWorker: Sendable {
         await pipeline.run()
         let left = await pipeline.inFlight
         if left != 0 { services.ledger.violation("worker \(number) ended with \(left) deliveries in flight") }
+        await services.store.farewell(life)
     }
 
     /// SIGTERM: no more jobs are taken.
@@ -70,7 +76,7 @@ public struct SimulatedWorker: Sendable {
 
     /// SIGKILL: from now on nothing that the worker does reaches anyone. Its tasks are cancelled so that they end.
     nonisolated(nonsending) public func kill() async {
-        life.end()
+        life.end(at: services.executor.now)
         await services.broker.kill(worker: number)
         await pipeline.abandon()
     }

@@ -42,11 +42,16 @@ public struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertibl
         public var description: String { value.rawValue }
     }
 
+    /// What a retriever is made of.
+    public enum Part: Sendable { case embedder, store }
+
     public let code: Code
     /// What happened, to what, and what to do.
     public let message: String
     /// The HTTP status, when a service answered with an error.
     public let status: Int?
+    /// Whose failure it was, where that is known.
+    public var part: Part?
     /// How long the service asks to be left alone.
     public let retryAfter: Duration?
 

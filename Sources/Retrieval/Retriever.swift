@@ -49,7 +49,14 @@ public struct Retriever: Sendable {
         guard !questions.isEmpty, topK > 0 else { return questions.map { _ in [] } }
         let deadline = ContinuousClock.now + timeout
         try await verifyCurrent()
-        let vectors = try await embedder.embed(questions, timeout: timeout)
+        let vectors: [[Float]]
+        do throws(RetrievalError) {
+            vectors = try await embedder.embed(questions, timeout: timeout)
+        } catch {
+            var error = error
+            error.part = .embedder
+            throw error
+        }
         guard vectors.count == questions.count else {
             throw RetrievalError(
                 .invalidResponse, "\(embedder.identity) gave \(vectors.count) vectors for \(questions.count) questions")

@@ -67,10 +67,12 @@ extension Settings {
         self.init()
         reader.string("rabbitmq.url", &rabbitmqURL)
         reader.string("redis.url", &redisURL)
-        reader.string("queue.name", &queue.name)
-        if queue.name.utf8.count > 200 || queue.name.hasPrefix("amq.") {
-            reader.wrong("queue.name", queue.name, "at most 200 bytes, not starting with amq.")
+        reader.string("redis.prefix", &redisPrefix)
+        if redisPrefix.utf8.count > 64 || !redisPrefix.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
+            reader.wrong("redis.prefix", redisPrefix, "at most 64 printable ASCII characters, no spaces")
         }
+        reader.string("queue.name", &queue.name)
+        if queue.name.hasPrefix("amq.") { reader.wrong("queue.name", queue.name, "not starting with amq.") }
         reader.choice("queue.type", &queue.kind)
         reader.lanes("queue.lanes", &queue.lanes)
         reader.int("worker.prefetch", &worker.prefetch, in: 1...65_535)
@@ -92,6 +94,7 @@ extension Settings {
         reader.int("retrieval.top_k", &retrieval.topK, in: 1...64)
         reader.duration("results.ttl", &results.ttl, in: .seconds(1) ... .seconds(10 * 365 * 86_400))
         reader.double("results.ttl_jitter", &results.ttlJitter, in: 0...0.9)
+        reader.duration("priority.max_wait", &priorityMaxWait, in: .milliseconds(1) ... .seconds(86_400))
         reader.int("retry.max_attempts", &retry.maxAttempts, in: 1...1000)
         reader.duration("retry.base", &retry.base, in: .milliseconds(1) ... .seconds(86_400))
         reader.double("retry.factor", &retry.factor, in: 1...100)
@@ -109,12 +112,14 @@ extension Settings {
 
     /// Every key there is.
     public static let keys: Set<String> = [
-        "rabbitmq.url", "redis.url", "queue.name", "queue.type", "queue.lanes", "worker.prefetch", "worker.window",
+        "rabbitmq.url", "redis.url", "redis.prefix", "queue.name", "queue.type", "queue.lanes", "worker.prefetch",
+        "worker.window",
         "worker.shutdown_grace", "admin.listen", "model.url", "model.name", "model.api_key", "model.timeout",
         "model.max_concurrency", "embeddings.url", "embeddings.model", "embeddings.api_key", "vectors.url",
         "retrieval.mode", "retrieval.top_k", "results.ttl", "results.ttl_jitter", "retry.max_attempts", "retry.base",
         "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query", "log.level", "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
+        "priority.max_wait",
     ]
 
     // MARK: - Unknown keys

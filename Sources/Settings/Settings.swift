@@ -3,6 +3,8 @@
 public struct Settings: Sendable, Equatable {
     public var rabbitmqURL = "amqp://guest:guest@127.0.0.1:5672/"
     public var redisURL = "redis://127.0.0.1:6379/0"
+    /// `redis.prefix`: what Parley's keys in Redis begin with.
+    public var redisPrefix = "chat"
     public var queue = Queue()
     public var worker = Worker()
     /// `admin.listen`: `host:port`, or `off`.
@@ -13,6 +15,8 @@ public struct Settings: Sendable, Equatable {
     public var retrieval = Retrieval()
     public var results = Results()
     public var retry = Retry()
+    /// `priority.max_wait`.
+    public var priorityMaxWait: Duration = .seconds(60)
     public var limits = Limits()
     public var log = Log()
     public var prompt = Prompt()

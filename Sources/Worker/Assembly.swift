@@ -20,6 +20,7 @@ public struct Assembly: Sendable {
     public let rabbitMQ: RabbitMQConfiguration
     public let redis: RedisConfiguration
     public let queues: JobQueues
+    public let keys: RedisKeys
     public let embedder: any Embedder
     public let store: any VectorStore
     public let retriever: Retriever
@@ -64,6 +65,8 @@ public struct Assembly: Sendable {
                 url: settings.model.url, name: settings.model.name, apiKey: settings.model.apiKey,
                 prompt: prompt ?? .standard, http: modelHTTP)
         }
+        let queues = JobQueues(settings)
+        problems += queues.problems.map { "queue.name: \($0)" }
         let admin = part { try AdminAddress(parsing: settings.adminListen) }
         guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let store, let model, let admin else {
             loop.stop()
@@ -80,9 +83,8 @@ public struct Assembly: Sendable {
         self.model = model
         self.admin = admin
         retriever = Retriever(embedder: embedder, store: store)
-        queues = JobQueues(
-            names: OwnQueues(base: settings.queue.name, lanes: settings.queue.lanes.map(\.name)),
-            kind: settings.queue.kind == .quorum ? .quorum : .classic)
+        self.queues = queues
+        keys = RedisKeys(prefix: settings.redisPrefix)
     }
 
     /// What the parts refuse in `settings`; empty when nothing.
@@ -93,5 +95,14 @@ public struct Assembly: Sendable {
         } catch {
             return (error as? SettingsError)?.problems ?? ["\(error)"]
         }
+    }
+}
+
+extension JobQueues {
+    /// The queues that a configuration names.
+    public init(_ settings: Settings) {
+        self.init(
+            base: settings.queue.name, lanes: settings.queue.lanes.map { Lane(name: $0.name, weight: $0.weight) },
+            kind: settings.queue.kind == .quorum ? .quorum : .classic)
     }
 }

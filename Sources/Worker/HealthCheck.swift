@@ -77,9 +77,10 @@ public struct HealthCheck: Sendable {
         do throws(RedisError) {
             try await client.connect()
             // A key that only a probe would use: what a worker does, without leaving anything behind.
+            let key = "\(assembly.keys.prefix):result:parley-check"
             let probe = try await client.send([
-                RedisCommand("SET", "chat:result:parley-check", "{}", "PX", 1000),
-                RedisCommand("DEL", "chat:result:parley-check"), RedisCommand("INFO", "server"),
+                RedisCommand("SET", key, "{}", "PX", 1000),
+                RedisCommand("DEL", key), RedisCommand("INFO", "server"),
             ])
             if case .error(let text)? = probe.first {
                 result = CheckResult(

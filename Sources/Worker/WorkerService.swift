@@ -15,13 +15,15 @@ import Settings
 /// Everything that speaks to a socket shares one I/O loop with the pipeline, so that a job changes threads only where
 /// there is something to compute. Consuming and publishing use separate connections: a broker that blocks publishers
 /// still takes acknowledgements.
-public struct WorkerService: Service {
+public struct WorkerService: ServiceLifecycle.Service {
     let assembly: Assembly
     let logger: Logger
     let consumer: RabbitMQConsumer
     let publisher: RabbitMQPublisher
     let redis: RedisClient
+    let results: RedisResults
     let pipeline: Pipeline
+    let presence: Presence
 
     public init(_ assembly: Assembly, logger: Logger) {
         self.assembly = assembly
@@ -31,8 +33,8 @@ public struct WorkerService: Service {
         let clock = SystemClock()
         let watch = ConnectionWatch(logger: logger)
         consumer = RabbitMQConsumer(
-            configuration: assembly.rabbitMQ, loop: assembly.loop, queues: queues.jobs.map(\.name),
-            prefetch: UInt16(clamping: settings.worker.prefetch),
+            configuration: assembly.rabbitMQ, loop: assembly.loop,
+            queues: queues.consumed(prefetch: settings.worker.prefetch),
             setup: { connection throws(RabbitMQError) in try await queues.ensure(on: connection) },
             onEvent: { watch.rabbitMQ($0, role: "consumer") }, logger: logger)
         publisher = RabbitMQPublisher(
@@ -46,15 +48,24 @@ public struct WorkerService: Service {
         configuration.modelTimeout = settings.model.timeout
         configuration.retrieve = JobOptions.Retrieve(rawValue: settings.retrieval.mode.rawValue) ?? .auto
         configuration.topK = settings.retrieval.topK
+        configuration.priorityMaxWait = settings.priorityMaxWait
+        configuration.retry.maxAttempts = settings.retry.maxAttempts
+        configuration.retry.base = settings.retry.base
+        configuration.retry.factor = settings.retry.factor
+        configuration.retry.max = settings.retry.max
+        configuration.retry.maxDeliveries = settings.retry.maxDeliveries
+        results = RedisResults(
+            redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
         pipeline = Pipeline(
             intake: RabbitMQIntake(consumer: consumer, clock: clock),
-            results: RedisResults(redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter),
+            results: results,
             outbox: RabbitMQOutbox(publisher: publisher, queues: queues, clock: clock, logger: logger),
             passageSource: RetrieverSource(retriever: assembly.retriever),
             model: GeneratedAnswers(model: assembly.model),
             decoder: JobDecoder(
                 maxBody: settings.limits.body, maxQuery: settings.limits.query, ownQueues: queues.names),
             inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
+        presence = Presence(settings)
     }
 
     @Sendable private static func inflate(_ body: [UInt8], _ limit: Int) throws(JobFailure) -> [UInt8] {
@@ -84,12 +95,16 @@ public struct WorkerService: Service {
                 "window": "\(settings.worker.window)", "rabbitmq": "\(assembly.rabbitMQ.redacted)",
                 "redis": "\(assembly.redis.redacted)", "vectors": "\(assembly.store.location)",
             ])
+        let pulse = Task { await showLife() }
         await withGracefulShutdownHandler {
             await pipeline.run()
         } onGracefulShutdown: {
             // Unstructured: the handler may not wait, and run() returns as soon as the drain is done.
             Task { await drain() }
         }
+        pulse.cancel()
+        await pulse.value
+        await results.farewell()
         await consumer.close()
         await publisher.close()
         await redis.close()
@@ -98,7 +113,27 @@ public struct WorkerService: Service {
         logger.notice("worker stopped")
     }
 
+    /// Tells the other workers each second that this one lives, and looks whether anything was revoked.
+    private func showLife() async {
+        var known: Int64?
+        // Once more after each change: a job may just have begun that was not revoked when it asked.
+        var looksAgain = false
+        while !Task.isCancelled {
+            let away = await pipeline.servicesAway
+            let shown = await presence.json(
+                inFlight: pipeline.inFlight, settled: pipeline.settled, away: away.keys.sorted())
+            if let revocations = try? await results.pulse(shown) {
+                let isNews = revocations != known
+                if isNews || looksAgain { await pipeline.checkRevocations() }
+                looksAgain = isNews
+                known = revocations
+            }
+            try? await Task.sleep(for: .seconds(1))
+        }
+    }
+
     private func drain() async {
+        await presence.drain()
         let grace = assembly.settings.worker.shutdownGrace
         await consumer.stopConsuming()
         let inFlight = await pipeline.inFlight
@@ -112,6 +147,7 @@ public struct WorkerService: Service {
 
     /// What `/readyz` says: whether each service that jobs need is there.
     public func readiness() async -> Admin.Readiness {
+        let away = await pipeline.servicesAway
         let consuming = await consumer.isConsuming
         let publishing = await publisher.isConnected
         let blocked = await publisher.isBlocked
@@ -121,11 +157,17 @@ public struct WorkerService: Service {
                 .failed("the broker takes no messages (memory or disk alarm)")
             } else if !publishing {
                 .failed("not connected")
-            } else if !consuming {
+            } else if !consuming, away.isEmpty {
                 .failed("not consuming \(assembly.settings.queue.name)")
+            } else if let reason = away[.rabbitMQ] {
+                .failed(reason)
             } else {
                 .ok
             }
-        return Admin.Readiness(["rabbitmq": rabbitMQ, "redis": stored ? .ok : .failed("not connected")])
+        var readiness = Admin.Readiness(["rabbitmq": rabbitMQ, "redis": stored ? .ok : .failed("not connected")])
+        for (service, reason) in away.sorted(by: { $0.key < $1.key }) where service != .rabbitMQ {
+            readiness.set(service.rawValue, .failed(reason))
+        }
+        return readiness
     }
 }

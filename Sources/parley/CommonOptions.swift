@@ -51,11 +51,10 @@ struct CommonOptions: ParsableArguments {
             problems.append("redis.url: \(error.message)")
         }
         guard problems.isEmpty, let rabbitMQ else { throw SettingsError(problems: problems) }
-        let queues = JobQueues(
-            names: OwnQueues(base: settings.queue.name, lanes: settings.queue.lanes.map(\.name)),
-            kind: settings.queue.kind == .quorum ? .quorum : .classic)
+        let queues = JobQueues(settings)
         return try await ParleyClient.connect(
-            ParleyClientConfiguration(rabbitMQ: rabbitMQ, redis: redis, queues: queues))
+            ParleyClientConfiguration(
+                rabbitMQ: rabbitMQ, redis: redis, queues: queues, keys: RedisKeys(prefix: settings.redisPrefix)))
     }
 }
 

@@ -1,19 +1,18 @@
 import ArgumentParser
 import Glibc
+import Worker
 
 @main
 struct Parley: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "parley",
         abstract: "Answers chat jobs from a message queue: retrieval, a language model, results in Redis, replies.",
-        version: version,
+        version: parleyVersion,
         subcommands: [
             WorkerCommand.self, AskCommand.self, PublishCommand.self, RepliesCommand.self, ResultCommand.self,
             IngestCommand.self, SearchCommand.self, DeadCommand.self, RequeueCommand.self, RevokeCommand.self,
             StatusCommand.self, CheckCommand.self,
         ])
-
-    static let version = "0.1.0"
 
     /// Parses, runs, and turns every outcome into the contract's exit status.
     static func main() async {

@@ -11,7 +11,8 @@ struct ResultCommand: AsyncParsableCommand {
     func run() async throws {
         guard let id = JobID(id) else { throw CommandFailure(.wrong, "ID \(id): allowed are \(JobID.rule)") }
         let settings = try await common.load()
-        guard let bytes = try await StoredResults(redis: settings.redisURL).result(id) else {
+        guard let bytes = try await StoredResults(redis: settings.redisURL, prefix: settings.redisPrefix).result(id)
+        else {
             throw CommandFailure(.failed, "no result is stored for \(id): not answered yet, or no longer kept")
         }
         if output.json { return printLine(bytes) }

@@ -11,7 +11,7 @@ struct WorkerCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
-        let registry = MetricsRegistry(version: Parley.version)
+        let registry = MetricsRegistry(version: parleyVersion)
         MetricsSystem.bootstrap(registry)
         let settings = try await common.load(quiet: false)
         try await runWorker(settings, registry: registry, logger: Logger(label: "parley"))

@@ -37,13 +37,13 @@ struct RedisClaimsTests {
         }
     }
 
-    @Test func workBegunAgainByTheSameWorkerCountsAnotherStart() async throws {
+    @Test func aWorkersOwnClaimIsItsOwnStill() async throws {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["me"]) { workers in
             let id = try jobID("a")
             #expect(try await workers[0].begin(id) == .claimed(starts: 1, losses: 0))
-            #expect(try await workers[0].begin(id) == .claimed(starts: 2, losses: 0))
-            #expect(try await workers[0].claim(id) == "me 2 0")
+            #expect(try await workers[0].begin(id) == .claimed(starts: 1, losses: 0))
+            #expect(try await workers[0].claim(id) == "me 1 0")
         }
     }
 
@@ -62,6 +62,16 @@ struct RedisClaimsTests {
             // The first was only thought dead: what it gives up now is no longer its own.
             try await workers[0].results.release(id, keepingStarts: nil)
             #expect(try await workers[2].claim(id) == "third 3 2")
+        }
+    }
+
+    @Test func aWorkerThatLeftInGoodOrderIsNoLoss() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["first", "second"]) { workers in
+            let id = try jobID("a")
+            _ = try await workers[0].begin(id)
+            await workers[0].results.farewell()
+            #expect(try await workers[1].begin(id) == .claimed(starts: 2, losses: 0))
         }
     }
 
@@ -95,8 +105,12 @@ struct RedisClaimsTests {
             #expect(try await me.claim(id) == " 4 3", "it was nobody's to give up")
             #expect(try await other.begin(id) == .claimed(starts: 5, losses: 3))
             try await other.results.release(id, keepingStarts: nil)
-            #expect(try await other.claim(id) == nil)
-            #expect(try await me.begin(id) == .claimed(starts: 1, losses: 0))
+            #expect(try await other.claim(id) == " 0 3", "losses are remembered until the job ends")
+            #expect(try await me.begin(id) == .claimed(starts: 1, losses: 3))
+            let another = try jobID("b")
+            #expect(try await me.begin(another) == .claimed(starts: 1, losses: 0))
+            try await me.results.release(another, keepingStarts: nil)
+            #expect(try await me.claim(another) == nil)
         }
     }
 
@@ -180,7 +194,7 @@ struct RedisClaimsTests {
             try await workers[0].redis("SET", keys.revoked(ids[4]), "1")
             let fresh = Standing.claimed(starts: 1, losses: 0)
             #expect(
-                try await results.beginAnew(ids) == [fresh, .stored(reply(.succeeded)), fresh, fresh, .revoked])
+                try await results.begin(ids, anew: true) == [fresh, .stored(reply(.succeeded)), fresh, fresh, .revoked])
         }
     }
 
@@ -202,7 +216,7 @@ struct RedisClaimsTests {
             _ = try await me.begin(id)
             try await server.stop()
             let away = await #expect(throws: Outage.self) { try await me.results.begin([id]) }
-            #expect(away?.service == "redis")
+            #expect(away?.service == .redis)
             #expect(away?.reason.contains("claiming jobs") == true)
             try await server.start()
             await me.results.untilAvailable()

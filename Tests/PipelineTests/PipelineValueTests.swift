@@ -3,47 +3,6 @@ import Testing
 
 @testable import Pipeline
 
-@Suite struct ModelSchedulerTests {
-    private func rank(_ priority: Int, _ deadline: Int64 = .max, _ arrival: UInt64 = 0) -> Rank {
-        Rank(priority: priority, deadline: deadline, arrival: arrival)
-    }
-
-    @Test func startsAtOnceUpToItsLimit() {
-        var scheduler = ModelScheduler(limit: 2)
-        let started = (1...3).map { scheduler.start(rank(0), token: $0) }
-        #expect(started == [true, true, false])
-        #expect(scheduler.running == 2)
-        #expect(scheduler.queued == 1)
-    }
-
-    @Test func givesAFreePlaceToTheBestRank() {
-        var scheduler = ModelScheduler(limit: 1)
-        _ = scheduler.start(rank(4), token: 1)
-        for (token, rank) in [(2, rank(0)), (3, rank(9, 50)), (4, rank(9, 10)), (5, rank(9, 10, 7))] {
-            _ = scheduler.start(rank, token: UInt64(token))
-        }
-        var order: [UInt64] = []
-        while let next = scheduler.finish() { order.append(next) }
-        #expect(order == [4, 5, 3, 2])
-        #expect(scheduler.running == 0)
-    }
-
-    @Test func passesOverThoseWhoGaveUp() {
-        var scheduler = ModelScheduler(limit: 1)
-        _ = scheduler.start(rank(4), token: 1)
-        _ = scheduler.start(rank(9), token: 2)
-        _ = scheduler.start(rank(1), token: 3)
-        scheduler.withdraw(2)
-        #expect(scheduler.queued == 1)
-        let next = scheduler.finish()
-        #expect(next == 3)
-        #expect(scheduler.running == 1)
-        let last = scheduler.finish()
-        #expect(last == nil)
-        #expect(scheduler.running == 0)
-    }
-}
-
 @Suite struct RankTests {
     @Test func priorityThenDeadlineThenArrival() {
         let ranks = [
@@ -80,6 +39,15 @@ import Testing
         #expect(
             steps(Settlement(id: id, replyTo: "r", stored: true, deadLetter: nil)) == [.publish(to: "r"), .acknowledge])
         #expect(steps(Settlement(id: nil, replyTo: nil, stored: false, deadLetter: nil)) == [.acknowledge])
+    }
+
+    @Test func aJobThatComesBackIsGivenUpThenPutAsideThenAcknowledged() throws {
+        let id = try #require(JobID("a"))
+        let later = Postponement(delay: .seconds(1), attempts: 1, deferrals: 0)
+        #expect(
+            steps(Settlement(postponed: later, claimed: id))
+                == [.release(id, keepingStarts: nil), .postpone(later), .acknowledge])
+        #expect(steps(Settlement(postponed: later, claimed: nil)) == [.postpone(later), .acknowledge])
     }
 
     @Test func staysAtAStepUntilItIsDone() throws {

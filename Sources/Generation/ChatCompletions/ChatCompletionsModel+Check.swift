@@ -35,4 +35,14 @@ extension ChatCompletionsModel {
             return "model.name is \"\(name)\", which the service does not list (it has \(some)); \(error.message)"
         }
     }
+
+    /// Asks for the list of models: any answer will do that a gateway does not give for a service that is away.
+    nonisolated(nonsending) public func isThere() async -> Bool {
+        var list = httpRequest([], timeout: .seconds(5), streams: false)
+        list.method = "GET"
+        list.url = modelsURL.string
+        list.body = nil
+        guard let response = try? await http.send(list) else { return false }
+        return !(502...504).contains(response.status)
+    }
 }

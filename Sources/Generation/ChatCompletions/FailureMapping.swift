@@ -20,7 +20,7 @@ struct FailureMapping {
         switch error.code {
         case .timedOut(.total), .timedOut(.firstByte): JobFailure(.modelTimeout, clean(error.message))
         case .cancelled: JobFailure(.modelUnavailable, "the call to the model at \(url) was cancelled")
-        default: JobFailure(.modelUnavailable, clean(error.description))
+        default: JobFailure(.modelUnavailable, clean(error.description), outage: error.isUnreachable ? .model : nil)
         }
     }
 
@@ -42,7 +42,9 @@ struct FailureMapping {
             return JobFailure(.modelUnavailable, "\(answered); check model.url, it usually ends in /v1")
         case 408: return JobFailure(.modelTimeout, answered)
         default:
-            return JobFailure(.modelUnavailable, answered, retryAfter: RetryAfter.read(headers, isLimit: false))
+            return JobFailure(
+                .modelUnavailable, answered, retryAfter: RetryAfter.read(headers, isLimit: false),
+                outage: (502...504).contains(status) ? .model : nil)
         }
     }
 

@@ -1,0 +1,52 @@
+/// Tells a service's outage from the failures of single jobs (the circuit breaker of Nygard, Release It!, 2007).
+///
+/// Closed until `threshold` failures in a row; then open, until a probe has been answered; then half-open: the next call
+/// closes or opens it.
+struct Breaker {
+    enum State: Equatable { case closed, open, halfOpen }
+
+    /// Failures in a row that are no coincidence any more.
+    let threshold: Int
+    /// Between probes: doubling from the first to the last.
+    static let firstRest = Duration.seconds(1)
+    static let longestRest = Duration.seconds(8)
+
+    private(set) var state = State.closed
+    private var failures = 0
+    private var openings = 0
+
+    init(threshold: Int) { self.threshold = threshold }
+
+    /// How long to leave the service alone before the next probe.
+    var rest: Duration { min(Self.longestRest, Self.firstRest * (1 << min(max(0, openings - 1), 10))) }
+
+    /// The service has done its work.
+    mutating func succeeded() {
+        failures = 0
+        guard state != .open else { return }
+        state = .closed
+        openings = 0
+    }
+
+    /// The service was not there. True when the breaker opens by it.
+    mutating func failed() -> Bool {
+        failures += 1
+        guard state == .halfOpen || (state == .closed && failures >= threshold) else { return false }
+        open()
+        return true
+    }
+
+    /// Opens it: the service has asked for a pause.
+    mutating func open() {
+        state = .open
+        openings += 1
+    }
+
+    /// A probe has found nobody.
+    mutating func probeFailed() { openings += 1 }
+
+    /// A probe was answered, or the pause is over.
+    mutating func recovered() {
+        if state == .open { state = .halfOpen }
+    }
+}

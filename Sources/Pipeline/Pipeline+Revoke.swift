@@ -1,0 +1,17 @@
+import ChatJobs
+
+extension Pipeline {
+    /// Looks which of the jobs in work have been revoked and stops them: the model's call is aborted.
+    public func checkRevocations() async {
+        let ids = flights.keys.sorted { $0.text < $1.text }
+        guard !ids.isEmpty, let revoked = try? await results.revoked(among: ids) else { return }
+        for id in revoked { revoke(id) }
+    }
+
+    private func revoke(_ id: JobID) {
+        guard let flight = flights[id], !flight.isRevoked else { return }
+        flights[id]?.isRevoked = true
+        if let task = flight.task { cancel(task) }
+        withdrawModelWaiter(flight.arrival)
+    }
+}
