@@ -9,7 +9,8 @@ import RabbitMQ
 /// takes over, with a prefetch of its own (RabbitMQ counts per consumer unless `global` is set). It has a channel of its
 /// own as soon as the old one holds many: a broker that gets an acknowledgement walks through what its channel holds.
 ///
-/// ``finish()``, or the end of the process in any way, puts what was not acknowledged back in its old place.
+/// ``finish()``, or the end of the process in any way, puts what was not acknowledged back in its old place. A quorum
+/// queue gets it back as well, but lines it up in an order of its own.
 ///
 /// The scan ends after as many messages as the queue had when it began, so that letters which die again meanwhile are
 /// not met.

@@ -31,16 +31,36 @@ struct LetterScanTests {
         }
     }
 
-    @Test func whatIsAcknowledgedIsGoneAndTheRestIsInOrder() async throws {
-        try await withQueue(messages: 9000) { bench in
-            let scan = try await LetterScan(bench.connection, queue: bench.queue, loop: bench.loop, largestWindow: 500)
+    /// A quorum queue lines up what it gets back in an order of its own.
+    @Test(arguments: [false, true])
+    func whatIsAcknowledgedIsGoneAndTheRestIsInOrder(_ isQuorum: Bool) async throws {
+        try await withQueue(messages: 9000, isQuorum: isQuorum) { bench in
+            let scan = try await LetterScan(
+                bench.connection, queue: bench.queue, loop: bench.loop, largestWindow: 500)
             while let batch = try await scan.next(atMost: 256) {
                 await scan.acknowledge(batch.filter { bench.numbers([$0])[0] % 3 == 0 })
                 await scan.keep(batch.filter { bench.numbers([$0])[0] % 3 != 0 })
             }
             #expect(await scan.scanned == 9000)
             await scan.finish()
-            #expect(try await bench.drain() == (0..<9000).filter { $0 % 3 != 0 })
+            let rest = try await bench.drain()
+            #expect((isQuorum ? rest.sorted() : rest) == (0..<9000).filter { $0 % 3 != 0 })
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func whatWasNotReadGoesBackInOrderToo(_ isQuorum: Bool) async throws {
+        try await withQueue(messages: 3000, isQuorum: isQuorum) { bench in
+            let scan = try await LetterScan(
+                bench.connection, queue: bench.queue, loop: bench.loop, largestWindow: 500)
+            var met = 0
+            while met < 1111, let batch = try await scan.next(atMost: 101) {
+                met += batch.count
+                await scan.keep(batch)
+            }
+            await scan.finish()
+            let rest = try await bench.drain()
+            #expect((isQuorum ? rest.sorted() : rest) == Array(0..<3000))
         }
     }
 
@@ -157,7 +177,9 @@ private struct Bench: Sendable {
     }
 }
 
-private func withQueue(messages: Int, _ body: (Bench) async throws -> Void) async throws {
+private func withQueue(
+    messages: Int, isQuorum: Bool = false, _ body: (Bench) async throws -> Void
+) async throws {
     let url = try #require(broker)
     var logger = Logger(label: "operations")
     logger.logLevel = .critical
@@ -167,7 +189,9 @@ private func withQueue(messages: Int, _ body: (Bench) async throws -> Void) asyn
     let channel = try await connection.openChannel()
     try await connection.confirmSelect(channel: channel)
     let queue = "operations.\(UInt64.random(in: 1 << 60...UInt64.max))"
-    _ = try await connection.declare(QueueDeclaration(name: queue, durable: false))
+    _ = try await connection.declare(
+        QueueDeclaration(
+            name: queue, durable: isQuorum, arguments: isQuorum ? ["x-queue-type": "quorum"] : FieldTable()))
     let bench = Bench(loop: loop, connection: connection, channel: channel, queue: queue, count: messages)
     let result: Result<Void, any Error>
     do {

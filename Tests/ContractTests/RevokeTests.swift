@@ -1,0 +1,44 @@
+import JSON
+import RabbitMQ
+import Redis
+import Testing
+
+/// Section 6: `parley revoke`.
+extension ContractTests {
+    @Test func revokedJobsAreMarkedForAsLongAsResultsLive() async throws {
+        try await Producer.with { producer in
+            let (queued, answered, failed) = (unique(), unique(), unique())
+            _ = try await producer.redis.send([
+                RedisCommand("SET", "chat:result:\(answered)", #"{"status":"succeeded"}"#, "PX", 60_000),
+                RedisCommand("SET", "chat:result:\(failed)", #"{"status":"failed"}"#, "PX", 60_000),
+            ])
+            let before = try await producer.redis.send(RedisCommand("GET", "chat:revocations")).int ?? 0
+            for _ in 0..<2 {
+                let revoked = try await parley(
+                    "revoke", queued, answered, failed, "--json", settings: ["results.ttl": "1h"])
+                #expect(revoked.status == 0)
+                let lines = try revoked.lines
+                #expect(lines.map { $0["id"]?.string } == [queued, answered, failed])
+                #expect(lines.map { $0["state"]?.string } == ["revoked", "answered", "answered"])
+                #expect(lines.map { $0["status"]?.string } == [nil, "succeeded", "failed"])
+                #expect(revoked.errors.contains(#""action":"revoke""#))
+            }
+            let ttl = try await producer.redis.send(RedisCommand("PTTL", "chat:revoked:\(queued)")).int ?? 0
+            #expect(ttl > 3_500_000 && ttl <= 3_600_000)
+            #expect(try await producer.redis.send(RedisCommand("EXISTS", "chat:revoked:\(answered)")).int == 0)
+            #expect(try await producer.redis.send(RedisCommand("EXISTS", "chat:revoked:\(failed)")).int == 1)
+            #expect(try await producer.redis.send(RedisCommand("GET", "chat:revocations")).int ?? 0 >= before + 2)
+            let text = try await parley("revoke", queued, answered)
+            #expect(text.output == "\(queued)  revoked\n\(answered)  already answered (succeeded)\n")
+        }
+    }
+
+    @Test func oneInvalidIdRevokesNone() async throws {
+        try await Producer.with { producer in
+            let id = unique()
+            let process = try await parley("revoke", id, "not an id")
+            #expect(process.status == 2 && process.errors.contains("not an id"))
+            #expect(try await producer.redis.send(RedisCommand("EXISTS", "chat:revoked:\(id)")).int == 0)
+        }
+    }
+}

@@ -1,0 +1,59 @@
+import JSON
+import RabbitMQ
+import Redis
+import Testing
+
+/// Section 6: `parley status`.
+extension ContractTests {
+    @Test func statusShowsQueuesServersAndWorkers() async throws {
+        try await Mortuary.with { mortuary in
+            try await mortuary.bury(3)
+            let presence = """
+                {"host":"here","pid":7,"version":"0.1.0","state":"paused","away":["model"],
+                "in_flight":4,"jobs":100,"rate":2.5,"later":{"x":[1]}}
+                """
+            let key = "chat:worker:\(unique())"
+            _ = try await mortuary.producer.redis.send(RedisCommand("SET", key, presence, "PX", 60_000))
+            let settings = mortuary.settings.merging(["queue.lanes": "bulk:1"]) { $1 }
+            let json = try await parley("status", "--json", settings: settings)
+            #expect(json.status == 0 && json.output.split(separator: "\n").count == 1)
+            let root = try #require(try json.lines.first)
+            #expect(root.members.map(\.name) == ["queues", "services", "workers", "totals"])
+            let queues = root["queues"]?.elements ?? []
+            #expect(queues.map { $0["kind"]?.string } == ["jobs", "jobs", "delay", "dead"])
+            #expect(queues.map { $0["messages"]?.int } == [0, nil, nil, 3])
+            #expect(queues.first?["name"]?.string == mortuary.queue)
+            #expect(root["services"]?.elements.compactMap { $0["reachable"]?.bool } == [true, true])
+            let worker = root["workers"]?.elements.first { $0["pid"]?.int == 7 && $0["host"]?.string == "here" }
+            #expect(worker?["away"]?.elements.first?.string == "model")
+            #expect(worker?["later"]?["x"]?.elements.first?.int == 1)
+            #expect(root["totals"]?["dead"]?.int == 3 && root["totals"]?["in_flight"]?.int ?? 0 >= 4)
+            let text = try await parley("status", settings: settings)
+            #expect(text.status == 0)
+            for part in ["here:7", "paused", "model", "missing", mortuary.dead, "3 dead"] {
+                #expect(text.output.contains(part), "\(part)")
+            }
+            _ = try await mortuary.producer.redis.send(RedisCommand("DEL", key))
+        }
+    }
+
+    @Test func statusShowsTheQueuesWhenRedisIsAway() async throws {
+        try await Mortuary.with { mortuary in
+            try await mortuary.bury(2)
+            let address = "redis://127.0.0.1:\(try closedPort())/0"
+            let settings = mortuary.settings.merging(["redis.url": address]) { $1 }
+            let text = try await parley("status", settings: settings)
+            #expect(text.status == 3 && text.output.contains("2 dead") && text.output.contains("away"))
+            let json = try await parley("status", "--json", settings: settings)
+            #expect(json.status == 3)
+            #expect(try json.lines.first?["totals"]?["dead"]?.int == 2)
+        }
+    }
+
+    @Test func watchedStatusComesAgainAndAgain() async throws {
+        let process = try ParleyProcess(["status", "--watch", "--every", "100ms", "--json"])
+        _ = try await eventually("three looks") { process.output.split(separator: "\n").count >= 3 ? true : nil }
+        process.signal(2)
+        #expect(try await process.exitStatus() == 130)
+    }
+}
