@@ -5,6 +5,17 @@ import Synchronization
 
 /// An OpenAI-compatible model on loopback, a thread a connection, that takes its time and remembers what it was asked.
 final class ModelServer: Sendable {
+    /// What becomes of a request.
+    enum Reaction: Sendable {
+        case answers
+        /// An error status, with a `Retry-After` in seconds.
+        case fails(Int, retryAfter: Int? = nil)
+        /// 200 with something that is no answer.
+        case garbage
+        /// A streamed answer that breaks off after its first piece.
+        case breaksOff
+    }
+
     private struct State {
         var delay: Duration
         var questions: [String] = []
@@ -14,6 +25,7 @@ final class ModelServer: Sendable {
     let port: UInt16
     private let listener: Int32
     private let state: Mutex<State>
+    private let react: @Sendable (_ question: String, _ count: Int) -> Reaction
 
     var url: String { "http://127.0.0.1:\(port)/v1" }
     /// The last message of each request, in the order in which they came.
@@ -21,11 +33,18 @@ final class ModelServer: Sendable {
     /// Requests that the worker gave up.
     var abandoned: Int { state.withLock { $0.abandoned } }
 
-    /// - Parameter delay: between a request and its answer; of a streamed answer, between its pieces.
-    init(delay: Duration = .zero) async throws {
+    /// - Parameters:
+    ///   - delay: between a request and its answer; of a streamed answer, between its pieces.
+    ///   - port: nil: one that is free.
+    ///   - react: what becomes of a question that is asked for the count-th time, from 1.
+    init(
+        delay: Duration = .zero, port wanted: UInt16? = nil,
+        react: @escaping @Sendable (_ question: String, _ count: Int) -> Reaction = { _, _ in .answers }
+    ) async throws {
+        self.react = react
         state = Mutex(State(delay: delay))
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        port = try bindToLoopback(listener)
+        port = try bindToLoopback(listener, wanted ?? 0)
         guard listen(listener, 256) == 0 else { throw Failure("nobody can connect to the model") }
         let listener = listener
         let serve: @Sendable (Int32) -> Bool = { [weak self] client in self?.answerOne(client) ?? false }
@@ -50,9 +69,22 @@ final class ModelServer: Sendable {
 
     /// Answers one request; false when the connection is over.
     private func answerOne(_ client: Int32) -> Bool {
-        guard let request = Self.read(client) else { return false }
+        guard let (isQuestion, body) = Self.read(client) else { return false }
+        guard isQuestion else { return Self.send(Self.response(200, #"{"data":[]}"#), client) }
+        guard let request = try? JSONDocument(body).root else { return false }
         let question = request["messages"]?.elements.last?["content"]?.string ?? ""
-        state.withLock { $0.questions.append(question) }
+        let count = state.withLock { state in
+            state.questions.append(question)
+            return state.questions.count { $0 == question }
+        }
+        let reaction = react(question, count)
+        switch reaction {
+        case .answers, .breaksOff: break
+        case .garbage: return wait(client) && Self.send(Self.response(200, "<html>"), client)
+        case .fails(let status, let retryAfter):
+            let header = retryAfter.map { "retry-after: \($0)\r\n" } ?? ""
+            return wait(client) && Self.send(Self.response(status, #"{"error":{"message":"no"}}"#, header), client)
+        }
         guard request["stream"]?.bool == true else {
             return wait(client) && Self.send(Self.completion(question), client)
         }
@@ -61,6 +93,7 @@ final class ModelServer: Sendable {
         for piece in ["one ", "two ", "three"] {
             let event = Self.event(#"{"choices":[{"index":0,"delta":{"content":"\#(piece)"}}]}"#)
             guard wait(client), Self.send(event, client) else { return false }
+            if case .breaksOff = reaction { return false }
         }
         let usage = #"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}"#
         return Self.send(Self.event(usage) + Self.event("[DONE]") + "0\r\n\r\n", client)
@@ -82,7 +115,11 @@ final class ModelServer: Sendable {
     private static func completion(_ question: String) -> String {
         let body =
             #"{"model":"test-model","choices":[{"index":0,"message":{"role":"assistant","content":"\#(question.utf8.count) bytes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}"#
-        return "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
+        return response(200, body)
+    }
+
+    private static func response(_ status: Int, _ body: String, _ header: String = "") -> String {
+        "HTTP/1.1 \(status) X\r\ncontent-type: application/json\r\n\(header)content-length: \(body.utf8.count)\r\n\r\n\(body)"
     }
 
     private static func event(_ data: String) -> String {
@@ -95,7 +132,8 @@ final class ModelServer: Sendable {
         return Glibc.send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count
     }
 
-    private static func read(_ client: Int32) -> JSONElement? {
+    /// Whether it is a POST, and its body.
+    private static func read(_ client: Int32) -> (Bool, [UInt8])? {
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
@@ -104,7 +142,7 @@ final class ModelServer: Sendable {
                 let field = head.split(separator: "\r\n").first { $0.hasPrefix("content-length:") }
                 let length = field.flatMap { Int($0.dropFirst(15).drop { $0 == " " }) } ?? 0
                 if bytes.count >= end.upperBound + length {
-                    return try? JSONDocument(Array(bytes[end.upperBound..<end.upperBound + length])).root
+                    return (head.hasPrefix("post "), Array(bytes[end.upperBound..<end.upperBound + length]))
                 }
             }
             let count = recv(client, &buffer, buffer.count, 0)

@@ -196,9 +196,11 @@ func closedPort() throws -> UInt16 {
     return try bindToLoopback(descriptor)
 }
 
-/// Binds to a free port, which is returned.
-func bindToLoopback(_ descriptor: Int32) throws -> UInt16 {
-    var address = loopback(0)
+/// Binds to a port, 0 for one that is free; it is returned.
+func bindToLoopback(_ descriptor: Int32, _ port: UInt16 = 0) throws -> UInt16 {
+    var reuse: Int32 = 1
+    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
+    var address = loopback(port)
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     let done = withUnsafeMutablePointer(to: &address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
