@@ -17,7 +17,7 @@ struct OperatorContext {
     let rabbitMQ: RabbitMQConfiguration
     let redis: RedisConfiguration
     let queues: JobQueues
-    let keys = RedisKeys()
+    let keys: RedisKeys
     let logger = Logger(label: "parley")
 
     var letters: DeadLetters {
@@ -53,7 +53,9 @@ extension CommonOptions {
         let queues = JobQueues(
             names: OwnQueues(base: settings.queue.name, lanes: settings.queue.lanes.map(\.name)),
             kind: settings.queue.kind == .quorum ? .quorum : .classic)
-        return OperatorContext(settings: settings, rabbitMQ: rabbitMQ, redis: redis, queues: queues)
+        return OperatorContext(
+            settings: settings, rabbitMQ: rabbitMQ, redis: redis, queues: queues,
+            keys: RedisKeys(prefix: settings.redisPrefix))
     }
 }
 
