@@ -108,6 +108,13 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: strict),
 
+        // The simulation, run by scripts/simulate.
+        .executableTarget(
+            name: "simulate",
+            dependencies: [
+                "PipelineTestKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: strict),
+
         tests(of: "IOLoop", uses: ["CEpoll"]),
         tests(of: "JSON"),
         tests(of: "Gzip"),
