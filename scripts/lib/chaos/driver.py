@@ -152,6 +152,9 @@ async def rehearse(options, groups: Groups) -> bool:
     print(f"time                  {settled - history.started:>7.0f}s   quiet {settled - over:.1f} s after the last fault and publish")
     levels = Counter(line.partition('"level":"')[2].partition('"')[0] for worker in workers for line in worker.log.open())
     print(f"log lines             {sum(levels.values()):>8}   " + ", ".join(f"{level} {n}" for level, n in levels.items()))
+    claims = stored.keys("chat:claim:*")
+    print(f"claims left in Redis  {len(claims):>8}   they expire; none protects a job any more")
+    (work / "claims").write_text("".join(f"{key}\n" for key in claims))
     for what, ids in ledger.wrongs.items():
         print(f"\nWRONG: {what}" + (f": {len(ids)}" if ids else ""))
         for id in ids[: options.stories]:
