@@ -45,6 +45,7 @@ final class PublishLine: @unchecked Sendable {
     private var timer: IOTimer?
     private var timerDue: ContinuousClock.Instant?
     private var onIdle: [() -> Void] = []
+    private var refusals = Refusals()
     private(set) var inFlight = 0
 
     init(loop: IOLoop, survivesConnection: Bool) {
@@ -58,6 +59,7 @@ final class PublishLine: @unchecked Sendable {
         self.channel = channel.number
         firstSequence = 1
         nextReturn = 1
+        refusals.startOver()
         channel.line = self
         session.writers.append { [weak self, weak channel] session in
             guard let self, let channel, channel.isOpen else { return false }
@@ -125,14 +127,24 @@ final class PublishLine: @unchecked Sendable {
             guard accepted else {
                 let text = "the broker refused a message for '\(pending.message.routingKey)' (basic.nack)"
                 finish(pending, .failure(RabbitMQError(.nacked, text)))
+                refused(pending.message)
                 continue
             }
+            refusals.accepted(pending.message)
             finish(pending, .success(pending.returned ?? .confirmed))
         }
         while let first = unconfirmed.first, first == nil {
             unconfirmed.removeFirst()
             firstSequence += 1
         }
+    }
+
+    /// Who has no other channel to try is told of each refusal, and that is all.
+    private func refused(_ message: OutgoingMessage) {
+        guard survivesConnection, let time = refusals.refused(message, at: .now) else { return }
+        let text =
+            "the broker has refused every message for '\(message.routingKey)' for \(time.components.seconds) seconds"
+        session?.close(RabbitMQError(.nacked, text))
     }
 
     /// A return names no sequence number, but returns come in the order of publishing, before the message's confirm:

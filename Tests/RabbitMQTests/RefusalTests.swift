@@ -1,0 +1,63 @@
+import Testing
+
+@testable import RabbitMQ
+
+@Suite("Refusals", .serialized, .enabled(if: PrivateBroker.isInstalled), .privateBroker)
+struct RefusalTests {
+    @Test(
+        "a publisher whose messages are refused for seconds tries another channel, and stays with one that takes some")
+    func anotherChannel() async throws {
+        let f = try Fixture()
+        let events = Log<ConnectionEvent>()
+        let publisher = RabbitMQPublisher(
+            configuration: f.configuration, loop: f.loop, onEvent: { events.append($0) }, logger: f.logger)
+        await publisher.start()
+        func connections() -> Int { events.all.count { if case .connected = $0 { true } else { false } } }
+        for name in ["full", "roomy"] {
+            let arguments: FieldTable =
+                name == "full" ? ["x-max-length": 1, "x-overflow": "reject-publish"] : FieldTable()
+            try await publisher.ensureQueue(QueueDeclaration(name: name, arguments: arguments))
+        }
+        #expect(try await publisher.publish(OutgoingMessage(to: "full")) == .confirmed)
+        let started = ContinuousClock.now
+        try await waitUntil("there is another channel") {
+            // What another queue takes makes no difference.
+            _ = try? await publisher.publish(OutgoingMessage(to: "roomy"))
+            _ = try? await publisher.publish(OutgoingMessage(to: "full"))
+            return connections() == 2
+        }
+        #expect(ContinuousClock.now - started >= .seconds(2))
+        let reasons = events.all.compactMap { if case .disconnected(let error, _) = $0 { error } else { nil } }
+        #expect(reasons.map(\.code) == [.nacked])
+        #expect(reasons.first?.message.contains("'full'") == true)
+        let taken = try await publisher.publish(OutgoingMessage(to: "roomy"))
+        #expect(taken == .confirmed)
+        await publisher.close()
+    }
+
+    @Test("the wait doubles with each channel that does not help, and begins anew with the first message taken")
+    func patience() {
+        var refusals = Refusals()
+        var now = ContinuousClock.now
+        func waited(for queue: String) -> Int {
+            var steps = 0
+            while refusals.refused(OutgoingMessage(to: queue), at: now) == nil {
+                now += .milliseconds(500)
+                steps += 1
+            }
+            return steps
+        }
+        #expect(waited(for: "a") == 4)
+        refusals.startOver()
+        #expect(waited(for: "a") == 8)
+        refusals.startOver()
+        #expect(waited(for: "a") == 16)
+        #expect(waited(for: "b") == 4, "each address has its own")
+        refusals.accepted(OutgoingMessage(to: "b"))
+        #expect(waited(for: "a") == 32)
+        refusals.accepted(OutgoingMessage(to: "a"))
+        #expect(waited(for: "a") == 4)
+        for _ in 0..<10 { _ = waited(for: "a") }
+        #expect(waited(for: "a") == 128, "at most 64 seconds")
+    }
+}
