@@ -49,8 +49,11 @@ public struct JobQueues: Sendable {
     /// The names of the job queue and of its lanes.
     public var jobNames: [String] { [names.base] + lanes.map { "\(names.base).\($0.name)" } }
 
-    /// Where messages for the job queues wait.
-    public var delays: DelayLadder { DelayLadder(base: names.base, kind: kind) }
+    /// Where messages for the job queues wait: in quorum queues, of whatever kind the job queues are. A classic queue
+    /// dead-letters without waiting for a confirm, and what it has just handed on dies with a broker that is killed
+    /// (RabbitMQ documentation, Dead Letter Exchanges, "Safety"). A broker before 3.10, which refuses quorum queues with
+    /// a TTL, gets classic ones.
+    public var delays: DelayLadder { DelayLadder(base: names.base, kind: .quorum) }
 
     /// The job queue, and a lane for each further class.
     public var jobs: [QueueDeclaration] {
