@@ -16,14 +16,16 @@ from history import History, now
 class Groups:
     def __init__(self, path: Path):
         self.path = path
-        self.alive = {int(line) for line in path.read_text().split()} if path.exists() else set()
+        # In the order in which they were started: what the brokers need (epmd) comes first, and would be started again by
+        # a broker that misses it.
+        self.alive = [int(line) for line in path.read_text().split()] if path.exists() else []
 
     def start(self, command: list[str], log: Path, environment: dict[str, str]) -> subprocess.Popen:
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
             )
-        self.alive.add(process.pid)
+        self.alive.append(process.pid)
         self._write()
         return process
 
@@ -32,11 +34,11 @@ class Groups:
             os.killpg(group, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        self.alive.discard(group)
+        self.alive = [other for other in self.alive if other != group]
         self._write()
 
     def kill_all(self):
-        for group in list(self.alive):
+        for group in reversed(self.alive):
             self.kill(group)
 
     def _write(self):
