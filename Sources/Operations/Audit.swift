@@ -39,7 +39,7 @@ public struct Audit: Sendable {
 
     /// Writes the line, and the entry if Redis can be reached.
     /// - Parameters:
-    ///   - action: `requeue`, `purge`, `revoke`.
+    ///   - action: `requeue`, `purge`, `revoke`, `remove delays`.
     ///   - state: `started`, `done`, `failed`, `interrupted`.
     public func record(
         _ action: String, _ state: String, filters: String, counts: [(name: String, value: Int)] = []

@@ -11,6 +11,12 @@ extension DelayLadder {
         public var exists: Bool { levels.contains { $0 != nil } }
     }
 
+    /// The name of a level's queue, 0 being the shortest.
+    public func queueName(ofLevel number: Int) -> String { level(number) }
+
+    /// How long a message waits on a level, before shorter ones.
+    public static func wait(onLevel number: Int) -> Duration { wait(number) }
+
     /// Counts what waits. A message on its way from one level to the next may be missed.
     public func depth(on connection: RabbitMQConnection) async throws(RabbitMQError) -> Depth {
         var depth = Depth(levels: [])

@@ -56,14 +56,4 @@ struct DeadPurgeCommand: AsyncParsableCommand {
         if let problem = summary.problem { throw problem }
         return summary.matched
     }
-
-    private func confirmed(_ question: String) -> Bool {
-        // On standard error: standard output is for the summary.
-        let bytes = Array(question.utf8)
-        guard write(STDERR_FILENO, bytes, bytes.count) == bytes.count else { return false }
-        // An interrupted read would be begun again by the C library: here it is an answer.
-        signal(SIGINT) { _ in _exit(ExitStatus.interrupted.rawValue) }
-        defer { Interruption.watch() }
-        return ["y", "yes"].contains((readLine() ?? "").lowercased())
-    }
 }

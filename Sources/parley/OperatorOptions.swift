@@ -25,6 +25,8 @@ struct OperatorContext {
             configuration: rabbitMQ, queues: queues, logger: logger, isInterrupted: { Interruption.isRequested })
     }
 
+    var delays: Delays { Delays(configuration: rabbitMQ, queues: queues, logger: logger) }
+
     /// Audit lines are for the record: they are written whatever `log.level` says.
     var audit: Audit {
         let style = LineStyle(LogFormat(settings.log.format.rawValue) ?? .auto)
@@ -74,6 +76,16 @@ enum Interruption {
             }
         }
     }
+}
+
+/// Asks on standard error, since standard output is for results; anything but `y` or `yes` is a no.
+func confirmed(_ question: String) -> Bool {
+    let bytes = Array(question.utf8)
+    guard write(STDERR_FILENO, bytes, bytes.count) == bytes.count else { return false }
+    // An interrupted read would be begun again by the C library: here it is an answer.
+    signal(SIGINT) { _ in _exit(ExitStatus.interrupted.rawValue) }
+    defer { Interruption.watch() }
+    return ["y", "yes"].contains((readLine() ?? "").lowercased())
 }
 
 /// Which dead letters are meant.

@@ -120,7 +120,10 @@ extension ContractTests {
         if arguments.contains("nope") { #expect(process.errors.contains("worker_lost")) }
     }
 
-    @Test(arguments: [["dead", "list"], ["dead", "show"], ["dead", "purge"], ["requeue"], ["revoke"], ["status"]])
+    @Test(arguments: [
+        ["dead", "list"], ["dead", "show"], ["dead", "purge"], ["requeue"], ["revoke"], ["status"], ["delays", "show"],
+        ["delays", "remove"],
+    ])
     func anOperatorsCommandHelps(_ command: [String]) async throws {
         let process = try ParleyProcess(command + ["--help"])
         #expect(try await process.exitStatus() == 0)
@@ -131,7 +134,7 @@ extension ContractTests {
         let port = try closedPort()
         for command in [
             ["dead", "list"], ["dead", "show", "x"], ["dead", "purge", "--all", "--yes"], ["requeue", "--all"],
-            ["status"],
+            ["status"], ["delays", "show"], ["delays", "remove", "--yes"],
         ] {
             let process = try ParleyProcess(
                 command, settings: ["rabbitmq.url": "amqp://guest:sesame@127.0.0.1:\(port)/"])

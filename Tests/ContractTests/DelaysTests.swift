@@ -1,0 +1,67 @@
+import JSON
+import RabbitMQ
+import Redis
+import Testing
+
+/// Section 6: `parley delays`.
+extension ContractTests {
+    @Test func theDelayQueuesAreShownAndRemovedUnlessJobsWaitInThem() async throws {
+        let worker = try await Worker.start()
+        let settings = ["queue.name": worker.queue]
+        try await Producer.with { producer in
+            let due = rfc3339(secondsFromNow: 3600)
+            for number in 0..<3 {
+                let body = #"{"query":"\#(number)","not_before":"\#(due)"}"#
+                try await producer.publish(body, to: worker, id: unique())
+            }
+            let shown = try await eventually("three jobs that wait") {
+                let shown = try await parley("delays", "show", "--json", settings: settings)
+                return try shown.lines.first?["total"]?.int == 3 ? shown : nil
+            }
+            let depth = try #require(try shown.lines.first)
+            #expect(depth.members.map(\.name) == ["name", "exists", "total", "levels"])
+            #expect(depth["name"]?.string == worker.queue + ".delay" && depth["exists"]?.bool == true)
+            let levels = depth["levels"]?.elements ?? []
+            #expect(levels.count == 28 && levels.first?["wait_ms"]?.int == 125)
+            // A little less than an hour begins on the level of 2048 s, 125 ms × 2 ^ 14.
+            #expect(levels[14]["messages"]?.int == 3 && levels[14]["wait_ms"]?.int == 2_048_000)
+            #expect(levels[14]["queue"]?.string == worker.queue + ".delay.14" && levels[13]["messages"]?.int == 0)
+            let text = try await parley("delays", "show", settings: settings)
+            #expect(text.output.contains("3  \(worker.queue).delay.14, 34.13 min\n3 jobs wait"))
+            #expect(try await worker.stop() == 0)
+
+            let unasked = try await parley("delays", "remove", "--force", settings: settings)
+            #expect(unasked.status == 2 && unasked.errors.contains("--yes"))
+            let refused = try await parley("delays", "remove", "--yes", settings: settings)
+            #expect(refused.status == 1 && refused.errors.contains("3 jobs wait") && refused.output.isEmpty)
+            #expect(try await parley("delays", "show", "--json", settings: settings).output == shown.output)
+
+            let removed = try await parley("delays", "remove", "--force", "--yes", "--json", settings: settings)
+            #expect(removed.status == 0)
+            #expect(try removed.lines.first?["lost"]?.int == 3)
+            #expect(removed.errors.contains(#""action":"remove delays""#))
+            let entries = try await producer.redis.send(
+                RedisCommand("XREVRANGE", "chat:audit", "+", "-", "COUNT", 1000))
+            let own = (entries.array ?? []).compactMap { $0.array?.last?.array?.compactMap(\.string) }
+                .filter { $0.contains(worker.queue) && $0.contains("remove delays") }
+            #expect(own.count == 2 && own.first?.contains("lost") == true && own.first?.contains("3") == true)
+            let gone = try await parley("delays", "show", "--json", settings: settings)
+            #expect(try gone.lines.first?["exists"]?.bool == false && gone.lines.first?["total"]?.int == 0)
+        }
+    }
+
+    @Test func emptyDelayQueuesAreRemovedAndAWorkerBringsThemBack() async throws {
+        let worker = try await Worker.start()
+        let settings = ["queue.name": worker.queue]
+        try await worker.stop()
+        for _ in 0..<2 {
+            let removed = try await parley("delays", "remove", "--yes", settings: settings)
+            #expect(removed.status == 0 && removed.output.contains("are removed"), "\(removed.errors)")
+        }
+        #expect(try await parley("delays", "show", settings: settings).output.hasPrefix("there are no delay queues"))
+        let other = try await Worker.start(queue: worker.queue)
+        let shown = try await parley("delays", "show", settings: settings)
+        #expect(shown.output == "0 jobs wait in the delay queues of \(worker.queue)\n")
+        try await other.stop()
+    }
+}
