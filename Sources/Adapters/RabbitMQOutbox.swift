@@ -10,7 +10,7 @@ public struct RabbitMQOutbox: Outbox {
     let queues: JobQueues
     let clock: any PipelineClock
     let logger: Logger
-    private let repair = Repair()
+    private let ladder = Ladder()
 
     public init(publisher: RabbitMQPublisher, queues: JobQueues, clock: any PipelineClock, logger: Logger) {
         self.publisher = publisher
@@ -19,7 +19,7 @@ public struct RabbitMQOutbox: Outbox {
         self.logger = logger
     }
 
-    nonisolated(nonsending) public func publish(_ reply: OutgoingReply) async throws(Outage) -> Bool {
+    nonisolated(nonsending) public func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate {
         var properties = MessageProperties()
         properties.contentType = "application/json"
         properties.deliveryMode = 2
@@ -28,8 +28,12 @@ public struct RabbitMQOutbox: Outbox {
         properties.messageID = reply.messageID
         properties.type = reply.kind.rawValue
         if let traceparent = reply.traceparent { properties.headers[MessageHeaders.traceparent] = .string(traceparent) }
-        return try await send(
-            OutgoingMessage(routingKey: reply.replyTo, properties: properties, body: reply.body)) == .confirmed
+        let message = OutgoingMessage(routingKey: reply.replyTo, properties: properties, body: reply.body)
+        switch try await send(message) {
+        case .published(.confirmed): return .confirmed
+        case .published(.returned), .inexpressible: return .unroutable
+        case .refused: return .refused
+        }
     }
 
     nonisolated(nonsending) public func deadLetter(
@@ -71,21 +75,27 @@ public struct RabbitMQOutbox: Outbox {
         let message = OutgoingMessage(
             exchange: queues.delays.entry, routingKey: queues.delays.routingKey(to: queue, after: delay),
             properties: properties, body: delivery.body)
+        guard await publisher.canPublish else { throw Outage(.rabbitMQ, "no connection that takes messages") }
+        let levels = DelayLadder.levels(for: delay)
+        let areThere = await ladder.make(levels) { [publisher, queues, logger] in
+            do throws(RabbitMQError) {
+                try await publisher.withConnection { connection throws(RabbitMQError) in
+                    for queue in queues.jobs { try await connection.ensureQueue(queue) }
+                    try await queues.delays.ensure(on: connection, for: queues.jobNames, levels: levels)
+                }
+                return true
+            } catch {
+                logger.error("the delay queues cannot be declared", metadata: ["error": "\(error)"])
+                return false
+            }
+        }
+        guard areThere else { throw Outage(.rabbitMQ, "the delay queues of \(queue) cannot be declared") }
         let outcome = try await sendWhole(
             message, what: "a postponed job", id: JobID(delivery.properties.messageID ?? "")?.text)
         if case .returned = outcome {
-            await repair.run { [publisher, queues, logger] in
+            if await ladder.isMissing() {
                 logger.error(
-                    "a delay queue is missing: all are declared again",
-                    metadata: ["queue": "\(queues.names.base)"])
-                do throws(RabbitMQError) {
-                    try await publisher.withConnection { connection throws(RabbitMQError) in
-                        for queue in queues.jobs { try await connection.ensureQueue(queue) }
-                        try await queues.delays.declare(on: connection, for: queues.jobNames)
-                    }
-                } catch {
-                    logger.error("the delay queues cannot be declared", metadata: ["error": "\(error)"])
-                }
+                    "a delay queue is missing: all are declared again", metadata: ["queue": "\(queues.names.base)"])
             }
             throw Outage(.rabbitMQ, "a delay queue of \(queues.names.base) does not exist")
         }
@@ -104,44 +114,82 @@ public struct RabbitMQOutbox: Outbox {
     nonisolated(nonsending) private func sendWhole(
         _ message: OutgoingMessage, what: String, id: String?
     ) async throws(Outage) -> PublishOutcome {
-        if let outcome = try await send(message) { return outcome }
+        if let outcome = try await accepted(message) { return outcome }
         logger.warning(
             "a message loses its producer's headers: with Parley's they fit no frame",
             metadata: ["message": "\(what)", "id": "\(id ?? "none")"])
         var message = message
         message.properties.headers = MessageHeaders.own(message.properties.headers)
-        if let outcome = try await send(message) { return outcome }
+        if let outcome = try await accepted(message) { return outcome }
         throw Outage(.rabbitMQ, "\(what) cannot be expressed")
     }
 
-    /// Nil when the message cannot be expressed: trying again would be for ever.
-    nonisolated(nonsending) private func send(_ message: OutgoingMessage) async throws(Outage) -> PublishOutcome? {
-        // The publisher would hold the message until its deadline, and a cancelled task could not take it back.
-        guard await publisher.canPublish else {
-            throw Outage(.rabbitMQ, "no connection that takes messages")
+    /// Nil when the message cannot be expressed. A queue of our own that refuses is an outage.
+    nonisolated(nonsending) private func accepted(_ message: OutgoingMessage) async throws(Outage) -> PublishOutcome? {
+        switch try await send(message) {
+        case .published(let outcome): outcome
+        case .inexpressible: nil
+        case .refused(let reason): throw Outage(.rabbitMQ, reason)
         }
+    }
+
+    private enum Sending {
+        case published(PublishOutcome)
+        /// Trying again would be for ever.
+        case inexpressible
+        /// By the queue, for now.
+        case refused(String)
+    }
+
+    nonisolated(nonsending) private func send(_ message: OutgoingMessage) async throws(Outage) -> Sending {
+        // The publisher would hold the message until its deadline, and a cancelled task could not take it back.
+        guard await publisher.canPublish else { throw Outage(.rabbitMQ, "no connection that takes messages") }
         do throws(RabbitMQError) {
-            return try await publisher.publish(message)
+            return .published(try await publisher.publish(message))
         } catch {
-            if error.code == .invalidMessage { return nil }
+            switch error.code {
+            case .invalidMessage: return .inexpressible
+            case .nacked: return .refused(error.message)
             // The exchange is missing: as good as returned. The default exchange is always there.
-            if error.code == .notFound, !message.exchange.isEmpty {
-                return .returned(code: error.replyCode ?? 404, reason: error.message)
+            case .notFound where !message.exchange.isEmpty:
+                return .published(.returned(code: error.replyCode ?? 404, reason: error.message))
+            default: throw Outage(.rabbitMQ, error.message)
             }
-            throw Outage(.rabbitMQ, error.message)
         }
     }
 }
 
-/// Does for all that ask meanwhile what one of them has begun.
-private actor Repair {
-    private var running: Task<Void, Never>?
+/// How many levels of delay queues are known to be there. They are made when first needed, the longer ones when a job has to
+/// wait for so long, once for all that need them at the same time.
+private actor Ladder {
+    private var known = 0
+    private var making: Task<Bool, Never>?
 
-    func run(_ body: @escaping @Sendable () async -> Void) async {
-        if let running { return await running.value }
-        let task = Task { await body() }
-        running = task
-        await task.value
-        running = nil
+    /// - Returns: whether `levels` are there.
+    func make(_ levels: Int, _ body: @escaping @Sendable () async -> Bool) async -> Bool {
+        while known < levels {
+            if let making {
+                guard await making.value else { return false }
+            } else {
+                making = Task {
+                    let isDone = await body()
+                    // Before anybody hears of the end: whoever does looks again at what is known.
+                    self.made(isDone ? levels : 0)
+                    return isDone
+                }
+            }
+        }
+        return true
+    }
+
+    private func made(_ levels: Int) {
+        known = max(known, levels)
+        making = nil
+    }
+
+    /// Somebody has found a part of it missing. True for the first who says so.
+    func isMissing() -> Bool {
+        defer { known = 0 }
+        return known > 0
     }
 }

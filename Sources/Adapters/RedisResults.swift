@@ -60,11 +60,17 @@ public struct RedisResults: ResultStore {
         return kept.bytes
     }
 
-    /// Returns when Redis may be asked again, or the task is cancelled.
+    /// Returns when Redis takes writes again, or the task is cancelled: it may be there and refuse (`OOM`, `READONLY`,
+    /// `MISCONF`).
     nonisolated(nonsending) public func untilAvailable() async {
-        // Redis may be there and refuse: asking at once again would be a tight loop.
-        try? await Task.sleep(for: .milliseconds(Int.random(in: 50...250)))
-        try? await redis.waitUntilConnected()
+        var rest = 0.1
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(rest * Double.random(in: 0.5...1)))
+            try? await redis.waitUntilConnected()
+            let sign = RedisCommand("SET", keys.worker(worker), "{}", "NX", "PX", 5000)
+            if let answer = try? await redis.send(sign), !answer.isError { return }
+            rest = min(2, rest * 2)
+        }
     }
 
     /// Milliseconds.

@@ -28,17 +28,23 @@ struct Breaker {
         openings = 0
     }
 
-    /// The service was not there. True when the breaker opens by it.
-    mutating func failed() -> Bool {
+    /// A call has failed. True when the breaker opens by it.
+    ///
+    /// - Parameter isOutage: nobody was there. A service that answers, but with nothing of use, may be right about single
+    ///   jobs: after a probe so many more of these are let through as opened it first, and it is probed no more rarely.
+    mutating func failed(isOutage: Bool = true) -> Bool {
         failures += 1
-        guard state == .halfOpen || (state == .closed && failures >= threshold) else { return false }
-        open()
+        guard state != .open, failures >= threshold || (state == .halfOpen && isOutage) else { return false }
+        state = .open
+        failures = 0
+        if isOutage || openings == 0 { openings += 1 }
         return true
     }
 
     /// Opens it: the service has asked for a pause.
     mutating func open() {
         state = .open
+        failures = 0
         openings += 1
     }
 

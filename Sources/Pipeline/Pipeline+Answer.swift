@@ -121,11 +121,11 @@ extension Pipeline {
             call.isCounted = false
             slowDown(failure)
         case .modelRejected: worked(.model)
-        case .modelTimeout: failed(.model, failure.message)
-        default:
-            guard failure.outage != nil else { return }
-            failed(.model, failure.message)
-            call.isCounted = wasTrusted && isTrusted(.model)
+        case .modelTimeout: failed(.model, failure.message, isOutage: false)
+        case .modelUnavailable:
+            failed(.model, failure.message, isOutage: failure.outage != nil)
+            if failure.outage != nil { call.isCounted = wasTrusted && isTrusted(.model) }
+        default: break
         }
     }
 

@@ -74,7 +74,10 @@ extension Pipeline {
         flights[assignment.job.id] = Flight(arrival: assignment.arrival)
         if let failure = expiry(assignment.job) ?? loss(assignment) {
             start {
-                await $0.fail(assignment, failure, started: started)
+                await $0.fail(assignment, failure, started: started) { reply in
+                    // The start that found the losses was no attempt.
+                    if failure.code == .workerLost { reply.attempts -= 1 }
+                }
                 $0.landed(assignment.job.id)
             }
         } else if isSuspect(assignment) {

@@ -42,9 +42,9 @@ extension Pipeline {
                 messageID: "\(assignment.job.id.text):\(assignment.attempt):\(stream.seq)")
             chunkStreams[key]?.hasBegun = true
             do throws(Outage) {
-                let routed = try await outbox.publish(message)
+                let fate = try await outbox.publish(message)
                 chunkStreams[key]?.seq += 1
-                if !routed { chunkStreams[key]?.isUnroutable = true }
+                if fate != .confirmed { chunkStreams[key]?.isUnroutable = true }
                 metrics.chunks.increment()
             } catch {
                 // A gap must not be seen: the rest of this attempt's chunks is dropped, the reply holds the whole answer.

@@ -6,6 +6,8 @@ struct ServiceHealth {
     /// Those that are away, with what was last heard of them.
     var away: [Service: String] = [:]
     var breakers: [Service: Breaker] = [:]
+    /// When each was last found to be back, and how often in a row it was lost again soon after.
+    var returns: [Service: (at: Duration, flaps: Int)] = [:]
     var isIntakePaused = false
     var isAdjustingIntake = false
 }
@@ -44,11 +46,17 @@ extension Pipeline {
 
     // MARK: - Away and back
 
+    /// A service that is lost again so soon after its return was not really back.
+    private static let steady = Duration.seconds(10)
+    private static let longestFlap = Duration.seconds(5)
+
     private func lost(_ service: Service, _ reason: String, pause: Duration? = nil) {
         guard health.away.updateValue(reason, forKey: service) == nil else { return }
+        let flaps = health.returns[service].map { clock.now - $0.at < Self.steady ? $0.flaps + 1 : 0 } ?? 0
+        health.returns[service] = (clock.now, flaps)
         metrics.away(service, true)
-        logger.warning(
-            "a service is away: no more jobs are taken until it is back",
+        logger.log(
+            level: flaps == 0 ? .warning : .debug, "a service is away: no more jobs are taken until it is back",
             metadata: ["service": "\(service.rawValue)", "reason": "\(reason)"])
         adjustIntake()
         start { await $0.watch(service, pause) }
@@ -56,15 +64,22 @@ extension Pipeline {
 
     private func found(_ service: Service) {
         guard health.away.removeValue(forKey: service) != nil else { return }
+        let flaps = health.returns[service]?.flaps ?? 0
+        health.returns[service] = (clock.now, flaps)
         metrics.away(service, false)
-        logger.notice("a service is back", metadata: ["service": "\(service.rawValue)"])
+        logger.log(
+            level: flaps == 0 ? .notice : .debug, "a service is back", metadata: ["service": "\(service.rawValue)"])
         adjustIntake()
     }
 
     /// Looks after a service that is away until it is back.
     private func watch(_ service: Service, _ pause: Duration?) async {
         switch service {
-        case .redis, .rabbitMQ: await untilAvailable(service)
+        case .redis, .rabbitMQ:
+            // One that can be reached and refuses all the same would come and go several times a second.
+            let flaps = health.returns[service]?.flaps ?? 0
+            if flaps > 0 { await clock.sleep(for: min(Self.longestFlap, .milliseconds(250) * (1 << min(flaps, 10)))) }
+            await untilAvailable(service)
         case .embeddings, .vectors, .model: await probe(service, pause)
         }
         if !Task.isCancelled { found(service) }
@@ -118,9 +133,9 @@ extension Pipeline {
         health.breakers[service]?.succeeded()
     }
 
-    /// The service was not there.
-    func failed(_ service: Service, _ reason: String) {
-        if health.breakers[service, default: newBreaker].failed() {
+    /// The service was not there, or has answered with nothing of use.
+    func failed(_ service: Service, _ reason: String, isOutage: Bool = true) {
+        if health.breakers[service, default: newBreaker].failed(isOutage: isOutage) {
             lost(service, reason)
             if service == .model { withdrawModelWaiters(.away) }
         }

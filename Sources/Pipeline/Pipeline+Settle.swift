@@ -73,7 +73,7 @@ extension Pipeline {
                     }
                 case .publish(let replyTo):
                     let message = self.outgoing(.reply, to: replyTo, incoming, id: id, body: body, messageID: reply.id)
-                    if try await !self.outbox.publish(message) { self.unroutable(replyTo, id) }
+                    try await self.publish(message)
                 case .deadLetter(let failure):
                     try await self.outbox.deadLetter(incoming, failure, attempts: reply.attempts, id: id)
                     self.metrics.deadLettered(failure.code)
@@ -143,11 +143,24 @@ extension Pipeline {
         departed(incoming)
     }
 
-    private func unroutable(_ replyTo: String, _ id: JobID?) {
+    /// How often, and after what rests, a reply queue that refuses is asked again: a minute in all.
+    private static let rests: [Duration] = [0.1, 0.2, 0.5, 1, 2, 4, 8, 15, 30].map { .seconds($0) }
+
+    /// A reply that nobody takes does not hold its job: the result is stored.
+    private func publish(_ reply: OutgoingReply) async throws(Outage) {
+        var fate = try await outbox.publish(reply)
+        for rest in Self.rests where fate == .refused && !Task.isCancelled {
+            await clock.sleep(for: rest)
+            fate = try await outbox.publish(reply)
+        }
+        guard fate != .confirmed else { return }
+        if fate == .refused, Task.isCancelled { throw Outage(.rabbitMQ, "the reply queue refuses the reply") }
         metrics.unroutable.increment()
         logger.notice(
-            "nobody takes the reply: its queue does not exist; the result is stored",
-            metadata: ["reply_to": "\(replyTo)", "id": "\(id?.text ?? "none")"])
+            fate == .unroutable
+                ? "nobody takes the reply: its queue does not exist; the result is stored"
+                : "the reply queue has refused the reply for a minute; the result is stored",
+            metadata: ["reply_to": "\(reply.replyTo)", "id": "\(reply.messageID ?? "none")"])
     }
 
     func outgoing(

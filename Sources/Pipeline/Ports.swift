@@ -55,8 +55,7 @@ public protocol ResultStore: Sendable {
 
 /// Where replies and dead letters go. Every call returns after the broker's confirm.
 public protocol Outbox: Sendable {
-    /// False when no queue takes the message: nobody waits for it.
-    nonisolated(nonsending) func publish(_ reply: OutgoingReply) async throws(Outage) -> Bool
+    nonisolated(nonsending) func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate
     /// Puts the message into the dead-letter queue, unchanged but for Parley's headers.
     nonisolated(nonsending) func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?)
         async throws(Outage)
@@ -69,6 +68,15 @@ public protocol Outbox: Sendable {
         async throws(Outage)
     /// Returns when the outbox may be asked again, or the task is cancelled.
     nonisolated(nonsending) func untilAvailable() async
+}
+
+/// What became of a message to a reply queue.
+public enum ReplyFate: Sendable, Equatable {
+    case confirmed
+    /// No queue takes it: nobody waits for it.
+    case unroutable
+    /// The queue is there and does not take it at the moment: it is full, or has lost its majority.
+    case refused
 }
 
 /// A message to a reply queue.

@@ -5,14 +5,14 @@ extension SimulatedBroker {
     /// What became of a message on its way to the broker and its confirm on the way back.
     private enum Passage { case confirmed, lost }
 
-    func publish(_ reply: OutgoingReply, worker: Int, _ life: ProcessLife) async throws(Outage) -> Bool {
+    func publish(_ reply: OutgoingReply, worker: Int, _ life: ProcessLife) async throws(Outage) -> ReplyFate {
         let isRoutable = reply.replyTo == "replies"
         let passage = await pass(life) {
             if isRoutable { ledger.replyArrived(reply, worker: worker) }
         }
         guard passage == .confirmed else { throw Outage(.rabbitMQ, "no confirm") }
         if isRoutable { ledger.replyConfirmed(reply) } else { ledger.replyUnroutable(reply) }
-        return isRoutable
+        return isRoutable ? .confirmed : .unroutable
     }
 
     func deadLetter(_ incoming: Incoming, _ failure: JobFailure, _ life: ProcessLife) async throws(Outage) {
@@ -102,7 +102,7 @@ public struct SimulatedOutbox: Outbox {
         self.life = life
     }
 
-    nonisolated(nonsending) public func publish(_ reply: OutgoingReply) async throws(Outage) -> Bool {
+    nonisolated(nonsending) public func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate {
         guard life.isAlive else { throw Outage(.rabbitMQ, "the process is dead") }
         return try await broker.publish(reply, worker: worker, life)
     }

@@ -124,6 +124,7 @@ extension RabbitMQConsumer {
     private func look(for index: Int, _ epoch: UInt64) async {
         var backoff = Backoff()
         let name = lanes[index].queue.name
+        var isReported = false
         while let connection, let channel, channel.epoch == epoch, channel.isOpen, !isStopping {
             do throws(RabbitMQError) {
                 try await setup(connection)
@@ -132,7 +133,10 @@ extension RabbitMQConsumer {
                 lanes[index].isMissing = false
                 return await adjust()
             } catch {
-                logger.debug("cannot consume again", metadata: ["queue": "\(name)", "reason": "\(error)"])
+                logger.log(
+                    level: isReported ? .debug : .error, "the queue cannot be consumed again; trying until it can",
+                    metadata: ["queue": "\(name)", "reason": "\(error)"])
+                isReported = true
             }
             try? await Task.sleep(for: backoff.next())
         }

@@ -83,7 +83,8 @@ extension Settings {
         reader.string("model.name", &model.name)
         reader.string("model.api_key", &model.apiKey)
         model.apiKey = model.apiKey ?? openAIKey
-        reader.duration("model.timeout", &model.timeout, in: .milliseconds(1) ... .seconds(86_400))
+        // Below the broker's consumer_timeout, 30 minutes unless changed: it would take the job back.
+        reader.duration("model.timeout", &model.timeout, in: .milliseconds(1) ... .seconds(1500))
         reader.int("model.max_concurrency", &model.maxConcurrency, in: 1...65_535)
         reader.string("embeddings.url", &embeddings.url)
         reader.string("embeddings.model", &embeddings.model)

@@ -114,18 +114,39 @@ public struct DelayLadder: Sendable, Equatable {
 
     /// Makes sure that the ladder is there and leads to `queues`: declares all of it when a queue or an exchange is
     /// missing, and binds `queues` in any case, since a queue that was deleted and declared again has lost its binding.
-    public func ensure(on connection: RabbitMQConnection, for queues: [String]) async throws(RabbitMQError) {
-        guard try await isComplete(on: connection) else { return try await declare(on: connection, for: queues) }
+    ///
+    /// - Parameter count: how many levels, from the shortest on: those that ``levels(for:)`` says. All of them unless given.
+    public func ensure(
+        on connection: RabbitMQConnection, for queues: [String], levels count: Int = levels
+    ) async throws(RabbitMQError) {
+        guard try await isComplete(on: connection, count) else {
+            return try await declare(on: connection, for: queues, levels: count)
+        }
         try await bind(queues, on: connection)
+    }
+
+    /// How many levels, from the shortest on, a message that waits for `delay` can pass.
+    public static func levels(for delay: Duration) -> Int { max(1, Int.bitWidth - steps(delay).leadingZeroBitCount) }
+
+    /// Binds `queues` when the ladder is there, since a queue that was deleted and declared again has lost its binding.
+    public func rebind(_ queues: [String], on connection: RabbitMQConnection) async throws(RabbitMQError) {
+        do throws(RabbitMQError) {
+            try await connection.declareExchange(entry, type: "topic", passive: true)
+            try await bind(queues, on: connection)
+        } catch {
+            guard error.code == .notFound else { throw error }
+        }
     }
 
     /// Declares all of it, whatever is there. Delay queues of the other kind are taken as they are.
     /// - Throws: ``RabbitMQError/Code/preconditionFailed`` when a queue has a delay queue's name and is something else.
-    public func declare(on connection: RabbitMQConnection, for queues: [String]) async throws(RabbitMQError) {
+    public func declare(
+        on connection: RabbitMQConnection, for queues: [String], levels count: Int = levels
+    ) async throws(RabbitMQError) {
         try await exchange(stray, "fanout", on: connection)
         try await exchange(due, "topic", otherwise: stray, on: connection)
         // From the bottom, so that each has somewhere to lead to before a message can come to it.
-        for level in 0..<Self.levels {
+        for level in 0..<count {
             let below = level == 0 ? due : self.level(level - 1)
             try await declareQueue(level, on: connection)
             try await exchange(self.level(level), "topic", otherwise: below, on: connection)
@@ -134,7 +155,7 @@ public struct DelayLadder: Sendable, Equatable {
         }
         try await bind(queues, on: connection)
         try await exchange(entry, "topic", on: connection)
-        for level in 0..<Self.levels {
+        for level in 0..<count {
             try await connection.bind(
                 queue: self.level(level), exchange: entry, routingKey: pattern(level, above: "0"))
         }
@@ -179,13 +200,13 @@ public struct DelayLadder: Sendable, Equatable {
         try await connection.bind(queue: base, exchange: stray, routingKey: "")
     }
 
-    private func isComplete(on connection: RabbitMQConnection) async throws(RabbitMQError) -> Bool {
+    private func isComplete(on connection: RabbitMQConnection, _ count: Int) async throws(RabbitMQError) -> Bool {
         do throws(RabbitMQError) {
             // The entry first: it is declared last, so on a new broker this is the only question.
             for name in [entry, due, stray] {
                 try await connection.declareExchange(name, type: "topic", passive: true)
             }
-            for level in (0..<Self.levels).reversed() {
+            for level in (0..<count).reversed() {
                 try await connection.declareExchange(self.level(level), type: "topic", passive: true)
                 try await connection.declare(queue(level), passive: true)
             }

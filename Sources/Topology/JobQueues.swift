@@ -121,10 +121,13 @@ public struct JobQueues: Sendable {
     }
 
     /// Declares what is missing, adopting what is there.
-    /// - Parameter deadLetters: also what workers need beside the job queues: the dead-letter queue and the delays.
+    ///
+    /// The delay queues are declared when the first job has to wait: they are many, and some installations never need one.
+    /// - Parameter deadLetters: also what workers need beside the job queues: the dead-letter queue, and the way back from
+    ///   the delays that are there.
     /// - Throws: when the broker refuses one.
     public func ensure(on connection: RabbitMQConnection, deadLetters: Bool = true) async throws(RabbitMQError) {
         for declaration in jobs + (deadLetters ? [dead] : []) { _ = try await connection.ensureQueue(declaration) }
-        if deadLetters { try await delays.ensure(on: connection, for: jobNames) }
+        if deadLetters { try await delays.rebind(jobNames, on: connection) }
     }
 }

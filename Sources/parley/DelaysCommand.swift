@@ -30,8 +30,9 @@ struct DelaysShowCommand: AsyncParsableCommand {
             return printLine(json.bytes)
         }
         guard depth.exists else { return printLine("there are no delay queues of \(delays.ladder.base)") }
-        for (number, messages) in depth.levels.enumerated() where messages != 0 {
-            let count = messages.map { "\($0)" } ?? "missing"
+        // Levels that no job had to wait on yet do not exist.
+        for (number, messages) in depth.levels.enumerated() where messages ?? 0 > 0 {
+            let count = "\(messages ?? 0)"
             let gap = String(repeating: " ", count: max(1, 9 - count.count))
             printLine(
                 "\(gap)\(count)  \(delays.ladder.queueName(ofLevel: number)), \(duration(DelayLadder.wait(onLevel: number)))"
@@ -57,7 +58,7 @@ struct DelaysRemoveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove", abstract: "Removes the delay queues and their exchanges.",
         discussion: """
-            Refuses while jobs wait in them. Workers declare them again when they connect or need them, so stop those first. \
+            Refuses while jobs wait in them. Workers declare them again when a job has to wait, so stop those first. \
             Asks on a terminal; elsewhere --yes is needed.
             """)
 

@@ -1,7 +1,6 @@
 import Glibc
 import JSON
 import RabbitMQ
-import Synchronization
 import Testing
 
 /// Section 4: what happens to jobs when workers die, and when one id is in work twice.
@@ -26,18 +25,16 @@ extension ContractTests {
     }
 
     @Test func aJobThatKillsItsWorkersIsGivenUpAndHarmsNobodyElse() async throws {
-        let victim = Mutex<pid_t>(0)
+        let queue = "contract.\(unique())"
         let model = try await ModelServer(delay: .milliseconds(200)) { question, _ in
-            if question.contains("poison") { victim.withLock { _ = kill($0, SIGKILL) } }
+            if question.contains("poison") { killAll("queue.name=\(queue)") }
             return .answers
         }
-        let queue = "contract.\(unique())"
         // A supervisor that starts the worker again whenever it dies.
         let supervisor = Task {
             var deaths = 0
             while !Task.isCancelled {
                 let worker = try await Worker.start(queue: queue, ["model.url": model.url], ready: false)
-                victim.withLock { $0 = worker.process.pid }
                 let end = Task { try await worker.process.exitStatus(within: .seconds(120)) }
                 let status = try await withTaskCancellationHandler {
                     try await end.value
@@ -93,5 +90,26 @@ extension ContractTests {
         }
         try await worker.stop()
         try await other.stop()
+    }
+}
+
+/// Kills every process that has `argument` on its command line.
+private func killAll(_ argument: String) {
+    guard let directory = opendir("/proc") else {
+        Issue.record("/proc cannot be read")
+        return
+    }
+    defer { closedir(directory) }
+    while let entry = readdir(directory) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        guard let pid = pid_t(name), let file = fopen("/proc/\(pid)/cmdline", "r") else { continue }
+        var line = [UInt8](repeating: 0, count: 16_384)
+        let count = fread(&line, 1, line.count, file)
+        fclose(file)
+        if line[..<count].split(separator: 0).contains(where: { $0.elementsEqual(argument.utf8) }) {
+            kill(pid, SIGKILL)
+        }
     }
 }

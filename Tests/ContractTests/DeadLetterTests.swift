@@ -12,6 +12,7 @@ extension ContractTests {
                 let listed = try await parley("dead", "list", "--json", settings: mortuary.settings)
                 #expect(listed.status == 0 && listed.errors.isEmpty, "\(listed.errors)")
                 let groups = try listed.lines
+                try #require(!groups.isEmpty)
                 #expect(
                     groups.map { $0["code"]?.string } == ["internal", "model_timeout", "invalid_job", "worker_lost"])
                 #expect(groups.map { $0["count"]?.int } == [3, 3, 2, 2])

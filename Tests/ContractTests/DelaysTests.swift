@@ -60,6 +60,11 @@ extension ContractTests {
         }
         #expect(try await parley("delays", "show", settings: settings).output.hasPrefix("there are no delay queues"))
         let other = try await Worker.start(queue: worker.queue)
+        try await Producer.with { producer in
+            let body = #"{"query":"x","not_before":"\#(rfc3339(secondsFromNow: 1))"}"#
+            let reply = try await producer.ask(body, of: other)
+            #expect(try reply.status == "succeeded")
+        }
         let shown = try await parley("delays", "show", settings: settings)
         #expect(shown.output == "0 jobs wait in the delay queues of \(worker.queue)\n")
         try await other.stop()

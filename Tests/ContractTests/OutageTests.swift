@@ -35,6 +35,48 @@ extension ContractTests {
         #expect(changes.count == 1, "an outage is one line, not one for each job")
     }
 
+    @Test func aFullReplyQueueHoldsUpNobodyElse() async throws {
+        let worker = try await Worker.start()
+        try await Producer.with { producer in
+            let full = "contract.full.\(unique())"
+            _ = try await producer.connection.declare(
+                QueueDeclaration(
+                    name: full, durable: false, exclusive: true,
+                    arguments: ["x-max-length": 1, "x-overflow": "reject-publish"]), channel: producer.channel)
+            for number in 0..<2 {
+                try await producer.publish(#"{"query":"\#(number)"}"#, to: worker, id: unique(), replyTo: full)
+            }
+            _ = try await eventually("the first reply") { try await producer.count(full) == 1 ? true : nil }
+            for number in 0..<20 {
+                #expect(try await producer.ask(#"{"query":"\#(number)"}"#, of: worker).answer == "\(number)")
+            }
+            // What waits comes as soon as there is room.
+            let first = try await producer.next(from: full)
+            let second = try await producer.next(from: full)
+            #expect(try Set([first.answer, second.answer]) == ["0", "1"])
+        }
+        try await worker.stop()
+    }
+
+    @Test func aModelThatAnswersNothingOfUseIsNotAskedWithoutEnd() async throws {
+        let model = try await ModelServer { _, _ in .fails(500) }
+        let worker = try await Worker.start(["model.url": model.url, "retry.base": "10ms", "retry.max_attempts": "3"])
+        try await Producer.with { producer in
+            for number in 0..<20 { try await producer.publish(#"{"query":"\#(number)"}"#, to: worker, id: unique()) }
+            _ = try await eventually("a pause") {
+                try await worker.get("/readyz").body.contains("answered 500") ? true : nil
+            }
+            // It ends all the same: a service that answers may be right.
+            for _ in 0..<20 {
+                let reply = try await producer.nextReply(within: .seconds(60))
+                #expect(try reply.errorCode == "model_unavailable")
+                #expect(try reply.json["attempts"]?.int == 3)
+            }
+            #expect(model.questions.count == 60)
+        }
+        try await worker.stop()
+    }
+
     @Test func theHigherPriorityGoesFirstWhenTheModelIsBusy() async throws {
         let model = try await ModelServer(delay: .milliseconds(100))
         let worker = try await Worker.start(["model.url": model.url, "model.max_concurrency": "1"])

@@ -13,8 +13,10 @@ enum Surroundings {
 
 /// The contract with other systems, from outside: the built program between a real broker and a real Redis.
 ///
-/// Every test has its own job queue, reply queue, ids and admin port, so that all run at once.
-@Suite(.enabled(if: Surroundings.areComplete, "PARLEY_TEST_BINARY, _RABBITMQ_URL and _REDIS_URL are not all set"))
+/// Every test has its own job queue, reply queue, ids and admin port, so that several run at once.
+@Suite(
+    .enabled(if: Surroundings.areComplete, "PARLEY_TEST_BINARY, _RABBITMQ_URL and _REDIS_URL are not all set"),
+    .atMost(6))
 struct ContractTests {}
 
 struct Failure: Error, CustomStringConvertible {

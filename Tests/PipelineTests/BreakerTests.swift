@@ -38,6 +38,18 @@ import Testing
         #expect(failing(1, &breaker) == [false])
     }
 
+    @Test func whoAnswersWithNothingOfUseIsGivenAsManyCallsAgain() {
+        var breaker = Breaker(threshold: 3)
+        var opened: [Bool] = []
+        for _ in 0..<3 { opened.append(breaker.failed(isOutage: false)) }
+        #expect(opened == [false, false, true])
+        breaker.recovered()
+        opened = []
+        for _ in 0..<3 { opened.append(breaker.failed(isOutage: false)) }
+        #expect(opened == [false, false, true])
+        #expect(breaker.rest == .seconds(1))
+    }
+
     @Test func probesBecomeRarerToABoundAndBeginAnewAfterSuccess() {
         var breaker = Breaker(threshold: 1)
         _ = breaker.failed()

@@ -95,7 +95,7 @@ struct DelayLadderTests {
         #expect(try await f.next().body == Array("above".utf8))
         let outcome = try await f.publisher.publish(f.message("lost", to: f.base, after: DelayLadder.wait(9)))
         guard case .returned = outcome else { throw Failure("the message was \(outcome)") }
-        try await f.queues.ensure(on: f.connection)
+        try await f.queues.ensureAll(on: f.connection)
         #expect(try await f.connection.depth(f.ladder).levels.allSatisfy { $0 == 0 })
         try await f.publish("again", to: f.base, after: .milliseconds(125))
         #expect(try await f.next().body == Array("again".utf8))
@@ -108,7 +108,7 @@ struct DelayLadderTests {
         try await f.publish("stray", to: "target.gone", after: .milliseconds(125))
         try await f.connection.deleteQueue("target.gone")
         #expect(try await f.next().queue == "target")
-        try await f.queues.ensure(on: f.connection)
+        try await f.queues.ensureAll(on: f.connection)
         try await f.publish("home", to: "target.gone", after: .milliseconds(125))
         try await waitUntil("it is in its lane") {
             try await f.connection.declare(QueueDeclaration(name: "target.gone"), passive: true).messages == 1
@@ -130,7 +130,7 @@ struct DelayLadderTests {
         let exchanges = try await f.fixture.broker.control("-q", "list_exchanges", "name")
         #expect(!exchanges.contains(f.base))
         #expect(try await f.ladder.remove(on: f.connection) == 0)
-        try await f.queues.ensure(on: f.connection)
+        try await f.queues.ensureAll(on: f.connection)
         try await f.publish("y", to: f.base, after: .milliseconds(125))
         #expect(try await f.next().body == Array("y".utf8))
         #expect(try await f.ladder.remove(on: f.connection) == 0)
@@ -165,7 +165,7 @@ struct DelayLadderTests {
         try await connection.declareExchange("own.delay", type: "topic", arguments: ["x-note": "mine"])
         try await connection.declare(QueueDeclaration(name: "own.delay.20"))
         let queues = JobQueues(base: "own", kind: .classic)
-        let error = await expectError(.preconditionFailed) { try await queues.ensure(on: connection) }
+        let error = await expectError(.preconditionFailed) { try await queues.ensureAll(on: connection) }
         #expect(error?.message.contains("own.delay.20") == true)
         try await connection.deleteQueue("own.delay.20")
         await connection.close()
@@ -193,8 +193,8 @@ struct DelayLadderTests {
         for queue in queues.jobs + [queues.dead] { try await administrator.declare(queue) }
         await administrator.close()
         let connection = try await RabbitMQConnection.open(configuration, loop: f.loop, logger: f.logger)
-        try await queues.ensure(on: connection)
-        try await queues.ensure(on: connection)
+        try await queues.ensureAll(on: connection)
+        try await queues.ensureAll(on: connection)
         let channel = try await connection.openChannel()
         try await connection.confirmSelect(channel: channel)
         let message = OutgoingMessage(
@@ -222,7 +222,7 @@ struct DelayLadderTests {
     func idempotent() async throws {
         let f = try await LadderFixture("twice")
         try await f.publish("x", to: f.base, after: .milliseconds(500))
-        for _ in 0..<3 { try await f.queues.ensure(on: f.connection) }
+        for _ in 0..<3 { try await f.queues.ensureAll(on: f.connection) }
         try await f.queues.delays.declare(on: f.connection, for: f.queues.jobNames)
         #expect(try await f.next().body == Array("x".utf8))
         await f.close()

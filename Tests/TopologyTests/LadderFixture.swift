@@ -23,7 +23,7 @@ struct LadderFixture {
         let queues = JobQueues(base: base, lanes: lanes.map { .init(name: $0) }, kind: kind)
         self.queues = queues
         connection = try await fixture.connect()
-        try await queues.ensure(on: connection)
+        try await queues.ensureAll(on: connection)
         publisher = RabbitMQPublisher(configuration: fixture.configuration, loop: fixture.loop, logger: fixture.logger)
         await publisher.start()
         consumer = RabbitMQConsumer(
@@ -64,4 +64,12 @@ struct LadderFixture {
 
 extension RabbitMQConnection {
     nonisolated func depth(_ ladder: DelayLadder) async throws -> DelayLadder.Depth { try await ladder.depth(on: self) }
+}
+
+extension JobQueues {
+    /// The queues, and the delay queues at once.
+    func ensureAll(on connection: RabbitMQConnection) async throws(RabbitMQError) {
+        try await ensure(on: connection)
+        try await delays.ensure(on: connection, for: jobNames)
+    }
 }
