@@ -121,7 +121,8 @@ struct RedisFailoverTests {
         let awake = try await PrivateRedis(sentinel: lines)
         still.signal(SIGSTOP)
         let url = "redis+sentinel://127.0.0.1:\(still.port),127.0.0.1:\(awake.port)/main"
-        try await withClient(url, adjust: { $0.connectTimeout = .seconds(1) }) { client in
+        let impatient: (inout RedisConfiguration) -> Void = { $0.connectTimeout = .seconds(1) }
+        try await withClient(url, adjust: impatient) { client in
             let start = ContinuousClock.now
             try await client.connect()
             #expect(ContinuousClock.now - start < .seconds(3))
