@@ -14,7 +14,7 @@ private struct StillClock: PipelineClock {
 }
 
 @Suite(
-    "Postponed jobs", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBroker)
+    "Postponed jobs", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(4)), .privateBroker)
 struct PostponeTests {
     private func adapters(_ f: LadderFixture) -> (RabbitMQIntake, RabbitMQOutbox) {
         (
