@@ -62,13 +62,20 @@ extension Pipeline {
         start { await $0.watch(service, pause) }
     }
 
-    private func found(_ service: Service) {
+    /// In one step with its breaker: a call that fails at once must find the service either away or back, or nobody
+    /// would look after it any more.
+    private func found(_ service: Service, afterPause: Bool) {
         guard health.away.removeValue(forKey: service) != nil else { return }
+        health.breakers[service]?.recovered()
         let flaps = health.returns[service]?.flaps ?? 0
         health.returns[service] = (clock.now, flaps)
         metrics.away(service, false)
         logger.log(
             level: flaps == 0 ? .notice : .debug, "a service is back", metadata: ["service": "\(service.rawValue)"])
+        if service == .model {
+            if !afterPause { scheduler.restart() }
+            wakeModelWaiters()
+        }
         adjustIntake()
     }
 
@@ -82,24 +89,20 @@ extension Pipeline {
             await untilAvailable(service)
         case .embeddings, .vectors, .model: await probe(service, pause)
         }
-        if !Task.isCancelled { found(service) }
+        if !Task.isCancelled { found(service, afterPause: pause != nil) }
     }
 
+    /// Returns when the service has answered a probe, or when the pause that it asked for is over.
     private func probe(_ service: Service, _ pause: Duration?) async {
-        if let pause { await clock.sleep(for: pause) }
-        while !Task.isCancelled, pause == nil {
+        if let pause { return await clock.sleep(for: pause) }
+        while !Task.isCancelled {
             let rest = health.breakers[service, default: newBreaker].rest
             // Spread, so that the workers of a service do not all knock at once.
             await clock.sleep(for: rest * (0.75 + clock.random() / 2))
             if Task.isCancelled { return }
             let isThere = service == .model ? await model.probe() : await passageSource?.probe() ?? true
-            if isThere { break }
+            if isThere { return }
             health.breakers[service, default: newBreaker].probeFailed()
-        }
-        health.breakers[service, default: newBreaker].recovered()
-        if service == .model {
-            if pause == nil { scheduler.restart() }
-            wakeModelWaiters()
         }
     }
 

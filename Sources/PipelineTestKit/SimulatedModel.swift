@@ -91,7 +91,8 @@ public final class SimulatedModel: Sendable {
         }
         defer { state.withLock { $0.running -= 1 } }
         guard isThere else {
-            await executor.sleep(executor.draw(latencies.store))
+            // A refused connection can be known at once.
+            if executor.chance(50) { await executor.sleep(executor.draw(latencies.store)) }
             throw JobFailure(.modelUnavailable, "nobody listens", outage: .model)
         }
         let text = "Answer \(call) to \(job.query)."

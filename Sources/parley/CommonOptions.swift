@@ -38,8 +38,9 @@ struct CommonOptions: ParsableArguments {
         return settings
     }
 
-    /// A client connected to the servers of the configuration.
-    func connect(queue: String? = nil) async throws -> ParleyClient {
+    /// The servers and names of the configuration.
+    /// - Throws: ``SettingsError`` naming the keys that are wrong.
+    func servers() async throws -> Servers {
         let settings = try await load()
         var problems: [String] = []
         var rabbitMQ: RabbitMQConfiguration?
@@ -50,12 +51,28 @@ struct CommonOptions: ParsableArguments {
         do { redis = try RedisConfiguration(url: settings.redisURL) } catch {
             problems.append("redis.url: \(error.message)")
         }
-        guard problems.isEmpty, let rabbitMQ else { throw SettingsError(problems: problems) }
-        let queues = JobQueues(settings)
+        guard problems.isEmpty, let rabbitMQ, let redis else { throw SettingsError(problems: problems) }
+        return Servers(
+            settings: settings, rabbitMQ: rabbitMQ, redis: redis, queues: JobQueues(settings),
+            keys: RedisKeys(prefix: settings.redisPrefix))
+    }
+
+    /// A client connected to the servers of the configuration.
+    func connect() async throws -> ParleyClient {
+        let servers = try await servers()
         return try await ParleyClient.connect(
             ParleyClientConfiguration(
-                rabbitMQ: rabbitMQ, redis: redis, queues: queues, keys: RedisKeys(prefix: settings.redisPrefix)))
+                rabbitMQ: servers.rabbitMQ, redis: servers.redis, queues: servers.queues, keys: servers.keys))
     }
+}
+
+/// Where a command's servers are, and what things are called there.
+struct Servers {
+    let settings: Settings
+    var rabbitMQ: RabbitMQConfiguration
+    let redis: RedisConfiguration
+    let queues: JobQueues
+    let keys: RedisKeys
 }
 
 struct JSONOption: ParsableArguments {

@@ -13,11 +13,12 @@ import Topology
 
 /// What an operator's command works with, made of the configuration.
 struct OperatorContext {
-    let settings: Settings
-    let rabbitMQ: RabbitMQConfiguration
-    let redis: RedisConfiguration
-    let queues: JobQueues
-    let keys: RedisKeys
+    let servers: Servers
+    var settings: Settings { servers.settings }
+    var rabbitMQ: RabbitMQConfiguration { servers.rabbitMQ }
+    var redis: RedisConfiguration { servers.redis }
+    var queues: JobQueues { servers.queues }
+    var keys: RedisKeys { servers.keys }
     let logger = Logger(label: "parley")
 
     var letters: DeadLetters {
@@ -40,24 +41,9 @@ struct OperatorContext {
 extension CommonOptions {
     /// - Throws: ``SettingsError`` naming the keys that are wrong.
     func operatorContext() async throws -> OperatorContext {
-        let settings = try await load()
-        var problems: [String] = []
-        var rabbitMQ: RabbitMQConfiguration?
-        var redis: RedisConfiguration?
-        do { rabbitMQ = try RabbitMQConfiguration(url: settings.rabbitmqURL) } catch {
-            problems.append("rabbitmq.url: \(error.message)")
-        }
-        do { redis = try RedisConfiguration(url: settings.redisURL) } catch {
-            problems.append("redis.url: \(error.message)")
-        }
-        guard problems.isEmpty, var rabbitMQ, let redis else { throw SettingsError(problems: problems) }
-        rabbitMQ.connectionName = rabbitMQ.connectionName ?? "parley operator"
-        let queues = JobQueues(
-            names: OwnQueues(base: settings.queue.name, lanes: settings.queue.lanes.map(\.name)),
-            kind: settings.queue.kind == .quorum ? .quorum : .classic)
-        return OperatorContext(
-            settings: settings, rabbitMQ: rabbitMQ, redis: redis, queues: queues,
-            keys: RedisKeys(prefix: settings.redisPrefix))
+        var servers = try await servers()
+        servers.rabbitMQ.connectionName = servers.rabbitMQ.connectionName ?? "parley operator"
+        return OperatorContext(servers: servers)
     }
 }
 
