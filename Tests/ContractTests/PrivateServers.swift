@@ -51,7 +51,7 @@ final class PrivateRabbitMQ: @unchecked Sendable {
             "RABBITMQ_NODENAME": node, "RABBITMQ_NODE_PORT": "\(port)", "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_DIST_PORT": "\(try closedPort())", "RABBITMQ_MNESIA_BASE": path + "/data",
             "RABBITMQ_LOG_BASE": path + "/log", "RABBITMQ_CONFIG_FILE": path + "/rabbitmq.conf",
-            "RABBITMQ_CONFIG_FILES": path + "/conf.d", "RABBITMQ_ADVANCED_CONFIG_FILE": path + "/advanced.config",
+            "RABBITMQ_CONFIG_FILES": path + "/conf.d", "RABBITMQ_ADVANCED_CONFIG_FILE": checkout("config/rabbitmq/advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": path + "/plugins", "RABBITMQ_CONF_ENV_FILE": path + "/env.conf",
             "RABBITMQ_GENERATED_CONFIG_DIR": path + "/generated", "RABBITMQ_SCHEMA_DIR": path + "/schema",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none -kernel inet_dist_use_interface {127,0,0,1}",

@@ -9,6 +9,9 @@ final class PrivateBroker: @unchecked Sendable {
     // Proof of @unchecked Sendable: tests of a broker run one after the other (`.serialized`).
     static let server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
     static let control = "/usr/lib/rabbitmq/bin/rabbitmqctl"
+    /// The one that is shipped: without it a delayed message may come three minutes after a crash.
+    static let advancedConfig = URL(filePath: #filePath).deletingLastPathComponent()
+        .appending(path: "../../config/rabbitmq/advanced.config").standardized.path
     static var isInstalled: Bool { FileManager.default.isExecutableFile(atPath: server) }
 
     let directory: URL
@@ -58,6 +61,7 @@ final class PrivateBroker: @unchecked Sendable {
             "RABBITMQ_DIST_PORT": "\(distributionPort)", "RABBITMQ_MNESIA_BASE": directory.path + "/mnesia",
             "RABBITMQ_LOG_BASE": directory.path + "/log", "RABBITMQ_CONFIG_FILE": directory.path + "/rabbitmq.conf",
             "RABBITMQ_ENABLED_PLUGINS_FILE": directory.path + "/plugins", "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": Self.advancedConfig,
             "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none",
         ]
     }

@@ -79,7 +79,7 @@ node_environment() {
         RABBITMQ_CONF_ENV_FILE="$dir/env.conf"
         RABBITMQ_CONFIG_FILE="$dir/rabbitmq.conf"
         RABBITMQ_CONFIG_FILES="$dir/conf.d"
-        RABBITMQ_ADVANCED_CONFIG_FILE="$dir/advanced.config"
+        RABBITMQ_ADVANCED_CONFIG_FILE="$root/config/rabbitmq/advanced.config"
         RABBITMQ_ENABLED_PLUGINS_FILE="$dir/plugins"
         RABBITMQ_BASE="$dir"
         RABBITMQ_MNESIA_BASE="$dir/data"
