@@ -5,7 +5,8 @@ import HeapModule
 /// `maxWait` goes before everybody who has not, so that nobody starves.
 ///
 /// The limit shrinks when the model asks to slow down, and grows by one with each answer: doubling for each round of
-/// calls, so that a model that comes back is not stampeded (slow start, as in TCP: RFC 5681, section 3.1).
+/// calls, so that a model that comes back is not stampeded (slow start, as in TCP: RFC 5681, section 3.1). While all
+/// places are taken, calls start apart from each other (``CallPace``).
 ///
 /// A value with no waiting in it: the pipeline keeps each waiter's continuation under the token given here.
 struct ModelScheduler {
@@ -24,6 +25,7 @@ struct ModelScheduler {
     private var ranked = Heap<Entry>()
     private var byArrival = Deque<(token: Token, since: Duration)>()
     private var waiting: Set<Token> = []
+    private var pace = CallPace()
 
     /// - Parameters:
     ///   - limit: `model.max_concurrency`.
@@ -39,8 +41,8 @@ struct ModelScheduler {
 
     /// True: start now. False: wait until ``next(now:)`` names `token`.
     mutating func start(_ rank: Rank, token: Token, now: Duration) -> Bool {
-        if running < limit, waiting.isEmpty {
-            running += 1
+        if running < limit, waiting.isEmpty, pace.hold(now: now) == nil {
+            begin(now)
             return true
         }
         ranked.insert(Entry(rank: rank, token: token))
@@ -54,10 +56,18 @@ struct ModelScheduler {
 
     /// The waiter who may start now; nil when there is none, or no room.
     mutating func next(now: Duration) -> Token? {
-        guard running < limit, let token = best(now) else { return nil }
+        guard running < limit, pace.hold(now: now) == nil, let token = best(now) else { return nil }
         waiting.remove(token)
-        running += 1
+        begin(now)
         return token
+    }
+
+    /// How long ``next(now:)`` is to be asked no more, although somebody waits and there is room; nil: it need not be.
+    func hold(now: Duration) -> Duration? { running < limit && !waiting.isEmpty ? pace.hold(now: now) : nil }
+
+    private mutating func begin(_ now: Duration) {
+        running += 1
+        pace.started(now: now, running: running, limit: limit)
     }
 
     private mutating func best(_ now: Duration) -> Token? {
@@ -84,8 +94,11 @@ struct ModelScheduler {
 
     // MARK: - The limit
 
-    /// The model has answered: one more call at once is tried.
-    mutating func widen() { limit = min(most, limit + 1) }
+    /// The model has answered after `length`: one more call at once is tried.
+    mutating func answered(after length: Duration) {
+        limit = min(most, limit + 1)
+        pace.answered(after: length)
+    }
 
     /// The model asks to slow down.
     mutating func narrow() { limit = max(1, min(limit, running) / 2) }

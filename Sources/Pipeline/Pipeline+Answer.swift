@@ -102,7 +102,7 @@ extension Pipeline {
                 assignment.job, passages: sources, timeout: timeout, onDelta: deltaHandler(assignment))
             call.hasStreamed = await endChunks(assignment)
             worked(.model)
-            scheduler.widen()
+            scheduler.answered(after: clock.now - started)
             return .success(answer)
         } catch {
             call.hasStreamed = await endChunks(assignment)
@@ -148,8 +148,7 @@ extension Pipeline {
                 modelWaiters[token] = continuation
             }
             // Here, not after the wait: the queue is seen while there is one.
-            metrics.modelRunning.record(scheduler.running)
-            metrics.modelQueued.record(scheduler.queued)
+            wakeModelWaiters()
         }
     }
 
@@ -169,6 +168,14 @@ extension Pipeline {
         guard !isOpen(.model) else { return }
         while let next = scheduler.next(now: clock.now) {
             modelWaiters.removeValue(forKey: next)?.resume(returning: .granted)
+        }
+        if let hold = scheduler.hold(now: clock.now), !isModelHeld {
+            isModelHeld = true
+            start {
+                await $0.clock.sleep(for: hold)
+                $0.isModelHeld = false
+                if !Task.isCancelled { $0.wakeModelWaiters() }
+            }
         }
         metrics.modelRunning.record(scheduler.running)
         metrics.modelQueued.record(scheduler.queued)

@@ -23,6 +23,8 @@ public actor Pipeline {
     public nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     var scheduler: ModelScheduler
+    /// A start is held back, and a timer will let it go.
+    var isModelHeld = false
     var modelWaiters: [UInt64: CheckedContinuation<ModelEntry, Never>] = [:]
     /// Ids being worked on here.
     var flights: [JobID: Flight] = [:]

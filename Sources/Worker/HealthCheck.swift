@@ -49,8 +49,14 @@ public struct HealthCheck: Sendable {
             } catch {
                 status = .failure(error)
             }
+            let delays = await refusalOfDelays(connection)
             await connection.close()
             switch status {
+            case .success where delays != nil:
+                return CheckResult(
+                    name: "rabbitmq", outcome: .warning,
+                    detail: "\(address): RabbitMQ \(version); a worker with this user could not retry or delay jobs, "
+                        + "which needs permission to configure \(queue).delay and \(queue).delay.*: \(delays ?? "")")
             case .success(let status):
                 return CheckResult(
                     name: "rabbitmq", outcome: .ok,
@@ -68,6 +74,17 @@ public struct HealthCheck: Sendable {
             return CheckResult(
                 name: "rabbitmq", outcome: error.isUnreachable ? .unreachable : .wrong,
                 detail: "\(address): \(error.message) (rabbitmq.url)")
+        }
+    }
+
+    /// Why the user may not declare the delay queues; nil when it may. Deleting takes the same permission as declaring, and
+    /// what does not exist is deleted without an effect (RabbitMQ documentation, Access Control).
+    private func refusalOfDelays(_ connection: RabbitMQConnection) async -> String? {
+        do throws(RabbitMQError) {
+            try await connection.deleteExchange("\(assembly.queues.names.base).delay.parley-check")
+            return nil
+        } catch {
+            return error.code == .accessRefused ? error.message : nil
         }
     }
 

@@ -143,6 +143,8 @@ public struct WorkerService: ServiceLifecycle.Service {
         guard left > 0 else { return }
         logger.warning("grace is over: jobs go back to the queue", metadata: ["jobs": "\(left)"])
         await pipeline.abandon()
+        // Replies that a broker under an alarm does not take are not waited for: their results are stored.
+        await publisher.close(within: .seconds(1))
     }
 
     /// What `/readyz` says: whether each service that jobs need is there.

@@ -152,7 +152,7 @@ struct BadDayTests {
 
     // MARK: -
 
-    private func start(
+    func start(
         queue: String = "contract.\(unique())", _ settings: [String: String] = [:], environment: [String: String] = [:]
     ) async throws -> Worker {
         var all = [
@@ -166,7 +166,7 @@ struct BadDayTests {
         return worker
     }
 
-    private func publish(_ count: Int, from producer: Producer, to worker: Worker) async throws -> Set<String> {
+    func publish(_ count: Int, from producer: Producer, to worker: Worker) async throws -> Set<String> {
         var ids: Set<String> = []
         for number in 0..<count {
             let id = unique()
@@ -177,13 +177,13 @@ struct BadDayTests {
     }
 
     /// Nothing ready, nothing unacknowledged.
-    private func settled(_ worker: Worker) async throws -> Bool {
+    func settled(_ worker: Worker) async throws -> Bool {
         try await broker.control("list_queues", "name", "messages").split(separator: "\n")
             .contains { $0.split(separator: "\t") == [Substring(worker.queue), "0"] }
     }
 
     /// Lines an operator sees: what `log.level: debug` adds is left out.
-    private func lines(_ worker: Worker, _ text: String) -> [String] {
+    func lines(_ worker: Worker, _ text: String) -> [String] {
         worker.log.split(separator: "\n").map(String.init)
             .filter { $0.contains(text) && !$0.contains(#""level":"debug""#) }
     }

@@ -41,6 +41,15 @@ struct LeastPrivilegeTests {
 
     // MARK: - Each can do its work
 
+    @Test(arguments: ["parley", "producer"])
+    func checkSaysWhetherAWorkerCouldRetry(_ user: String) async throws {
+        let settings = settings("parley").merging(["rabbitmq.url": broker.url(user)]) { $1 }
+        let check = try await parley("check", settings: settings)
+        #expect(check.status == 0, "\(check.output)")
+        #expect(check.output.contains("rabbitmq       \(user == "parley" ? "ok" : "warning")"), "\(check.output)")
+        #expect(check.output.contains("chat.jobs.delay.*") == (user == "producer"))
+    }
+
     @Test func aProducerAsksPublishesAndCollects() async throws {
         try await withWorker { _ in
             let settings = settings("producer")

@@ -62,7 +62,7 @@ struct Producer: Sendable {
     ) async throws {
         try await publish(
             Array(body.utf8), to: worker,
-            MessageProperties(priority: priority, replyTo: replyTo ?? replies, messageID: id))
+            MessageProperties(deliveryMode: 2, priority: priority, replyTo: replyTo ?? replies, messageID: id))
     }
 
     /// Publishes a job and waits for what comes back.

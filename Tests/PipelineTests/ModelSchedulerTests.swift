@@ -64,10 +64,10 @@ import Testing
         var rounds: [Int] = []
         while scheduler.limit < 512 {
             rounds.append(scheduler.limit)
-            for _ in 0..<scheduler.limit { scheduler.widen() }
+            for _ in 0..<scheduler.limit { scheduler.answered(after: .zero) }
         }
         #expect(rounds == [1, 2, 4, 8, 16, 32, 64, 128, 256])
-        scheduler.widen()
+        scheduler.answered(after: .zero)
         #expect(scheduler.limit == 512)
     }
 
