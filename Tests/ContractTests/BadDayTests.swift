@@ -126,7 +126,9 @@ struct BadDayTests {
         try await broker.control("eval", "application:set_env(rabbit, consumer_timeout, 1800000).")
     }
 
-    @Test(.enabled(if: FakeTime.library != nil, "libfaketime is not installed"))
+    @Test(
+        .enabled(if: FakeTime.library != nil, "libfaketime is not installed"),
+        .disabled(if: Surroundings.isSanitized, "a sanitizer's runtime does not start under libfaketime"))
     func aClockThatIsSetBackDisturbsNoJobInFlight() async throws {
         let time = try FakeTime()
         let model = try await ModelServer(delay: .milliseconds(1500))

@@ -6,6 +6,8 @@ enum Surroundings {
     static let binary = environment("PARLEY_TEST_BINARY")
     static let rabbitMQ = environment("PARLEY_TEST_RABBITMQ_URL")
     static let redis = environment("PARLEY_TEST_REDIS_URL")
+    /// The program was built with a sanitizer.
+    static let isSanitized = environment("PARLEY_TEST_SANITIZER") != nil
     static let areComplete = binary != nil && rabbitMQ != nil && redis != nil
 
     private static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
