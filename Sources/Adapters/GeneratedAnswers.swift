@@ -8,6 +8,8 @@ public struct GeneratedAnswers: AnswerModel {
 
     public init(model: any LanguageModel) { self.model = model }
 
+    public var isLocal: Bool { model is ExtractiveModel || model is EchoModel }
+
     nonisolated(nonsending) public func answer(
         _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
     ) async throws(JobFailure) -> Answer {

@@ -40,6 +40,15 @@ extension RedisResults {
         return standings
     }
 
+    nonisolated(nonsending) public func look(_ ids: [JobID]) async throws(Outage) -> [Standing] {
+        guard !ids.isEmpty else { return [] }
+        let known = try await values(ids.map(keys.result) + ids.map(keys.revoked), "looking jobs up")
+        return ids.indices.map { index in
+            if let reply = known[index] { return .stored(reply) }
+            return known[ids.count + index] == nil ? .free : .revoked
+        }
+    }
+
     private func beginning(_ ids: ArraySlice<JobID>, anew: Bool) -> RedisCommand {
         RedisCommand(
             script: Self.begin,

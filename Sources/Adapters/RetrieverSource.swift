@@ -8,6 +8,8 @@ public struct RetrieverSource: PassageSource {
 
     public init(retriever: Retriever) { self.retriever = retriever }
 
+    public var isLocal: Bool { retriever.store.computes && retriever.embedder is LexicalEmbedder }
+
     nonisolated(nonsending) public func isReady() async -> Bool { retriever.hasIndex }
 
     nonisolated(nonsending) public func passages(

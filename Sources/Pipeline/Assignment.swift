@@ -10,19 +10,27 @@ final class Assignment: Sendable {
     let starts: Int
     /// How many workers have died while they worked on it.
     let losses: Int
+    /// This worker has the claim on it.
+    let isClaimed: Bool
 
-    init(incoming: Incoming, job: Job, arrival: UInt64, starts: Int = 1, losses: Int = 0) {
+    private init(
+        _ incoming: Incoming, _ job: Job, _ arrival: UInt64, starts: Int, losses: Int, isClaimed: Bool
+    ) {
         self.incoming = incoming
         self.job = job
         self.arrival = arrival
         self.starts = starts
         self.losses = losses
+        self.isClaimed = isClaimed
+    }
+
+    convenience init(incoming: Incoming, job: Job, arrival: UInt64) {
+        self.init(incoming, job, arrival, starts: 1, losses: 0, isClaimed: false)
     }
 
     /// The same, with what its claim says.
     func claimed(starts: Int, losses: Int) -> Assignment {
-        guard starts != self.starts || losses != self.losses else { return self }
-        return Assignment(incoming: incoming, job: job, arrival: arrival, starts: starts, losses: losses)
+        Assignment(incoming, job, arrival, starts: starts, losses: losses, isClaimed: true)
     }
 
     /// The attempt being made, from 1. One that a dead worker began counts: subscribers may have seen its chunks.

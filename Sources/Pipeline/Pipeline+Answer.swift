@@ -33,7 +33,7 @@ extension Pipeline {
             reply.timings.generate = (clock.now - generating).milliseconds
             await settle(assignment, reply, encoded: reply.encoded(), deadLetter: nil)
         case .failure where isAbandoned:
-            await handBack(claimed: assignment, hasStreamed: call.hasStreamed)
+            await handBack(begun: assignment, hasStreamed: call.hasStreamed)
         case .failure where flights[id]?.isRevoked == true:
             // In a task of its own: this one has been cancelled.
             start {
@@ -43,7 +43,7 @@ extension Pipeline {
             return
         case .failure(let failure):
             if let postponement = retry(assignment, failure, call) {
-                await postpone(assignment, postponement, because: failure, claimed: true)
+                await postpone(assignment, postponement, because: failure)
                 return landed(id, .postponed(postponement.delay))
             }
             await fail(assignment, failure, started: started) { reply in

@@ -19,18 +19,27 @@ extension Pipeline {
             asking.removeAll { join($0, started) }
             guard !asking.isEmpty else { return nil }
             do throws(Outage) {
-                let standings = try await results.begin(asking.map(\.job.id), anew: anew)
+                let standings = try await standings(of: asking, anew)
                 // Whoever has to wait asks again: what was true before may not be after.
                 if !isSomebodyAlone { return (asking, standings) }
             } catch {
                 guard !Task.isCancelled else {
                     // Redis may have granted what it could not say.
-                    for assignment in asking { await handBack(claimed: assignment) }
+                    for assignment in asking { await handBack(begun: assignment.claimed(starts: 1, losses: 0)) }
                     return nil
                 }
                 await waitOut(error)
             }
         }
+    }
+
+    /// Claims are for what is paid for: an answer made here, of nothing but the question and an index on disk, may as well
+    /// be made twice. Claimed all the same is what was delivered before, since it may be what its worker died of, and what
+    /// streams, since its attempts are counted.
+    private func standings(of asking: [Assignment], _ anew: Bool) async throws(Outage) -> [Standing] {
+        let ids = asking.map(\.job.id)
+        let isFree = isLocal && !anew && !asking.contains { $0.incoming.redelivered || $0.job.stream }
+        return isFree ? try await results.look(ids) : try await results.begin(ids, anew: anew)
     }
 
     /// Has the delivery wait for the one of its id that is in work here, if there is one.
@@ -59,10 +68,11 @@ extension Pipeline {
                 } : nil
             start { await $0.settle(assignment, reply, encoded: stored, stored: true, deadLetter: failure) }
         case .revoked:
-            start { await $0.fail(assignment, .revoked, started: started, claimed: false) }
+            start { await $0.fail(assignment, .revoked, started: started) }
         case .elsewhere:
             metrics.elsewhere.increment()
             start { await $0.postpone(assignment, Self.waitForOther) }
+        case .free: return place(assignment, started)
         case .claimed(let starts, let losses):
             return place(assignment.claimed(starts: starts, losses: losses), started)
         }

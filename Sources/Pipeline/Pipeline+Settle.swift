@@ -16,18 +16,14 @@ extension Pipeline {
     }
 
     /// A job that ends without an answer.
-    ///
-    /// - Parameter claimed: this worker has the claim on it.
     func fail(
-        _ assignment: Assignment, _ failure: JobFailure, started: Duration, claimed: Bool = true,
-        _ complete: (inout Reply) -> Void = { _ in }
+        _ assignment: Assignment, _ failure: JobFailure, started: Duration, _ complete: (inout Reply) -> Void = { _ in }
     ) async {
         var reply = Reply(id: assignment.job.id.text, failure: failure)
         finish(&reply, assignment, started: started)
         complete(&reply)
         await settle(
-            assignment, reply, encoded: reply.encoded(), claimed: claimed,
-            deadLetter: reply.status == .failed ? failure : nil)
+            assignment, reply, encoded: reply.encoded(), deadLetter: reply.status == .failed ? failure : nil)
     }
 
     /// The members that every reply to a decoded job has.
@@ -40,12 +36,11 @@ extension Pipeline {
     }
 
     func settle(
-        _ assignment: Assignment, _ reply: Reply, encoded: [UInt8], stored: Bool = false, claimed: Bool = true,
-        deadLetter: JobFailure? = nil
+        _ assignment: Assignment, _ reply: Reply, encoded: [UInt8], stored: Bool = false, deadLetter: JobFailure? = nil
     ) async {
         await settle(
-            assignment.incoming, id: assignment.job.id, reply, encoded: encoded, stored: stored, claimed: claimed,
-            deadLetter: deadLetter)
+            assignment.incoming, id: assignment.job.id, reply, encoded: encoded, stored: stored,
+            claimed: assignment.isClaimed, deadLetter: deadLetter)
     }
 
     /// Result first, then the confirmed reply, then the dead letter, and the acknowledgement last. An outage on the way
@@ -102,19 +97,16 @@ extension Pipeline {
         await postpone(
             assignment,
             Postponement(delay: delay, attempts: envelope.earlierAttempts, deferrals: envelope.deferrals),
-            because: nil, claimed: false)
+            because: nil)
     }
 
     /// Puts the job aside in the broker: a delivery that waits is never held in a worker.
     ///
-    /// - Parameters:
-    ///   - failure: why it is tried again; nil when nothing has failed.
-    ///   - claimed: this worker has the claim on it.
-    func postpone(
-        _ assignment: Assignment, _ postponement: Postponement, because failure: JobFailure?, claimed: Bool
-    ) async {
+    /// - Parameter failure: why it is tried again; nil when nothing has failed.
+    func postpone(_ assignment: Assignment, _ postponement: Postponement, because failure: JobFailure?) async {
         let incoming = assignment.incoming
-        var settlement = Settlement(postponed: postponement, claimed: claimed ? assignment.job.id : nil)
+        var settlement = Settlement(
+            postponed: postponement, claimed: failure != nil && assignment.isClaimed ? assignment.job.id : nil)
         while let step = settlement.next {
             let isDone = await insist { () throws(Outage) in
                 switch step {

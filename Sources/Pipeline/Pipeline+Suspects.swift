@@ -66,7 +66,7 @@ extension Pipeline {
         suspects.waiting = []
         for suspect in waiting {
             start {
-                await $0.handBack(claimed: suspect.assignment)
+                await $0.handBack(begun: suspect.assignment)
                 $0.landed(suspect.assignment.job.id)
             }
         }

@@ -17,6 +17,8 @@ public actor Pipeline {
     let clock: any PipelineClock
     let configuration: PipelineConfiguration
     let logger: Logger
+    /// Nothing that jobs need is asked of a service: answering one twice costs nothing.
+    let isLocal: Bool
     let metrics = PipelineMetrics()
 
     nonisolated let executor: any SerialExecutor & TaskExecutor
@@ -63,6 +65,7 @@ public actor Pipeline {
         self.configuration = configuration
         self.executor = executor
         self.logger = logger
+        isLocal = model.isLocal && passageSource?.isLocal ?? true
         scheduler = ModelScheduler(limit: configuration.modelConcurrency, maxWait: configuration.priorityMaxWait)
     }
 
@@ -139,10 +142,10 @@ public actor Pipeline {
     /// The same for a job that work has begun on: others need not take its worker for dead.
     ///
     /// - Parameter hasStreamed: its attempt counts, since subscribers have seen of it.
-    func handBack(claimed assignment: Assignment, hasStreamed: Bool = false) async {
+    func handBack(begun assignment: Assignment, hasStreamed: Bool = false) async {
         let id = assignment.job.id
         // Another delivery of the id may be in work here: then the claim is that one's.
-        if flights[id].map({ $0.arrival == assignment.arrival }) ?? true {
+        if assignment.isClaimed, flights[id].map({ $0.arrival == assignment.arrival }) ?? true {
             try? await results.release(id, keepingStarts: hasStreamed ? assignment.starts : nil)
         }
         await handBack(assignment.incoming)

@@ -36,6 +36,8 @@ public protocol ResultStore: Sendable {
     ///
     /// - Parameter anew: claims unless a success is stored: for jobs whose stored failure does not count.
     nonisolated(nonsending) func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing]
+    /// The same without claiming any: each is ``Standing/stored(_:)``, ``Standing/revoked`` or ``Standing/free``.
+    nonisolated(nonsending) func look(_ ids: [JobID]) async throws(Outage) -> [Standing]
     /// Keeps `reply` unless a succeeded one is there already: then that one is returned, and it is the reply to publish.
     /// Atomic: of two workers that store a success, one is told of the other's.
     ///
@@ -100,6 +102,8 @@ public struct OutgoingReply: Sendable, Equatable {
 
 /// Finds passages.
 public protocol PassageSource: Sendable {
+    /// It asks no service: what is found twice costs nothing.
+    var isLocal: Bool { get }
     /// Whether there is anything to search, for `retrieve: auto`.
     nonisolated(nonsending) func isReady() async -> Bool
     /// The nearest passages of each question, nearest first, in one call for the whole window. One question's failure
@@ -132,6 +136,8 @@ public typealias DeltaSink = nonisolated(nonsending) @Sendable (_ delta: String)
 
 /// Answers questions.
 public protocol AnswerModel: Sendable {
+    /// It asks no service: what is answered twice costs nothing.
+    var isLocal: Bool { get }
     /// - Parameter onDelta: called with each piece of the answer as it comes, when the job streams.
     nonisolated(nonsending) func answer(
         _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?

@@ -6,6 +6,8 @@ public enum Standing: Sendable, Equatable {
     case revoked
     /// Another worker, which lives, works on it.
     case elsewhere
+    /// None of that is known, and nobody has claimed it.
+    case free
     /// It is this worker's from now on.
     ///
     /// `starts` counts how often work on this attempt has begun, this time included; `losses` how many workers have died

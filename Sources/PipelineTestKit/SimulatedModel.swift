@@ -27,15 +27,18 @@ public final class SimulatedModel: Sendable {
     private let ledger: Ledger
     private let latencies: Latencies
     private let reaction: @Sendable (Job) -> Reaction
+    /// Its calls cost nothing, and the ledger does not count them.
+    let isLocal: Bool
 
     public init(
-        executor: SimulatedExecutor, ledger: Ledger, latencies: Latencies,
+        executor: SimulatedExecutor, ledger: Ledger, latencies: Latencies, isLocal: Bool = false,
         reaction: @escaping @Sendable (Job) -> Reaction = { _ in .answers }
     ) {
         self.executor = executor
         self.ledger = ledger
         self.latencies = latencies
         self.reaction = reaction
+        self.isLocal = isLocal
     }
 
     /// The jobs of the calls, in the order in which they began.
@@ -65,6 +68,7 @@ public final class SimulatedModel: Sendable {
         _ job: Job, _ passages: [Source], _ timeout: Duration, _ onDelta: DeltaSink?, _ worker: SimulatedAnswers
     ) async throws(JobFailure) -> Answer {
         guard worker.life.isAlive else { throw JobFailure(.internal, "the process is dead") }
+        if isLocal { return try await attempt(job, passages, timeout, onDelta, worker) }
         ledger.callBegan(job.id, worker.life)
         do throws(JobFailure) {
             let answer = try await attempt(job, passages, timeout, onDelta, worker)
@@ -132,6 +136,7 @@ public final class SimulatedModel: Sendable {
 
 /// One worker's way to a ``SimulatedModel``.
 public struct SimulatedAnswers: AnswerModel {
+    public var isLocal: Bool { model.isLocal }
     let model: SimulatedModel
     let life: ProcessLife
     /// Kills the worker.

@@ -4,6 +4,8 @@ import Synchronization
 
 /// A vector store that finds as many passages as it is asked for, or fails.
 public final class SimulatedPassages: PassageSource {
+    /// Whether claims are taken is the model's to say.
+    public var isLocal: Bool { true }
     private struct State {
         var calls: [[String]] = []
         var topKs: [Int] = []

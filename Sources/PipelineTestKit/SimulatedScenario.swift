@@ -31,8 +31,11 @@ public struct SimulatedScenario: Sendable {
         let ledger = Ledger()
         let failing = [0, 20, 60].randomElement(using: &draw) ?? 0
         let messages = SimulatedMessages.draw(&draw)
+        // Of a generator of its own, so that the other draws of a seed are as they were.
+        var another = SeededGenerator(seed: seed ^ 0x10CA1)
         let poison = Set(messages.flatMap(\.messages).filter(\.isPoison).compactMap(\.id))
-        let model = SimulatedModel(executor: executor, ledger: ledger, latencies: .wild) { job in
+        let isLocal = another.chance(15) && poison.isEmpty
+        let model = SimulatedModel(executor: executor, ledger: ledger, latencies: .wild, isLocal: isLocal) { job in
             if poison.contains(job.id) { return .kills }
             guard executor.chance(failing) else { return .answers }
             let codes: [ErrorCode] = [.modelRejected, .modelUnavailable, .modelTimeout, .rateLimited, .internal]

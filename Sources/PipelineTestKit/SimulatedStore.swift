@@ -21,6 +21,8 @@ public actor SimulatedStore {
 
     private var results: [JobID: (body: [UInt8], status: Reply.Status)] = [:]
     private var claims: [JobID: Claim] = [:]
+    /// How many claims were ever taken.
+    public private(set) var claimsTaken = 0
     private var revocations: Set<JobID> = []
     private var awayUntil: Duration = .zero
     private var outages = 0
@@ -58,6 +60,15 @@ public actor SimulatedStore {
         try await perform(life) { ids.map { self.standing($0, anew, life) } }
     }
 
+    func look(_ ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [Standing] {
+        try await perform(life) {
+            ids.map { id in
+                if let stored = self.results[id] { return .stored(stored.body) }
+                return self.revocations.contains(id) ? .revoked : .free
+            }
+        }
+    }
+
     private func standing(_ id: JobID, _ anew: Bool, _ life: ProcessLife) -> Standing {
         if let stored = results[id], !anew || stored.status == .succeeded { return .stored(stored.body) }
         if revocations.contains(id) { return .revoked }
@@ -72,6 +83,7 @@ public actor SimulatedStore {
         }
         claim.life = life
         claim.starts += 1
+        claimsTaken += 1
         claims[id] = claim
         return .claimed(starts: claim.starts, losses: claim.losses)
     }
@@ -140,6 +152,10 @@ public struct SimulatedResults: ResultStore {
 
     nonisolated(nonsending) public func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing] {
         try await store.begin(ids, anew: anew, life)
+    }
+
+    nonisolated(nonsending) public func look(_ ids: [JobID]) async throws(Outage) -> [Standing] {
+        try await store.look(ids, life)
     }
 
     nonisolated(nonsending) public func store(

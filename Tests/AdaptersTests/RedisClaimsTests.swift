@@ -21,6 +21,11 @@ struct RedisClaimsTests {
             try await me.redis("SET", keys.revoked(ids[3]), "1")
 
             #expect(
+                try await me.results.look(ids) == [
+                    .free, .stored(reply(.failed)), .revoked, .stored(reply(.succeeded)), .free,
+                ])
+            #expect(try await me.claim(ids[0]) == nil, "looking claims nothing")
+            #expect(
                 try await me.results.begin(ids) == [
                     .claimed(starts: 1, losses: 0), .stored(reply(.failed)), .revoked, .stored(reply(.succeeded)),
                     .elsewhere,

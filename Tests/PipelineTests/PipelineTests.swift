@@ -1,6 +1,7 @@
 import ChatJobs
 import Pipeline
 import PipelineTestKit
+import Synchronization
 import Testing
 
 @Suite struct PipelineTests {
@@ -153,6 +154,22 @@ import Testing
         #expect(bench.model.calls.count == 1)
         // The receipt of the first delivery is void: only the second may be acknowledged.
         #expect(bench.ledger.events.filter { $0 == .acknowledged(0) }.count == 1)
+    }
+
+    @Test(arguments: [false, true])
+    func onlyWhatIsPaidForOrStreamsIsClaimed(isLocal: Bool) throws {
+        let claims = Mutex<[Int]>([])
+        let plain = SimulatedMessage(number: 0, try job("a"))
+        let streamed = SimulatedMessage(number: 1, try job("b") { $0.stream = true })
+        Workbench(isLocal: isLocal).run { bench in
+            for message in [plain, streamed] {
+                await bench.broker.publish([message])
+                await bench.broker.untilDrained()
+                let taken = await bench.store.claimsTaken
+                claims.withLock { $0.append(taken) }
+            }
+        }
+        #expect(claims.withLock { $0 } == (isLocal ? [0, 1] : [1, 2]))
     }
 
     @Test func aStoredFailureIsRepliedAndDeadLetteredAgain() throws {
