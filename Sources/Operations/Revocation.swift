@@ -7,15 +7,18 @@ import Topology
 /// What became of the revocation of one job.
 public struct Revocation: Sendable, Equatable {
     public let id: JobID
-    /// The status of the stored reply when the job is answered already; nil when it is now revoked.
-    public let answered: String?
+    /// The status of the reply that is stored already, if any.
+    public let status: String?
 
-    /// One object: `id`, `state` (`revoked`, `answered`), `status` when answered.
+    /// It has its answer, which stays. Anything else is marked: a failure may be requeued.
+    public var isAnswered: Bool { status == Reply.Status.succeeded.rawValue }
+
+    /// One object: `id`, `state` (`revoked`, `answered`), `status` when a reply was stored before.
     public func write(to json: inout JSONWriter) {
         json.object {
             $0.member("id", id.text)
-            $0.member("state", answered == nil ? "revoked" : "answered")
-            $0.member("status", answered)
+            $0.member("state", isAnswered ? "answered" : "revoked")
+            $0.member("status", status)
         }
     }
 }
@@ -45,7 +48,7 @@ public func revoke(
                 }
             }
             // Once more, for those that were answered meanwhile.
-            revocations += zip(some, try await statuses(some, client, keys)).map { Revocation(id: $0, answered: $1) }
+            revocations += zip(some, try await statuses(some, client, keys)).map { Revocation(id: $0, status: $1) }
         }
         return revocations
     }

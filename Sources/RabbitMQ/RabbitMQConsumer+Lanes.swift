@@ -131,6 +131,7 @@ extension RabbitMQConsumer {
                 if !name.isEmpty { try await connection.declare(QueueDeclaration(name: name), passive: true) }
                 guard self.channel === channel else { return }
                 lanes[index].isMissing = false
+                if isReported { logger.notice("the queue is consumed again", metadata: ["queue": "\(name)"]) }
                 return await adjust()
             } catch {
                 logger.log(

@@ -8,7 +8,7 @@ struct PublishCommand: AsyncParsableCommand {
         abstract: "Publishes jobs from JSON Lines, confirmed by the broker.",
         discussion: """
             A line is a job's body, with two members more if you like: priority (0 to 9) and reply_to (a queue). A line \
-            without id gets one. Lines that are no job are named on standard error and left out; the exit status is then 2.
+            without id gets one. Lines that are no JSON object are named on standard error and left out; the exit status is then 2.
             """)
 
     @OptionGroup var common: CommonOptions

@@ -30,11 +30,11 @@ struct RevokeCommand: AsyncParsableCommand {
                 revocation.write(to: &json)
                 printLine(json.bytes)
             } else {
-                printLine(
-                    "\(revocation.id)  " + (revocation.answered.map { "already answered (\($0))" } ?? "revoked"))
+                let state = revocation.isAnswered ? "already answered" : "revoked"
+                printLine("\(revocation.id)  \(state)" + (revocation.status.map { " (\($0))" } ?? ""))
             }
         }
-        let answered = revocations.count { $0.answered != nil }
+        let answered = revocations.count { $0.isAnswered }
         let some = ids.prefix(20).joined(separator: ",") + (ids.count > 20 ? " and \(ids.count - 20) more" : "")
         await context.audit.record(
             "revoke", "done", filters: "id=\(some)",

@@ -19,7 +19,7 @@ extension ContractTests {
                 #expect(revoked.status == 0)
                 let lines = try revoked.lines
                 #expect(lines.map { $0["id"]?.string } == [queued, answered, failed])
-                #expect(lines.map { $0["state"]?.string } == ["revoked", "answered", "answered"])
+                #expect(lines.map { $0["state"]?.string } == ["revoked", "answered", "revoked"])
                 #expect(lines.map { $0["status"]?.string } == [nil, "succeeded", "failed"])
                 #expect(revoked.errors.contains(#""action":"revoke""#))
             }
@@ -28,8 +28,10 @@ extension ContractTests {
             #expect(try await producer.redis.send(RedisCommand("EXISTS", "chat:revoked:\(answered)")).int == 0)
             #expect(try await producer.redis.send(RedisCommand("EXISTS", "chat:revoked:\(failed)")).int == 1)
             #expect(try await producer.redis.send(RedisCommand("GET", "chat:revocations")).int ?? 0 >= before + 2)
-            let text = try await parley("revoke", queued, answered)
-            #expect(text.output == "\(queued)  revoked\n\(answered)  already answered (succeeded)\n")
+            let text = try await parley("revoke", queued, answered, failed)
+            #expect(
+                text.output
+                    == "\(queued)  revoked\n\(answered)  already answered (succeeded)\n\(failed)  revoked (failed)\n")
         }
     }
 

@@ -16,7 +16,8 @@ struct Workbench: Sendable {
     /// - Parameter index: whether there is a vector store, and whether it has an index.
     init(
         _ configuration: PipelineConfiguration = PipelineConfiguration(), latencies: Latencies = .constant,
-        index: Bool? = nil, isLocal: Bool = false, reaction: @escaping @Sendable (Job) -> SimulatedModel.Reaction = { _ in .answers }
+        index: Bool? = nil, isLocal: Bool = false,
+        reaction: @escaping @Sendable (Job) -> SimulatedModel.Reaction = { _ in .answers }
     ) {
         broker = SimulatedBroker(executor: executor, ledger: ledger, latencies: latencies)
         store = SimulatedStore(executor: executor, ledger: ledger, latencies: latencies)
