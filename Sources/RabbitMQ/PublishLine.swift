@@ -3,7 +3,9 @@ import IOLoop
 
 /// A message between `publish` and its outcome.
 final class PendingPublish {
-    var message: OutgoingMessage
+    /// Without its body; a constant, so that it is never copied to be read.
+    let message: OutgoingMessage
+    private(set) var body: [UInt8]
     let deadline: ContinuousClock.Instant
     let bodySize: Int
     var returned: PublishOutcome?
@@ -14,11 +16,17 @@ final class PendingPublish {
         _ message: OutgoingMessage, deadline: ContinuousClock.Instant,
         completion: @escaping (Result<PublishOutcome, RabbitMQError>) -> Void
     ) {
-        self.message = message
+        var head = message
+        head.body = []
+        self.message = head
+        body = message.body
         self.deadline = deadline
         self.completion = completion
         bodySize = message.body.count
     }
+
+    /// The body has been written.
+    func dropBody() { body = [] }
 
     func finish(_ result: Result<PublishOutcome, RabbitMQError>) {
         let completion = self.completion
@@ -101,8 +109,8 @@ final class PublishLine: @unchecked Sendable {
             guard pending.completion != nil else { continue }
             do throws(RabbitMQError) {
                 unconfirmed.append(pending)
-                try session.publish(pending.message, on: channel)
-                pending.message.body = []
+                try session.publish(pending.message, body: pending.body, on: channel)
+                pending.dropBody()
             } catch {
                 unconfirmed.removeLast()
                 finish(pending, .failure(error))

@@ -91,7 +91,7 @@ extension Session {
 
     /// Sends `message` on `channel`, its body as far as there is room; the rest follows before anything else.
     /// - Throws: ``RabbitMQError/Code/invalidMessage``; nothing was sent then.
-    func publish(_ message: OutgoingMessage, on channel: UInt16) throws(RabbitMQError) {
+    func publish(_ message: OutgoingMessage, body: [UInt8], on channel: UInt16) throws(RabbitMQError) {
         guard let wire else { return }
         arena.reset()
         let exchange = try arena.short(message.exchange, "the exchange's name")
@@ -115,13 +115,13 @@ extension Session {
         frame.channel = channel
         let status = withUnsafeMutablePointer(to: &properties) { properties in
             frame.payload.properties.class_id = 60
-            frame.payload.properties.body_size = UInt64(message.body.count)
+            frame.payload.properties.body_size = UInt64(body.count)
             frame.payload.properties.decoded = UnsafeMutableRawPointer(properties)
             return amqp_send_frame(wire.state, &frame)
         }
         sent(status, bytes: 0)
-        guard ended == nil, !message.body.isEmpty else { return }
-        partial = PartialContent(channel: channel, body: message.body, offset: 0)
+        guard ended == nil, !body.isEmpty else { return }
+        partial = PartialContent(channel: channel, body: body, offset: 0)
         _ = continueContent(wire)
     }
 
