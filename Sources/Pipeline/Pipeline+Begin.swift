@@ -9,7 +9,8 @@ extension Pipeline {
     ///
     /// A claim is asked for only while no job of that id is in work here, so that it is held, and given up, by that job
     /// alone.
-    /// - Returns: nil when nobody is left, or the pipeline was abandoned; the deliveries are then handed back.
+    /// - Returns: nil when nobody is left, or the pipeline was abandoned; the deliveries are then handed back. Otherwise
+    ///   the caller places them, then calls ``settledClaims()``.
     func begin(
         _ assignments: [Assignment], _ started: Duration, _ anew: Bool
     ) async -> ([Assignment], [Standing])? {
@@ -18,11 +19,18 @@ extension Pipeline {
             await untilNobodyIsAlone()
             asking.removeAll { join($0, started) }
             guard !asking.isEmpty else { return nil }
+            suspects.unsettled += 1
             do throws(Outage) {
                 let standings = try await standings(of: asking, anew)
-                // Whoever has to wait asks again: what was true before may not be after.
                 if !isSomebodyAlone { return (asking, standings) }
+                // Whoever has to wait asks again: what was true before may not be after. Its claim is given back first:
+                // it is not in work, and must not be counted when the one that is takes the worker down.
+                for (assignment, standing) in zip(asking, standings) {
+                    if case .claimed(let starts, _) = standing { await giveBack(assignment.job.id, starts) }
+                }
+                settledClaims()
             } catch {
+                settledClaims()
                 guard !Task.isCancelled else {
                     // Redis may have granted what it could not say.
                     for assignment in asking { await handBack(begun: assignment.claimed(starts: 1, losses: 0)) }

@@ -147,7 +147,8 @@ extension Pipeline {
     /// The model wants to be left alone for a while.
     func slowDown(_ failure: JobFailure) {
         guard !isOpen(.model) else { return }
-        let pause = failure.retryAfter ?? .seconds(1)
+        // Whatever it asks for, it is asked again before long.
+        let pause = min(failure.retryAfter ?? .seconds(1), configuration.retry.max)
         scheduler.narrow()
         health.breakers[.model, default: newBreaker].open()
         lost(.model, failure.message, pause: pause)

@@ -10,6 +10,8 @@ struct Suspects {
     var waiting: [Suspect] = []
     /// The one that is being worked on, with nothing else.
     var alone: JobID?
+    /// Claims that are being asked for or given back: until that is through nobody's turn comes.
+    var unsettled = 0
     var waiters: [CheckedContinuation<Void, Never>] = []
 }
 
@@ -27,12 +29,27 @@ extension Pipeline {
         return JobFailure(.workerLost, "\(assignment.losses) workers died while they worked on this job")
     }
 
-    /// Has the job answered when nothing else is in work here; until then no further window is begun.
+    /// Has the job answered when nothing else is in work here; until then no further window is begun, and its claim is
+    /// given back: who waits is not in work, and must not be counted out with the one that is.
     func workAlone(_ assignment: Assignment, _ started: Duration) {
-        logger.warning(
-            "a job whose workers died is worked on alone",
-            metadata: ["id": "\(assignment.job.id.text)", "losses": "\(assignment.losses)"])
         suspects.waiting.append(Suspects.Suspect(assignment: assignment, started: started))
+        suspects.unsettled += 1
+        start {
+            await $0.giveBack(assignment.job.id, assignment.starts)
+            $0.settledClaims()
+        }
+    }
+
+    /// Gives back a claim that no work was begun under. Not while a delivery of the id is in work here that has it.
+    func giveBack(_ id: JobID, _ starts: Int) async {
+        guard flights[id] == nil || suspects.waiting.contains(where: { $0.assignment.job.id == id }) else { return }
+        _ = await insist { () throws(Outage) in try await self.results.release(id, keepingStarts: starts - 1) }
+    }
+
+    /// Claims that were asked for have been placed or given back.
+    func settledClaims() {
+        suspects.unsettled -= 1
+        nextSuspect()
     }
 
     /// Begins with the next suspect when its turn has come.
@@ -43,10 +60,34 @@ extension Pipeline {
         guard suspects.alone == nil else { return }
         guard let suspect = suspects.waiting.first else { return endSuspicion() }
         // Only the suspects themselves are left.
-        guard flights.count == suspects.waiting.count else { return }
+        guard suspects.unsettled == 0, flights.count == suspects.waiting.count else { return }
         suspects.waiting.removeFirst()
         suspects.alone = suspect.assignment.job.id
-        start { await $0.answer([suspect.assignment], started: suspect.started) }
+        start { await $0.takeTurn(suspect) }
+    }
+
+    private func takeTurn(_ suspect: Suspects.Suspect) async {
+        let id = suspect.assignment.job.id
+        var standing: Standing?
+        let isAsked = await insist { () throws(Outage) in
+            standing = try await self.results.begin([id], anew: true).first
+        }
+        guard isAsked else {
+            await handBack(begun: suspect.assignment)
+            return landed(id)
+        }
+        guard case .claimed(let starts, let losses)? = standing else {
+            if standing == .elsewhere {
+                metrics.elsewhere.increment()
+                await postpone(suspect.assignment, Self.waitForOther)
+                return landed(id, .postponed(Self.waitForOther))
+            }
+            landed(id)
+            return await work([suspect.assignment], started: suspect.started)
+        }
+        logger.warning(
+            "a job whose workers died is worked on alone", metadata: ["id": "\(id.text)", "losses": "\(losses)"])
+        await answer([suspect.assignment.claimed(starts: starts, losses: losses)], started: suspect.started)
     }
 
     /// Returns when no suspect waits for its turn or has it.

@@ -191,7 +191,7 @@ public actor Pipeline {
         for (assignment, standing) in zip(asked, standings) {
             if let assignment = place(assignment, standing, started) { fresh.append(assignment) }
         }
-        nextSuspect()
+        settledClaims()
         await answer(fresh, started: started)
     }
 

@@ -42,6 +42,9 @@ final class Wire: @unchecked Sendable {
         return .failure(refusal ?? failure)
     }
 
+    /// Bytes.
+    private static let largestAddition = 1 << 20
+
     private static func connect(
         _ configuration: RabbitMQConfiguration, _ endpoint: RabbitMQConfiguration.Endpoint
     ) throws(RabbitMQError) -> Wire {
@@ -65,6 +68,11 @@ final class Wire: @unchecked Sendable {
         try wire.login(configuration)
         wire.frameMax = max(4096, Int(amqp_get_frame_max(state)))
         wire.heartbeat = Int(amqp_get_heartbeat(state))
+        // What RabbitMQ adds to a message's headers (x-death, x-delivery-count) may make their frame longer than what it
+        // agreed to. Refusing it would end this connection and the next, as long as the message is there.
+        amqp_tune_connection(
+            state, amqp_get_channel_max(state), Int32(clamping: wire.frameMax + Self.largestAddition),
+            amqp_get_heartbeat(state))
         if let table = amqp_get_server_properties(state) {
             wire.serverProperties = FieldTable(copying: table.pointee)
         }

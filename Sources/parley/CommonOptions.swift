@@ -58,9 +58,10 @@ struct CommonOptions: ParsableArguments {
     }
 
     /// A client connected to the servers of the configuration.
-    func connect() async throws -> ParleyClient {
-        let servers = try await servers()
-        return try await ParleyClient.connect(
+    func connect() async throws -> ParleyClient { try await connect(to: servers()) }
+
+    func connect(to servers: Servers) async throws -> ParleyClient {
+        try await ParleyClient.connect(
             ParleyClientConfiguration(
                 rabbitMQ: servers.rabbitMQ, redis: servers.redis, queues: servers.queues, keys: servers.keys))
     }

@@ -25,7 +25,14 @@ struct RepliesCommand: AsyncParsableCommand {
             }
             return duration
         }
-        let client = try await common.connect()
+        let servers = try await common.servers()
+        if servers.queues.names.contains(queue) {
+            throw CommandFailure(
+                .wrong,
+                "QUEUE \(queue): holds jobs, not replies; printing would take them away. parley status and parley dead look"
+            )
+        }
+        let client = try await common.connect(to: servers)
         var left = count ?? Int.max
         let replies = try await client.subscribe(to: queue)
         while left > 0 {

@@ -5,7 +5,16 @@ func printLine(_ bytes: some Collection<UInt8>) {
     if !writeAll(Array(bytes) + [UInt8(ascii: "\n")], to: STDOUT_FILENO) { _exit(ExitStatus.failed.rawValue) }
 }
 
-func printLine(_ text: String) { printLine(text.utf8) }
+/// On a terminal without control characters: what producers send could write anywhere on it, or type.
+func printLine(_ text: String) {
+    guard isatty(STDOUT_FILENO) == 1 else { return printLine(text.utf8) }
+    var clean = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+        let isControl = scalar.value < 0x20 && scalar != "\n" && scalar != "\t" || (0x7F...0x9F).contains(scalar.value)
+        clean.append(isControl ? "\u{FFFD}" : scalar)
+    }
+    printLine(String(clean).utf8)
+}
 
 func printError(_ text: String) { _ = writeAll(Array((text + "\n").utf8), to: STDERR_FILENO) }
 

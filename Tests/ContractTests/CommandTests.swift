@@ -130,7 +130,8 @@ extension ContractTests {
             let arguments = command == ["publish"] ? ["publish", "/dev/stdin"] : command + [queue]
             let input = (0..<200_000).map { #"{"query":"question \#($0)"}"# }.joined(separator: "\n")
             let process = try ParleyProcess(
-                arguments, settings: ["queue.name": queue], input: command == ["publish"] ? input : "")
+                arguments, settings: ["queue.name": command == ["replies"] ? "chat.jobs" : queue],
+                input: command == ["publish"] ? input : "")
             // Under way when the queue, which each of them declares, is there.
             _ = try await eventually("the queue") { try await exists(queue) ? true : nil }
             process.signal(SIGINT)
@@ -152,6 +153,14 @@ extension ContractTests {
             #expect(try await process.exitStatus() == 3, "\(command)")
             #expect((process.errors + process.output).contains("127.0.0.1:\(port)"), "\(command)")
         }
+    }
+
+    @Test(arguments: ["contract.own", "contract.own.dead", "contract.own.high", "contract.own.delay.3"])
+    func repliesTakesNoJobsAway(_ queue: String) async throws {
+        let command = try await parley(
+            "replies", queue, "--timeout", "1s", settings: ["queue.name": "contract.own", "queue.lanes": "high:2"])
+        #expect(command.status == 2)
+        #expect(command.errors.contains("QUEUE \(queue)"))
     }
 
     @Test func checkSaysWhatIsThere() async throws {

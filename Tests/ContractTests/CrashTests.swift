@@ -26,7 +26,7 @@ extension ContractTests {
 
     @Test func aJobThatKillsItsWorkersIsGivenUpAndHarmsNobodyElse() async throws {
         let queue = "contract.\(unique())"
-        let model = try await ModelServer(delay: .milliseconds(200)) { question, _ in
+        let model = try await ModelServer(delay: .milliseconds(500)) { question, _ in
             if question.contains("poison") { killAll("queue.name=\(queue)") }
             return .answers
         }
@@ -50,10 +50,11 @@ extension ContractTests {
             _ = try await eventually("the queue") {
                 try? await producer.connection.declare(QueueDeclaration(name: queue), passive: true)
             }
-            for number in 0..<10 {
-                try await producer.publish(#"{"query":"harmless \#(number)"}"#, to: first, id: unique())
+            // In the middle: some have had their last chance before it, some wait for theirs when it kills once more.
+            for number in 0...10 {
+                let query = number == 5 ? "poison" : "harmless \(number)"
+                try await producer.publish(#"{"query":"\#(query)"}"#, to: first, id: unique())
             }
-            try await producer.publish(#"{"query":"poison"}"#, to: first, id: unique())
             var succeeded = 0
             var lost = 0
             while succeeded + lost < 11 {

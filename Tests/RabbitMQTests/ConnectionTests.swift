@@ -52,6 +52,31 @@ struct ConnectionTests {
         await connection.close()
     }
 
+    @Test("headers to which the broker has added more than fits a frame arrive")
+    func headersGrownByTheBroker() async throws {
+        let f = try Fixture()
+        let (connection, channel) = try await f.connectConfirming()
+        try await connection.declare(QueueDeclaration(name: "grown"))
+        let arguments: FieldTable = [
+            "x-message-ttl": 1, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "grown",
+        ]
+        try await connection.declare(QueueDeclaration(name: "growing", arguments: arguments))
+        // A frame has 131,072 bytes.
+        let headers: FieldTable = ["big": .string(String(repeating: "h", count: 130_900))]
+        let outcome = try await connection.publish(
+            OutgoingMessage(routingKey: "growing", properties: MessageProperties(headers: headers), body: [1]),
+            channel: channel)
+        #expect(outcome == .confirmed)
+        var got: Delivery?
+        try await waitUntil("it has expired") {
+            got = try await connection.get("grown", noAck: true, channel: channel)
+            return got != nil
+        }
+        #expect(got?.properties.headers["big"] == headers["big"])
+        #expect(got?.properties.headers["x-death"] != nil)
+        await connection.close()
+    }
+
     @Test("an unroutable message is returned, and its neighbours are confirmed")
     func returned() async throws {
         let f = try Fixture()
