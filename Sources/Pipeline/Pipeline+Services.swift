@@ -148,7 +148,7 @@ extension Pipeline {
     func slowDown(_ failure: JobFailure) {
         guard !isOpen(.model) else { return }
         // Whatever it asks for, it is asked again before long.
-        let pause = min(failure.retryAfter ?? .seconds(1), configuration.retry.max)
+        let pause = min(failure.retryAfter ?? .seconds(1), max(configuration.retry.max, .seconds(60)))
         scheduler.narrow()
         health.breakers[.model, default: newBreaker].open()
         lost(.model, failure.message, pause: pause)
