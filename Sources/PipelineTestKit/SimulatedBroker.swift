@@ -145,7 +145,7 @@ public actor SimulatedBroker {
     /// The numbers of the messages in the queue.
     public var waiting: [Int] { queue.map(\.message.number) }
 
-    private var isDrained: Bool { queue.isEmpty && delayed == 0 && connections.values.allSatisfy(\.unsettled.isEmpty) }
+    var isDrained: Bool { queue.isEmpty && delayed == 0 && connections.values.allSatisfy(\.unsettled.isEmpty) }
 
     // MARK: - Deliveries
 

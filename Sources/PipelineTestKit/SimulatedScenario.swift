@@ -119,8 +119,17 @@ actor SimulatedDay {
             await executor.sleep(until: at)
             if let fault { await perform(fault) } else { await services.broker.publish(messages) }
         }
+        await drain()
+        // A worker on its way out may have put aside a delivery that had come again meanwhile: its copy comes back.
+        while await !services.broker.isDrained {
+            await startWorker()
+            await drain()
+        }
+    }
+
+    private func drain() async {
         await services.broker.untilDrained()
-        for number in living.keys.sorted() { await living[number]?.stop() }
+        for number in living.keys.sorted() { await living.removeValue(forKey: number)?.stop() }
         if running > 0 { await withCheckedContinuation { endWaiter = $0 } }
     }
 
@@ -142,7 +151,9 @@ actor SimulatedDay {
     private func run(_ worker: SimulatedWorker) async {
         await worker.run()
         running -= 1
-        if running == 0 { endWaiter?.resume() }
+        guard running == 0 else { return }
+        endWaiter?.resume()
+        endWaiter = nil
     }
 
     private func perform(_ fault: SimulatedFault) async {
