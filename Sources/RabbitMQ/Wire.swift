@@ -42,7 +42,7 @@ final class Wire: @unchecked Sendable {
         return .failure(refusal ?? failure)
     }
 
-    /// Bytes.
+    /// How many bytes longer than agreed a frame from the broker may be.
     private static let largestAddition = 1 << 20
 
     private static func connect(
@@ -70,9 +70,12 @@ final class Wire: @unchecked Sendable {
         wire.heartbeat = Int(amqp_get_heartbeat(state))
         // What RabbitMQ adds to a message's headers (x-death, x-delivery-count) may make their frame longer than what it
         // agreed to. Refusing it would end this connection and the next, as long as the message is there.
-        amqp_tune_connection(
+        let tuned = amqp_tune_connection(
             state, amqp_get_channel_max(state), Int32(clamping: wire.frameMax + Self.largestAddition),
             amqp_get_heartbeat(state))
+        guard tuned == 0 else {
+            throw RabbitMQError(.unreachable, "out of memory for the frames of a connection to \(endpoint)")
+        }
         if let table = amqp_get_server_properties(state) {
             wire.serverProperties = FieldTable(copying: table.pointee)
         }

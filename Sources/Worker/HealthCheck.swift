@@ -52,12 +52,14 @@ public struct HealthCheck: Sendable {
             let delays = await refusalOfDelays(connection)
             await connection.close()
             switch status {
-            case .success where delays != nil:
-                return CheckResult(
-                    name: "rabbitmq", outcome: .warning,
-                    detail: "\(address): RabbitMQ \(version); a worker with this user could not retry or delay jobs, "
-                        + "which needs permission to configure \(queue).delay and \(queue).delay.*: \(delays ?? "")")
             case .success(let status):
+                if let delays {
+                    return CheckResult(
+                        name: "rabbitmq", outcome: .warning,
+                        detail: "\(address): RabbitMQ \(version); a worker with this user could not retry or delay "
+                            + "jobs, which needs permission to configure \(queue).delay and \(queue).delay.*: \(delays)"
+                    )
+                }
                 return CheckResult(
                     name: "rabbitmq", outcome: .ok,
                     detail: "\(address): RabbitMQ \(version); \(queue) holds \(status.messages) messages, "

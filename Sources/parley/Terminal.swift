@@ -7,11 +7,11 @@ func printLine(_ bytes: some Collection<UInt8>) {
 
 /// On a terminal without control characters: what producers send could write anywhere on it, or type.
 func printLine(_ text: String) {
-    guard isatty(STDOUT_FILENO) == 1 else { return printLine(text.utf8) }
+    guard isTerminal else { return printLine(text.utf8) }
     var clean = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {
-        let isControl = scalar.value < 0x20 && scalar != "\n" && scalar != "\t" || (0x7F...0x9F).contains(scalar.value)
-        clean.append(isControl ? "\u{FFFD}" : scalar)
+        let isKept = scalar.properties.generalCategory != .control || scalar == "\n" || scalar == "\t"
+        clean.append(isKept ? scalar : "\u{FFFD}")
     }
     printLine(String(clean).utf8)
 }

@@ -3,14 +3,9 @@ import Testing
 
 /// A worker that is told to end on a bad day ends all the same, soon after its grace, and leaves the jobs to the next.
 extension BadDayTests {
-    private static let grace = ["worker.shutdown_grace": "1s"]
-
     @Test func aWorkerEndsWhileTheBrokerIsAway() async throws {
         let model = try await ModelServer(delay: .seconds(600))
-        let worker = try await start(Self.grace.merging(["model.url": model.url]) { $1 })
-        var ids: Set<String> = []
-        try await Producer.with(rabbitMQ: broker.url()) { ids = try await publish(5, from: $0, to: worker) }
-        _ = try await eventually("5 questions") { model.questions.count == 5 ? true : nil }
+        let (worker, ids) = try await busyWorker(model)
         try await broker.control("stop_app")
         let end = await Result {
             _ = try await eventually("the lost connection") { lines(worker, "not connected").first }
@@ -25,10 +20,7 @@ extension BadDayTests {
 
     @Test func aWorkerEndsWhileTheBrokerTakesNoMessagesAndItsAnswersAreNotBoughtAgain() async throws {
         let model = try await ModelServer(delay: .seconds(600))
-        let worker = try await start(Self.grace.merging(["model.url": model.url]) { $1 })
-        var ids: Set<String> = []
-        try await Producer.with(rabbitMQ: broker.url()) { ids = try await publish(5, from: $0, to: worker) }
-        _ = try await eventually("5 questions") { model.questions.count == 5 ? true : nil }
+        let (worker, ids) = try await busyWorker(model)
         try await broker.control("set_disk_free_limit", "mem_relative", "1000.0")
         model.answer(after: .zero)
         _ = try await eventually("the alarm's line") { lines(worker, "takes no messages").first }
@@ -36,6 +28,15 @@ extension BadDayTests {
         try await broker.control("set_disk_free_limit", "50MB")
         try await answers(ids, queue: worker.queue, ["model.url": model.url])
         #expect(model.questions.count == 5, "what was stored was answered from the store")
+    }
+
+    /// A worker with five jobs in the model, which does not answer yet, and their ids.
+    private func busyWorker(_ model: ModelServer) async throws -> (Worker, Set<String>) {
+        let worker = try await start(["model.url": model.url, "worker.shutdown_grace": "1s"])
+        var ids: Set<String> = []
+        try await Producer.with(rabbitMQ: broker.url()) { ids = try await publish(5, from: $0, to: worker) }
+        _ = try await eventually("5 questions") { model.questions.count == 5 ? true : nil }
+        return (worker, ids)
     }
 
     /// Within its grace and a little more, not after one of the client libraries' time-outs.
