@@ -4,7 +4,7 @@ import Testing
 
 @testable import RabbitMQ
 
-@Suite("One connection", .serialized, .enabled(if: PrivateBroker.isInstalled), .privateBroker)
+@Suite("One connection", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBroker)
 struct ConnectionTests {
     @Test("all field types, properties and Unicode survive the broker")
     func fieldTable() async throws {

@@ -78,7 +78,16 @@ final class PrivateBroker: @unchecked Sendable {
         }
     }
 
-    /// Ends the server, orderly or as a crash would.
+    /// Kills the server, which forgets nothing that it has confirmed.
+    ///
+    /// Which queues there are it writes to disk every two seconds only (Erlang's disk_log), whatever it has answered to
+    /// their declaration; a test does not want to wait for that.
+    func crash() async throws {
+        try await control("eval", "ok = mnesia:sync_log().")
+        try await stop(crash: true)
+    }
+
+    /// Ends the server, orderly or at once.
     func stop(crash: Bool = false) async throws {
         guard let process else { return }
         signal(SIGCONT)

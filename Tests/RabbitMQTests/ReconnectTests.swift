@@ -4,7 +4,8 @@ import Testing
 
 @testable import RabbitMQ
 
-@Suite("Consumer and publisher", .serialized, .enabled(if: PrivateBroker.isInstalled), .privateBroker)
+@Suite(
+    "Consumer and publisher", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBroker)
 struct ReconnectTests {
     private func declare(_ name: String) -> @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void {
         { connection throws(RabbitMQError) in try await connection.ensureQueue(QueueDeclaration(name: name)) }
@@ -90,7 +91,7 @@ struct ReconnectTests {
         durable.properties.deliveryMode = 2
         #expect(try await publisher.publish(durable) == .confirmed)
         let old = try #require(await consumer.next(atMost: 1)?.first)
-        try await f.broker.stop(crash: true)
+        try await f.broker.crash()
         try await waitUntil("both have noticed") {
             let isConnected = await publisher.isConnected
             let isConsuming = await consumer.isConsuming

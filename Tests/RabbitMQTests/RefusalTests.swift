@@ -2,7 +2,7 @@ import Testing
 
 @testable import RabbitMQ
 
-@Suite("Refusals", .serialized, .enabled(if: PrivateBroker.isInstalled), .privateBroker)
+@Suite("Refusals", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBroker)
 struct RefusalTests {
     @Test(
         "a publisher whose messages are refused for seconds tries another channel, and stays with one that takes some")

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RabbitMQ
 
-@Suite("TLS", .serialized, .enabled(if: PrivateBroker.isInstalled), .privateBrokerWithTLS)
+@Suite("TLS", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBrokerWithTLS)
 struct TLSTests {
     private func open(_ host: String, _ change: (inout RabbitMQConfiguration.TLS) -> Void = { _ in }) async throws {
         let f = try Fixture()

@@ -75,7 +75,7 @@ struct DelayLadderTests {
         let f = try await LadderFixture("crash.\(kind)", kind: kind)
         try await f.publish("soon", to: f.base, after: .seconds(3))
         try await f.publish("later", to: f.base, after: .seconds(86_400))
-        try await f.fixture.broker.stop(crash: true)
+        try await f.fixture.broker.crash()
         try await f.fixture.broker.start()
         // A restarted node may count the time to live anew, so only that it comes is promised.
         #expect(try await f.next(within: .seconds(90)).body == Array("soon".utf8))
