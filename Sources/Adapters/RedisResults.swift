@@ -48,10 +48,14 @@ public struct RedisResults: ResultStore {
         let life = Array(String(lifetime()).utf8)
         // The common case needs no script: nothing is stored yet. The claim goes after the result has come, so that at
         // no moment there is neither. Whether it could be deleted does not matter to a job whose result is safe.
-        var commands = [RedisCommand(arguments: [Self.set, Array(key.utf8), reply, Self.px, life, Self.nx])]
-        if endingClaim { commands.append(RedisCommand(arguments: [Self.del, Array(keys.claim(id).utf8)])) }
-        let replies = try await send(commands, "storing a result")
-        guard let fresh = replies.first else { throw refused("storing a result", .null) }
+        let set = RedisCommand(arguments: [Self.set, Array(key.utf8), reply, Self.px, life, Self.nx])
+        let fresh: RedisValue
+        if endingClaim {
+            let delete = RedisCommand(arguments: [Self.del, Array(keys.claim(id).utf8)])
+            fresh = try await send([set, delete], "storing a result").first ?? .null
+        } else {
+            fresh = try await send(set, "storing a result")
+        }
         if case .status = fresh { return nil }
         guard fresh.isNull else { throw refused("storing a result", fresh) }
         let kept = try await send(

@@ -42,7 +42,10 @@ final class EasyHandle {
     }
 
     func set(_ option: CURLoption, _ value: Int) { _ = parley_easy_set_long(raw, option, value) }
-    func set(_ option: CURLoption, _ value: String) { _ = parley_easy_set_string(raw, option, value) }
+    func set(_ option: CURLoption, _ value: String) {
+        // libcurl copies it; handing the string over without this would copy it first.
+        value.withCString { _ = parley_easy_set_string(raw, option, $0) }
+    }
     func set(_ option: CURLoption, pointer value: UnsafeMutableRawPointer?) {
         _ = parley_easy_set_pointer(raw, option, value)
     }

@@ -39,12 +39,16 @@ struct ModelScheduler {
     /// How many wait.
     var queued: Int { waiting.count }
 
+    /// True: start now, since there is room and nobody waits.
+    mutating func startAtOnce(now: Duration) -> Bool {
+        guard running < limit, waiting.isEmpty, pace.hold(now: now) == nil else { return false }
+        begin(now)
+        return true
+    }
+
     /// True: start now. False: wait until ``next(now:)`` names `token`.
     mutating func start(_ rank: Rank, token: Token, now: Duration) -> Bool {
-        if running < limit, waiting.isEmpty, pace.hold(now: now) == nil {
-            begin(now)
-            return true
-        }
+        if startAtOnce(now: now) { return true }
         ranked.insert(Entry(rank: rank, token: token))
         byArrival.append((token, now))
         waiting.insert(token)

@@ -133,15 +133,17 @@ extension Pipeline {
 
     /// Waits for a place among the model's calls.
     private func enterModel(_ assignment: Assignment) async -> ModelEntry {
+        if let refusal = refusal(assignment) { return refusal }
+        if scheduler.startAtOnce(now: clock.now) {
+            metrics.modelRunning.record(scheduler.running)
+            return .granted
+        }
         let token = assignment.arrival
-        // Decided inside the continuation, so that no place can be given to a waiter that is not registered yet.
         return await withCheckedContinuation { continuation in
-            if isAbandoned {
-                continuation.resume(returning: .abandoned)
-            } else if flights[assignment.job.id]?.isRevoked == true {
-                continuation.resume(returning: .away)
-            } else if isOpen(.model) {
-                continuation.resume(returning: .away)
+            // Decided anew inside the continuation: the way here may be long, and no place may be given to a waiter that
+            // is not registered yet.
+            if let refusal = refusal(assignment) {
+                continuation.resume(returning: refusal)
             } else if scheduler.start(assignment.rank, token: token, now: clock.now) {
                 continuation.resume(returning: .granted)
             } else {
@@ -150,6 +152,12 @@ extension Pipeline {
             // Here, not after the wait: the queue is seen while there is one.
             wakeModelWaiters()
         }
+    }
+
+    /// Why the job is not even to wait for a place.
+    private func refusal(_ assignment: Assignment) -> ModelEntry? {
+        if isAbandoned { return .abandoned }
+        return isOpen(.model) || flights[assignment.job.id]?.isRevoked == true ? .away : nil
     }
 
     /// Nobody waits for the model any more.

@@ -18,8 +18,13 @@ struct Settlement {
         case acknowledge
     }
 
-    private var steps: [Step]
-    private var done = 0
+    // What is still to do, in this order.
+    private var store: JobID?
+    private var publish: String?
+    private var deadLetter: JobFailure?
+    private var release: JobID?
+    private var postpone: Postponement?
+    private var isAcknowledged = false
 
     /// The job has ended, with a reply.
     ///
@@ -28,11 +33,9 @@ struct Settlement {
     ///   - stored: the reply comes from the store, nothing needs to be kept again.
     ///   - deadLetter: why the message ends in the dead-letter queue, if it does.
     init(id: JobID?, replyTo: String?, stored: Bool, deadLetter: JobFailure?) {
-        steps = []
-        if let id, !stored { steps.append(.store(id)) }
-        if let replyTo { steps.append(.publish(to: replyTo)) }
-        if let deadLetter { steps.append(.deadLetter(deadLetter)) }
-        steps.append(.acknowledge)
+        store = stored ? nil : id
+        publish = replyTo
+        self.deadLetter = deadLetter
     }
 
     /// The job comes back later.
@@ -40,17 +43,35 @@ struct Settlement {
     /// - Parameter claimed: the id, when this worker has the claim on it. It is given up first: once the message is in
     ///   the delay queues another worker may get it.
     init(postponed: Postponement, claimed: JobID?) {
-        steps = []
-        if let claimed { steps.append(.release(claimed, keepingStarts: nil)) }
-        steps += [.postpone(postponed), .acknowledge]
+        release = claimed
+        postpone = postponed
     }
 
     /// The step to perform now; nil when the delivery is settled.
-    var next: Step? { done < steps.count ? steps[done] : nil }
+    var next: Step? {
+        if let store { return .store(store) }
+        if let publish { return .publish(to: publish) }
+        if let deadLetter { return .deadLetter(deadLetter) }
+        if let release { return .release(release, keepingStarts: nil) }
+        if let postpone { return .postpone(postpone) }
+        return isAcknowledged ? nil : .acknowledge
+    }
 
     /// The current step has been done and confirmed.
     mutating func completed() {
-        precondition(done < steps.count, "a settled delivery has no step to complete")
-        done += 1
+        if store != nil {
+            store = nil
+        } else if publish != nil {
+            publish = nil
+        } else if deadLetter != nil {
+            deadLetter = nil
+        } else if release != nil {
+            release = nil
+        } else if postpone != nil {
+            postpone = nil
+        } else {
+            precondition(!isAcknowledged, "a settled delivery has no step to complete")
+            isAcknowledged = true
+        }
     }
 }

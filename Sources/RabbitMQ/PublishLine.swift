@@ -13,16 +13,15 @@ final class PendingPublish {
     var completion: ((Result<PublishOutcome, RabbitMQError>) -> Void)?
 
     init(
-        _ message: OutgoingMessage, deadline: ContinuousClock.Instant,
+        _ message: consuming OutgoingMessage, deadline: ContinuousClock.Instant,
         completion: @escaping (Result<PublishOutcome, RabbitMQError>) -> Void
     ) {
-        var head = message
-        head.body = []
-        self.message = head
         body = message.body
+        bodySize = message.body.count
+        message.body = []
+        self.message = message
         self.deadline = deadline
         self.completion = completion
-        bodySize = message.body.count
     }
 
     /// The body has been written.
@@ -77,7 +76,7 @@ final class PublishLine: @unchecked Sendable {
     }
 
     func submit(
-        _ message: OutgoingMessage, deadline: ContinuousClock.Instant,
+        _ message: consuming OutgoingMessage, deadline: ContinuousClock.Instant,
         completion: @escaping (Result<PublishOutcome, RabbitMQError>) -> Void
     ) {
         inFlight += 1

@@ -182,7 +182,7 @@ public actor RedisClient {
     // one may itself be a suspension, in which the connection can go or the buffer fill up.
 
     private func sendOnce(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
-        let result: Result<RedisValue, RedisError> = await withCheckedContinuation { continuation in
+        let result: Result<RedisValue, RedisError> = await withUnsafeContinuation { continuation in
             do throws(RedisError) {
                 let connection = try room(for: command.encodedSize)
                 try check(command)
@@ -196,7 +196,7 @@ public actor RedisClient {
     }
 
     private func sendOnce(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
-        let result: Result<[RedisValue], RedisError> = await withCheckedContinuation { continuation in
+        let result: Result<[RedisValue], RedisError> = await withUnsafeContinuation { continuation in
             do throws(RedisError) {
                 let connection = try room(for: commands.reduce(0) { $0 + $1.encodedSize })
                 for command in commands { try check(command) }

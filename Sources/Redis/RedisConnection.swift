@@ -16,8 +16,9 @@ final class RedisConnection {
     private static let readChunk = 16 << 10
 
     enum Receiver {
-        case one(CheckedContinuation<Result<RedisValue, RedisError>, Never>)
-        case many(CheckedContinuation<Result<[RedisValue], RedisError>, Never>)
+        // Unsafe, because this is the hot path; an entry leaves `waiting` when it is resumed, and all do in the end.
+        case one(UnsafeContinuation<Result<RedisValue, RedisError>, Never>)
+        case many(UnsafeContinuation<Result<[RedisValue], RedisError>, Never>)
         case greeting
         case ping
     }

@@ -4,15 +4,24 @@ import ChatJobs
 public struct RedisKeys: Sendable, Equatable {
     /// `redis.prefix`.
     public let prefix: String
+    // Made once: appending to one costs a third of an interpolation, and every job has its keys.
+    private let results: String
+    private let claims: String
+    private let revocationsOfJobs: String
 
-    public init(prefix: String = "chat") { self.prefix = prefix }
+    public init(prefix: String = "chat") {
+        self.prefix = prefix
+        results = "\(prefix):result:"
+        claims = "\(prefix):claim:"
+        revocationsOfJobs = "\(prefix):revoked:"
+    }
 
     /// The job's reply, as JSON.
-    public func result(_ id: JobID) -> String { "\(prefix):result:\(id.text)" }
+    public func result(_ id: JobID) -> String { results + id.text }
     /// Who works on the job: `TOKEN STARTS LOSSES`, the token empty when nobody does.
-    public func claim(_ id: JobID) -> String { "\(prefix):claim:\(id.text)" }
+    public func claim(_ id: JobID) -> String { claims + id.text }
     /// There when the job was revoked.
-    public func revoked(_ id: JobID) -> String { "\(prefix):revoked:\(id.text)" }
+    public func revoked(_ id: JobID) -> String { revocationsOfJobs + id.text }
     /// Counts revocations, so that workers see that there is a new one.
     public var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.
