@@ -5,7 +5,8 @@ import Testing
 @testable import RabbitMQ
 
 @Suite(
-    "Consumer and publisher", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBroker)
+    "Consumer and publisher", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)),
+    .privateBroker)
 struct ReconnectTests {
     private func declare(_ name: String) -> @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void {
         { connection throws(RabbitMQError) in try await connection.ensureQueue(QueueDeclaration(name: name)) }
