@@ -159,6 +159,19 @@ extension Settings {
         }
     }
 
+    /// Environment variables that look like a key misspelt, a sentence each. No mistake, since others may have variables
+    /// that begin with `PARLEY_`, too.
+    public static func suspicious(in environment: [String: String]) -> [String] {
+        let variables = keys.map { "PARLEY_" + $0.uppercased().replacing(".", with: "_") }.sorted()
+        return environment.keys.sorted().compactMap { name in
+            guard name.hasPrefix("PARLEY_"), name != "PARLEY_CONFIG", !variables.contains(name),
+                let near = variables.min(by: { distance($0, name) < distance($1, name) }),
+                distance(near, name) <= 2
+            else { return nil }
+            return "the environment variable \(name) has no effect; did you mean \(near)?"
+        }
+    }
+
     private static func unknown(_ key: String, in place: String) -> String {
         let near = keys.min { distance($0, key) < distance($1, key) }
         let hint = near.flatMap { distance($0, key) <= 4 ? "; did you mean \($0)?" : nil } ?? ""

@@ -9,11 +9,17 @@ import Settings
 /// One line of `parley check`.
 public struct CheckResult: Sendable, Equatable {
     public enum Outcome: String, Sendable { case ok, warning, wrong, unreachable }
-    /// The part: `rabbitmq`, `redis`, `embeddings`, `vectors`, `model`.
+    /// The part: `configuration`, `rabbitmq`, `redis`, `embeddings`, `vectors`, `model`.
     public let name: String
     public let outcome: Outcome
     /// One sentence in plain words: what is there, or what is wrong and what to do.
     public let detail: String
+
+    public init(name: String, outcome: Outcome, detail: String) {
+        self.name = name
+        self.outcome = outcome
+        self.detail = detail
+    }
 }
 
 /// Tries every server that the configuration names.

@@ -16,7 +16,9 @@ struct CheckCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await common.load()
         let logger = Logger(label: "parley")
-        let results = await HealthCheck(try Assembly(settings, logger: logger), logger: logger).run()
+        var results = common.oddities.map { CheckResult(name: "configuration", outcome: .warning, detail: $0) }
+        let isOdd = !results.isEmpty
+        results += await HealthCheck(try Assembly(settings, logger: logger), logger: logger).run()
         let isWell = results.allSatisfy { $0.outcome == .ok || $0.outcome == .warning }
         if output.json {
             var json = JSONWriter()
@@ -36,7 +38,7 @@ struct CheckCommand: AsyncParsableCommand {
             }
             printLine(json.bytes)
         } else {
-            print("configuration  ok")
+            if !isOdd { print("configuration  ok") }
             for result in results {
                 let name = result.name + String(repeating: " ", count: max(1, 15 - result.name.count))
                 print("\(name)\(result.outcome.rawValue)  \(result.detail)")

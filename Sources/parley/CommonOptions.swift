@@ -38,6 +38,9 @@ struct CommonOptions: ParsableArguments {
         return settings
     }
 
+    /// What is odd about the configuration without being wrong, a sentence each.
+    var oddities: [String] { Settings.suspicious(in: ProcessInfo.processInfo.environment) }
+
     /// The servers and names of the configuration.
     /// - Throws: ``SettingsError`` naming the keys that are wrong.
     func servers() async throws -> Servers {

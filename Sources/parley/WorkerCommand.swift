@@ -14,6 +14,8 @@ struct WorkerCommand: AsyncParsableCommand {
         let registry = MetricsRegistry(version: parleyVersion)
         MetricsSystem.bootstrap(registry)
         let settings = try await common.load(quiet: false)
-        try await runWorker(settings, registry: registry, logger: Logger(label: "parley"))
+        let logger = Logger(label: "parley")
+        for oddity in common.oddities { logger.warning("\(oddity)") }
+        try await runWorker(settings, registry: registry, logger: logger)
     }
 }

@@ -171,6 +171,17 @@ extension ContractTests {
         #expect(try json.lines.first?["ok"]?.bool == true)
     }
 
+    @Test func aMisspeltVariableIsPointedOut() async throws {
+        let check = try await parley("check", environment: ["PARLEY_QUEUE_NAMES": "x"])
+        #expect(check.status == 0)
+        #expect(check.output.contains("configuration  warning  the environment variable PARLEY_QUEUE_NAMES"))
+        #expect(check.output.contains("PARLEY_QUEUE_NAME?"))
+        let worker = try ParleyProcess(
+            ["worker"], settings: ["queue.name": "contract.\(unique())", "admin.listen": "off"],
+            environment: ["PARLEY_QUEUE_NAMES": "x"])
+        try await eventually("a warning") { worker.errors.contains("PARLEY_QUEUE_NAMES") ? () : nil }
+    }
+
     @Test func checkSaysWhatAServerRefusesAndKeepsSecrets() async throws {
         let broker = try #require(Surroundings.rabbitMQ).replacing("guest:guest@", with: "guest:sesame@")
         let store = try #require(Surroundings.redis).replacing("redis://", with: "redis://:sesame@")

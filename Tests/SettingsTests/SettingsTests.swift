@@ -57,6 +57,18 @@ private func load(
         }
     }
 
+    @Test func aVariableThatIsAlmostAKeyIsSuspicious() {
+        let environment = [
+            "PARLEY_MODLE_URL": "x", "PARLEY_WORKERS_PREFETCH": "5", "PARLEY_MODEL_URL": "y", "PARLEY_CONFIG": "z",
+            "PARLEY_WORKER_PASSWORD": "p", "PARLEY_TEST_REDIS_URL": "r", "MODEL_ULR": "q",
+        ]
+        #expect(
+            Settings.suspicious(in: environment) == [
+                "the environment variable PARLEY_MODLE_URL has no effect; did you mean PARLEY_MODEL_URL?",
+                "the environment variable PARLEY_WORKERS_PREFETCH has no effect; did you mean PARLEY_WORKER_PREFETCH?",
+            ])
+    }
+
     @Test func aMissingOrBrokenFileIsNamed() async throws {
         await #expect(throws: SettingsError.self) { try await Settings.load(file: "/nowhere.yaml", environment: [:]) }
         await #expect(throws: SettingsError.self) { try await load(yaml: "a: [b") }
