@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Logging
 import Metrics
 import Telemetry
@@ -11,6 +12,8 @@ struct WorkerCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
+        // Until the worker listens to signals itself: nothing has been taken yet that would have to be drained.
+        for number in [SIGTERM, SIGINT] { signal(number) { _ in _exit(ExitStatus.done.rawValue) } }
         let registry = MetricsRegistry(version: parleyVersion)
         MetricsSystem.bootstrap(registry)
         let settings = try await common.load(quiet: false)

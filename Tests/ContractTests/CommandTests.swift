@@ -180,6 +180,8 @@ extension ContractTests {
             ["worker"], settings: ["queue.name": "contract.\(unique())", "admin.listen": "off"],
             environment: ["PARLEY_QUEUE_NAMES": "x"])
         try await eventually("a warning") { worker.errors.contains("PARLEY_QUEUE_NAMES") ? () : nil }
+        worker.signal(SIGTERM)
+        #expect(try await worker.exitStatus() == 0)
     }
 
     @Test func checkSaysWhatAServerRefusesAndKeepsSecrets() async throws {
