@@ -21,19 +21,23 @@ struct DeadListCommand: AsyncParsableCommand {
         let letters = try await common.operatorContext().letters
         Interruption.watch()
         let progress = SharedProgress("letters looked at")
+        let isEmpty: Bool
         if each {
-            try await list(letters, filter)
+            isEmpty = try await list(letters, filter) == 0
         } else {
             let groups = try await letters.groups(filter) { progress.show($0, of: $1) }
             progress.end()
             if !Interruption.isRequested { show(groups, letters.queue) }
+            isEmpty = groups.isEmpty
         }
+        if isEmpty { try await letters.explainNothing() }
         if Interruption.isRequested { throw CommandFailure(.interrupted, "") }
     }
 
-    private func list(_ letters: DeadLetters, _ filter: LetterFilter) async throws {
+    /// - Returns: how many letters were looked at.
+    private func list(_ letters: DeadLetters, _ filter: LetterFilter) async throws -> Int {
         let left = Mutex(limit ?? .max)
-        try await letters.look(filter) { letter in
+        return try await letters.look(filter) { letter in
             if output.json {
                 var json = JSONWriter()
                 letter.write(to: &json)

@@ -139,6 +139,14 @@ final class SharedProgress: Sendable {
     func end() { line.withLock { $0.end() } }
 }
 
+extension DeadLetters {
+    /// Where nothing was found, says so if there is not even a queue: `queue.name` may be misspelt.
+    func explainNothing() async throws {
+        guard try await count() == nil else { return }
+        printError("there is no queue \(queue): nothing was ever dead-lettered, or queue.name is another")
+    }
+}
+
 /// How a requeue or a purge ends: its summary, and the contract's exit status.
 func finish(_ summary: LetterSummary, json: Bool, text: String) throws {
     if json {

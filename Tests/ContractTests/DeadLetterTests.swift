@@ -33,6 +33,16 @@ extension ContractTests {
         }
     }
 
+    @Test(arguments: [
+        ["dead", "list"], ["dead", "list", "--each"], ["requeue", "--all"], ["dead", "purge", "--all", "--yes"],
+    ])
+    func aQueueThatIsNotThereIsNamed(_ command: [String]) async throws {
+        let name = "contract.\(unique())"
+        let process = try ParleyProcess(command, settings: ["queue.name": name])
+        #expect(try await process.exitStatus() == 0, "\(process.errors)")
+        #expect(process.errors.contains("there is no queue \(name).dead"))
+    }
+
     @Test func filtersMustAllHold() async throws {
         try await Mortuary.with { mortuary in
             try await mortuary.bury(24)
