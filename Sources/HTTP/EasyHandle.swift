@@ -23,7 +23,12 @@ final class EasyHandle {
         self.raw = raw
         errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
         errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
+        _ = parley_easy_set_long(raw, CURLOPT_BUFFERSIZE, Self.receiveBuffer)
     }
+
+    /// Bytes. A transfer holds this buffer while it waits; with the default of 16 KiB thousands of them were most of the
+    /// memory.
+    private static let receiveBuffer = 8192
 
     deinit {
         curl_easy_cleanup(raw)
@@ -31,9 +36,14 @@ final class EasyHandle {
     }
 
     /// Back to a new handle's options. Connections and names resolved live in the multi handle and stay.
-    func reset() {
+    ///
+    /// - Returns: false when the handle must not be used again. libcurl 7.88 lets a transfer keep its receive buffer when
+    ///   others are still on its (HTTP/2) connection, and then refuses to be told the buffer's size: it would take it for
+    ///   one of the default size, and write beyond its end.
+    func reset() -> Bool {
         curl_easy_reset(raw)
         errorText[0] = 0
+        return parley_easy_set_long(raw, CURLOPT_BUFFERSIZE, Self.receiveBuffer) == CURLE_OK
     }
 
     /// libcurl's words for the last failure, or its words for `code` in general.
@@ -54,8 +64,6 @@ final class EasyHandle {
     func apply(_ configuration: HTTPClientConfiguration) {
         set(CURLOPT_ERRORBUFFER, pointer: errorText)
         set(CURLOPT_NOSIGNAL, 1)
-        // A transfer holds this buffer while it waits; with the default of 16 KiB thousands of them were most of the memory.
-        set(CURLOPT_BUFFERSIZE, 8192)
         set(CURLOPT_TCP_NODELAY, 1)
         set(CURLOPT_PROTOCOLS_STR, "http,https")
         set(CURLOPT_ACCEPT_ENCODING, "")

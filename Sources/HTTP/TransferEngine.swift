@@ -269,8 +269,7 @@ final class TransferEngine {
             curl_slist_free_all(transfer.headerList)
             transfer.headerList = nil
             transfer.easy = nil
-            easy.reset()
-            if idle.count < Self.maxIdleHandles { idle.append(easy) }
+            if easy.reset(), idle.count < Self.maxIdleHandles { idle.append(easy) }
         }
         transfer.stopTimers()
         transfer.end = outcome
