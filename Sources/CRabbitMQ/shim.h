@@ -37,18 +37,8 @@ static inline int parley_tune_socket(int fd, unsigned int user_timeout_ms, int s
   return getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, &length) == 0 ? size : 0;
 }
 
-/* Holds small segments back until parley_push, or for 200 ms: tcp(7), TCP_CORK. */
-static inline void parley_cork(int fd) {
-  int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_CORK, &one, sizeof(one));
-}
-
-/* Sends what is held back. tcp(7): setting TCP_NODELAY "forces an explicit flush of pending output, even if TCP_CORK is
-   currently set". */
-static inline void parley_push(int fd) {
-  int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-}
+/* Holds small segments back (1) or pushes them out (0): tcp(7), TCP_CORK. */
+static inline void parley_cork(int fd, int on) { setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)); }
 
 /* Whether the kernel has a third of the send buffer or more left (what POLLOUT means for TCP on Linux). */
 static inline int parley_has_room(int fd) {

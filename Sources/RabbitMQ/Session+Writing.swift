@@ -27,10 +27,11 @@ extension Session {
         for _ in 0..<4 {
             guard parley_has_room(wire.fd) != 0 else { return waitForWritable() }
             budget = max(2048, min(262_144, wire.sendBuffer / 8))
-            // Each frame is a send of its own: on a corked socket they leave as few large segments.
+            // Each frame is a send of its own: corked, they leave as few large segments.
+            parley_cork(wire.fd, 1)
             let more = write(wire)
             guard ended == nil else { return }
-            parley_push(wire.fd)
+            parley_cork(wire.fd, 0)
             if !more {
                 if amqp_frames_enqueued(wire.state) != 0 || amqp_data_in_buffer(wire.state) != 0 { scheduleRead() }
                 return

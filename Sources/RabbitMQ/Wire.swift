@@ -66,7 +66,6 @@ final class Wire: @unchecked Sendable {
         let silence = configuration.heartbeat.seconds * 2000
         wire.sendBuffer = Int(parley_tune_socket(wire.fd, UInt32(clamping: silence), 4 << 20))
         try wire.login(configuration)
-        parley_cork(wire.fd)
         wire.frameMax = max(4096, Int(amqp_get_frame_max(state)))
         wire.heartbeat = Int(amqp_get_heartbeat(state))
         // What RabbitMQ adds to a message's headers (x-death, x-delivery-count) may make their frame longer than what it

@@ -163,7 +163,7 @@ extension Settings {
     /// that begin with `PARLEY_`, too.
     public static func suspicious(in environment: [String: String]) -> [String] {
         let variables = keys.map { "PARLEY_" + $0.uppercased().replacing(".", with: "_") }.sorted()
-        return environment.keys.sorted().compactMap { name in
+        return environment.filter { !$0.value.isEmpty }.keys.sorted().compactMap { name in
             guard name.hasPrefix("PARLEY_"), name != "PARLEY_CONFIG", !variables.contains(name),
                 let near = variables.min(by: { distance($0, name) < distance($1, name) }),
                 distance(near, name) <= 2

@@ -30,7 +30,7 @@ struct DeadListCommand: AsyncParsableCommand {
             if !Interruption.isRequested { show(groups, letters.queue) }
             isEmpty = groups.isEmpty
         }
-        if isEmpty { try await letters.explainNothing() }
+        if isEmpty, !Interruption.isRequested { await letters.explainNothing() }
         if Interruption.isRequested { throw CommandFailure(.interrupted, "") }
     }
 

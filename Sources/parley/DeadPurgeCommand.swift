@@ -41,7 +41,7 @@ struct DeadPurgeCommand: AsyncParsableCommand {
         let summary = await letters.purge(filter, dryRun: dryRun) { progress.show($0, of: $1) }
         progress.end()
         if !dryRun { await context.audit.record(summary, filters: words) }
-        if summary.scanned == 0, summary.problem == nil, !summary.isInterrupted { try await letters.explainNothing() }
+        if summary.scanned == 0, summary.problem == nil, !summary.isInterrupted { await letters.explainNothing() }
         try finish(
             summary, json: output.json,
             text: dryRun

@@ -141,9 +141,13 @@ final class SharedProgress: Sendable {
 
 extension DeadLetters {
     /// Where nothing was found, says so if there is not even a queue: `queue.name` may be misspelt.
-    func explainNothing() async throws {
-        guard try await count() == nil else { return }
-        printError("there is no queue \(queue): nothing was ever dead-lettered, or queue.name is another")
+    func explainNothing() async {
+        do throws(OperationError) {
+            guard try await count() == nil else { return }
+        } catch {
+            return
+        }
+        printError("there is no queue \(queue): no worker has run here yet, or queue.name is another")
     }
 }
 

@@ -47,7 +47,7 @@ struct RequeueCommand: AsyncParsableCommand {
         }
         if !dryRun { await context.audit.record(summary, filters: words) }
         if summary.scanned == 0, summary.problem == nil, !summary.isInterrupted {
-            try await context.letters.explainNothing()
+            await context.letters.explainNothing()
         }
         try finish(
             summary, json: output.json,

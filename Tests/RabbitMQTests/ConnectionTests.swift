@@ -270,9 +270,10 @@ struct ConnectionTests {
         let f = try Fixture("?heartbeat=1")
         let connection = try await f.connect()
         f.broker.signal(SIGSTOP)
+        defer { f.broker.signal(SIGCONT) }
         let start = ContinuousClock.now
+        try await waitUntil("the connection has ended") { await !connection.isOpen }
         let error = await connection.waitUntilEnded()
-        f.broker.signal(SIGCONT)
         #expect(error.code == .connectionLost)
         #expect(ContinuousClock.now - start < .seconds(6))
     }

@@ -86,7 +86,30 @@ stop_child() {
     # What is left in the group goes too: a server's helpers, or the server itself if it did not heed TERM.
     kill -KILL -- "-$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || status=$?
+    end_session "$pid"
     return "$status"
+}
+
+# end_session PID: what the child has started in other groups (swift test does that with the tests, and they with servers).
+end_session() {
+    local left=100 members
+    members=$(session_members "$1")
+    # shellcheck disable=SC2086
+    [ -z "$members" ] || kill -TERM $members 2>/dev/null || true
+    while [ -n "$members" ] && [ "$left" -gt 0 ]; do
+        sleep 0.05
+        left=$((left - 1))
+        members=$(session_members "$1")
+    done
+    # shellcheck disable=SC2086
+    [ -z "$members" ] || kill -KILL $members 2>/dev/null || true
+}
+
+# session_members PID: the processes of the session that PID leads or led (proc(5): after the name in parentheses state, parent,
+# group, session); not those that have ended and wait for their parent.
+session_members() {
+    cat /proc/[0-9]*/stat 2>/dev/null | awk -v session="$1" '
+        { pid = $1; sub(/^.*[)] /, ""); if ($4 == session && $1 != "Z") printf "%s ", pid }' || true
 }
 
 forget_child() {
