@@ -129,6 +129,11 @@ extension ContractTests {
         let worker = try await Worker.start()
         try await Producer.with { producer in
             let (arrived, continuation) = AsyncStream.makeStream(of: Received.self)
+            let limit = Task {
+                try await Task.sleep(for: .seconds(20))
+                continuation.finish()
+            }
+            defer { limit.cancel() }
             try await producer.connection.consume("amq.rabbitmq.reply-to", channel: producer.channel, noAck: true) {
                 if case .delivery(let delivery) = $0 { continuation.yield(Received(delivery)) }
             }

@@ -117,11 +117,11 @@ struct LaneTests {
             return status.messages == 25 && status.consumers == 0
         }
         for delivery in taken { await consumer.acknowledge(delivery.tag) }
-        let waiting = Task { await consumer.next(atMost: 100) }
+        async let waiting = consumer.next(atMost: 100)
         await consumer.resume()
         await consumer.resume()
         #expect(await consumer.isConsuming)
-        var numbers = try #require(await waiting.value).map { String(decoding: $0.body, as: UTF8.self) }
+        var numbers = try #require(await waiting).map { String(decoding: $0.body, as: UTF8.self) }
         while numbers.count < 20 {
             numbers += try #require(await consumer.next(atMost: 100)).map { String(decoding: $0.body, as: UTF8.self) }
         }
