@@ -17,18 +17,17 @@ let curlReady: CURLcode = {
 final class EasyHandle {
     let raw: UnsafeMutableRawPointer
     private let errorText: UnsafeMutablePointer<CChar>
+    private let receiveBuffer: Int
 
-    init?() {
+    /// - Parameter receiveBuffer: in bytes, held by a transfer while it waits.
+    init?(receiveBuffer: Int) {
         guard let raw = curl_easy_init() else { return nil }
         self.raw = raw
         errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
         errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
-        _ = parley_easy_set_long(raw, CURLOPT_BUFFERSIZE, Self.receiveBuffer)
+        self.receiveBuffer = receiveBuffer
+        _ = parley_easy_set_long(raw, CURLOPT_BUFFERSIZE, receiveBuffer)
     }
-
-    /// Bytes. A transfer holds this buffer while it waits; with the default of 16 KiB thousands of them were most of the
-    /// memory.
-    private static let receiveBuffer = 8192
 
     deinit {
         curl_easy_cleanup(raw)
@@ -43,7 +42,7 @@ final class EasyHandle {
     func reset() -> Bool {
         curl_easy_reset(raw)
         errorText[0] = 0
-        return parley_easy_set_long(raw, CURLOPT_BUFFERSIZE, Self.receiveBuffer) == CURLE_OK
+        return parley_easy_set_long(raw, CURLOPT_BUFFERSIZE, receiveBuffer) == CURLE_OK
     }
 
     /// libcurl's words for the last failure, or its words for `code` in general.

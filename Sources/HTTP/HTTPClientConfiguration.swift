@@ -22,6 +22,9 @@ public struct HTTPClientConfiguration: Sendable {
     public var maxConnections: Int
     /// A connection idle for longer is not used again. Default 60 s, rounded up to seconds.
     public var idleTimeout: Duration
+    /// How many bytes of an answer are read at once, 1 KiB to 512 KiB; every request in flight holds so many while it waits.
+    /// Default 8 KiB.
+    public var receiveBuffer: Int
     /// A PEM file of certificate authorities to trust instead of the system's.
     public var caFile: String?
     /// Whether server certificates and their host names are checked. Default true; false is for tests only.
@@ -32,11 +35,13 @@ public struct HTTPClientConfiguration: Sendable {
 
     public init(
         maxConnectionsPerHost: Int = 64, maxConnections: Int = 256, idleTimeout: Duration = .seconds(60),
-        caFile: String? = nil, verifyTLS: Bool = true, userAgent: String = "parley", versions: Versions = .automatic
+        receiveBuffer: Int = 8192, caFile: String? = nil, verifyTLS: Bool = true, userAgent: String = "parley",
+        versions: Versions = .automatic
     ) {
         self.maxConnectionsPerHost = maxConnectionsPerHost
         self.maxConnections = maxConnections
         self.idleTimeout = idleTimeout
+        self.receiveBuffer = receiveBuffer
         self.caFile = caFile
         self.verifyTLS = verifyTLS
         self.userAgent = userAgent

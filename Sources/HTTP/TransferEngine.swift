@@ -97,7 +97,7 @@ final class TransferEngine {
                 ? transfer.error(.clientClosed, "the client was closed")
                 : transfer.error(.failed, "libcurl could not be set up", curlCode: curlReady)
         }
-        guard let easy = idle.popLast() ?? EasyHandle() else {
+        guard let easy = idle.popLast() ?? EasyHandle(receiveBuffer: configuration.receiveBuffer) else {
             throw transfer.error(.failed, "libcurl has no memory for another transfer", curlCode: CURLE_OUT_OF_MEMORY)
         }
         easy.apply(configuration)

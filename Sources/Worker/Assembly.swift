@@ -45,6 +45,8 @@ public struct Assembly: Sendable {
         var connections = HTTPClientConfiguration()
         connections.maxConnectionsPerHost = max(64, settings.model.maxConcurrency)
         connections.maxConnections = connections.maxConnectionsPerHost
+        // Answers are short or come in pieces, and thousands are waited for.
+        connections.receiveBuffer = 4096
         let modelHTTP = HTTPClient(configuration: connections, loop: loop, logger: logger)
         let rabbitMQ = part({ try RabbitMQConfiguration(url: settings.rabbitmqURL) }, { "rabbitmq.url: \($0)" })
         let redis = part({ try RedisConfiguration(url: settings.redisURL) }, { "redis.url: \($0)" })
