@@ -89,7 +89,8 @@ struct TLSTests {
         defer { server.stop() }
         let url = "https://127.0.0.1:\(port)/file.txt"
 
-        try await withClient(.init(maxConnectionsPerHost: 1, receiveBuffer: 4096, caFile: certificates.authority)) { client in
+        try await withClient(.init(maxConnectionsPerHost: 1, receiveBuffer: 4096, caFile: certificates.authority)) {
+            client in
             #expect(await eventually { (try? await client.send(request(url)))?.status == 200 })
             // Handles of the first burst are used again by the others.
             for _ in 0..<4 {
