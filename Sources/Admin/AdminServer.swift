@@ -10,7 +10,10 @@ import Telemetry
 /// Serves `/livez`, `/readyz` and `/metrics` over HTTP/1.1, on a thread of its own that sleeps while nobody asks.
 ///
 /// Runs until graceful shutdown, which lets requests in progress finish and closes idle connections.
-public struct AdminServer: Service {
+public struct AdminServer: Service, CustomStringConvertible {
+    /// As service lifecycle logs it.
+    public var description: String { "admin" }
+
     /// More connections wait in the backlog: probes and scrapers need a handful, and a flood must not eat descriptors
     /// that the brokers' connections need.
     private static let maximumConnections = 64

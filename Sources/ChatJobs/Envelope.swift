@@ -18,8 +18,11 @@ public struct Envelope: Sendable, Equatable {
     /// How often an operator has sent the job back from the dead letters.
     public var requeues = 0
 
+    /// Of a job whose producer gave none.
+    public static let defaultPriority = 4
+
     public init() {}
 
-    /// The priority that counts: 0 … 9, 4 when the producer gave none.
-    public var effectivePriority: Int { Int(min(priority ?? 4, 9)) }
+    /// The priority that counts: 0 … 9.
+    public var effectivePriority: Int { min(priority.map { Int($0) } ?? Self.defaultPriority, 9) }
 }

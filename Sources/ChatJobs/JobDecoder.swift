@@ -27,6 +27,9 @@ public struct JobDecoder: Sendable {
         /// The id, when one could be read and is well-formed.
         public var id: JobID?
         public var failure: JobFailure
+        /// What replies echo, when it could be read and is within its bounds.
+        public var agent: String?
+        public var metadata: [UInt8]?
     }
 
     /// Decodes a message.
@@ -36,19 +39,35 @@ public struct JobDecoder: Sendable {
     public func decode(
         _ body: [UInt8], _ envelope: Envelope, inflate: (_ body: [UInt8], _ limit: Int) throws(JobFailure) -> [UInt8]
     ) throws(Refusal) -> Job {
-        // The property's id names the failure even when the body cannot be read.
-        var id = envelope.messageID.flatMap(JobID.init)
         do throws(JobFailure) {
             try checkReplyTo(envelope.replyTo)
             try checkContentType(envelope.contentType)
             let text = try uncompressed(body, envelope.contentEncoding, inflate)
             let fields = try JobFields(text)
-            let bodyID = try? fields.string("id", max: 128)
-            if envelope.messageID == nil { id = bodyID.flatMap { $0 }.flatMap(JobID.init) }
             return try job(fields, id: try agreedID(envelope.messageID, fields))
         } catch {
-            throw Refusal(id: id, failure: error)
+            throw refusal(error, body, envelope, inflate)
         }
+    }
+
+    /// A body of so many times the size allowed is still looked at for what its producer knows it by.
+    private static let legibleBodies = 4
+
+    /// The property's id names the failure even when the body cannot be read; what can be read of that is echoed.
+    private func refusal(
+        _ failure: JobFailure, _ body: [UInt8], _ envelope: Envelope,
+        _ inflate: ([UInt8], Int) throws(JobFailure) -> [UInt8]
+    ) -> Refusal {
+        var refusal = Refusal(id: envelope.messageID.flatMap(JobID.init), failure: failure)
+        guard body.count / Self.legibleBodies < maxBody,
+            let text = try? decompressed(body, envelope.contentEncoding, inflate), let fields = try? JobFields(text)
+        else { return refusal }
+        if envelope.messageID == nil {
+            refusal.id = (try? fields.string("id", max: 128)).flatMap { $0 }.flatMap(JobID.init)
+        }
+        refusal.agent = (try? fields.string("agent", max: Self.maxName)).flatMap { $0 }
+        refusal.metadata = (try? fields.metadata(max: Self.maxMetadata)).flatMap { $0 }
+        return refusal
     }
 
     private func checkReplyTo(_ replyTo: String?) throws(JobFailure) {
@@ -76,6 +95,12 @@ public struct JobDecoder: Sendable {
         guard body.count <= maxBody else {
             throw JobFailure(.tooLarge, "the body has \(body.count) bytes; at most \(maxBody) are allowed")
         }
+        return try decompressed(body, encoding, inflate)
+    }
+
+    private func decompressed(
+        _ body: [UInt8], _ encoding: String?, _ inflate: ([UInt8], Int) throws(JobFailure) -> [UInt8]
+    ) throws(JobFailure) -> [UInt8] {
         switch encoding?.lowercased() {
         case nil, "", "utf-8", "utf8", "identity": return body
         case "gzip", "x-gzip": return try inflate(body, maxBody)

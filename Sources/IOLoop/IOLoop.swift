@@ -134,7 +134,9 @@ public final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
     /// Jobs and hooks until there is nothing left, but at most a few rounds so that sockets are never starved.
     private func runJobs() {
         for _ in 0..<8 {
-            for _ in 0..<64 where takeJobs() {
+            var batches = 0
+            while batches < 64, takeJobs() {
+                batches += 1
                 for job in running {
                     job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
                 }

@@ -56,15 +56,21 @@ public struct JSONElement: Sendable {
         guard kind == .array else { return nil }
         var result: [Float] = []
         result.reserveCapacity(Int(node.count))
-        var child = index + 1
-        let end = Int(node.next)
-        while child < end {
-            let node = storage.nodes[child]
-            guard node.kind == .number else { return nil }
-            result.append(Float(JSONNumber.double(storage.bytes[Int(node.start)..<Int(node.end)])))
-            child = Int(node.next)
+        let areNumbers = storage.bytes.withUnsafeBufferPointer { bytes in
+            storage.nodes.withUnsafeBufferPointer { nodes in
+                var child = index + 1
+                let end = Int(node.next)
+                while child < end {
+                    let number = nodes[child]
+                    guard number.kind == .number else { return false }
+                    let text = UnsafeBufferPointer(rebasing: bytes[Int(number.start)..<Int(number.end)])
+                    result.append(Float(JSONNumber.double(text)))
+                    child += 1
+                }
+                return true
+            }
         }
-        return result
+        return areNumbers ? result : nil
     }
 
     /// How many elements an array or members an object has; 0 for anything else.

@@ -3,51 +3,49 @@ import Glibc
 /// Reads the text of a JSON number, already known to be well-formed.
 enum JSONNumber {
     private static let powers: [Double] = (0...22).map { pow(10, Double($0)) }
+    /// With one digit more a mantissa below this still fits.
+    private static let most: UInt64 = 100_000_000_000_000_000
 
-    /// Exact for up to 19 digits and small exponents by the fast path of Clinger (How to Read Floating Point Numbers
+    static func double(_ text: ArraySlice<UInt8>) -> Double { text.withUnsafeBufferPointer { double($0) } }
+
+    /// Exact for up to 18 digits and small exponents by the fast path of Clinger (How to Read Floating Point Numbers
     /// Accurately, 1990): a mantissa below 2^53 times or divided by a power of ten up to 10^22 rounds once. Everything
     /// else goes through strtod.
-    static func double(_ text: ArraySlice<UInt8>) -> Double {
+    static func double(_ text: UnsafeBufferPointer<UInt8>) -> Double {
         var mantissa: UInt64 = 0
-        var digits = 0
         var exponent = 0
-        var negative = false
-        var at = text.startIndex
-        if at < text.endIndex, text[at] == UInt8(ascii: "-") {
-            negative = true
-            at += 1
-        }
-        var fraction = false
-        while at < text.endIndex {
-            let byte = text[at]
-            if byte == UInt8(ascii: ".") {
-                fraction = true
-            } else if byte &- UInt8(ascii: "0") <= 9 {
-                if digits > 0 || byte != UInt8(ascii: "0") { digits += 1 }
-                guard digits <= 18 else { return slowDouble(text) }
-                mantissa = mantissa * 10 + UInt64(byte - UInt8(ascii: "0"))
-                if fraction { exponent -= 1 }
-            } else {
-                var sign = 1
-                var value = 0
-                for byte in text[(at + 1)...] {
-                    if byte == UInt8(ascii: "-") { sign = -1 }
-                    if byte &- UInt8(ascii: "0") <= 9 {
-                        value = min(value * 10 + Int(byte - UInt8(ascii: "0")), 100_000)
-                    }
-                }
-                exponent += sign * value
-                break
+        let isNegative = text.first == UInt8(ascii: "-")
+        var at = isNegative ? 1 : 0
+        var point = text.count
+        scan: while at < text.count {
+            switch text[at] {
+            case let digit where digit &- UInt8(ascii: "0") <= 9:
+                guard mantissa < most else { return slowDouble(text) }
+                mantissa = mantissa * 10 + UInt64(digit - UInt8(ascii: "0"))
+            case UInt8(ascii: "."): point = at
+            default:
+                exponent = Self.exponent(text[(at + 1)...])
+                break scan
             }
             at += 1
         }
+        if point < at { exponent -= at - point - 1 }
         guard mantissa < 1 << 53, (-22...22).contains(exponent) else { return slowDouble(text) }
         let value = Double(mantissa)
         let scaled = exponent < 0 ? value / powers[-exponent] : value * powers[exponent]
-        return negative ? -scaled : scaled
+        return isNegative ? -scaled : scaled
     }
 
-    private static func slowDouble(_ text: ArraySlice<UInt8>) -> Double {
+    /// What stands behind the `e`; far beyond a double's when it is long.
+    private static func exponent(_ text: Slice<UnsafeBufferPointer<UInt8>>) -> Int {
+        var value = 0
+        for byte in text where byte &- UInt8(ascii: "0") <= 9 {
+            value = min(value * 10 + Int(byte - UInt8(ascii: "0")), 100_000)
+        }
+        return text.first == UInt8(ascii: "-") ? -value : value
+    }
+
+    private static func slowDouble(_ text: UnsafeBufferPointer<UInt8>) -> Double {
         var terminated = text.map { CChar(bitPattern: $0) }
         terminated.append(0)
         return strtod(terminated, nil)

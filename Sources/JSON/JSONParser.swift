@@ -100,9 +100,10 @@ struct JSONParser {
     }
 
     private mutating func parseDigits() throws(JSONError) {
-        let start = position
-        while let byte = peek, byte &- UInt8(ascii: "0") <= 9 { position += 1 }
-        guard position > start else { throw unexpected("a digit") }
+        var at = position
+        while at < bytes.count, bytes[at] &- UInt8(ascii: "0") <= 9 { at += 1 }
+        guard at > position else { throw unexpected("a digit") }
+        position = at
     }
 
     /// Leaves `position` behind the closing quote; the node covers the text between the quotes.
@@ -110,7 +111,9 @@ struct JSONParser {
         position += 1
         let start = position
         var escaped = false
-        while let byte = peek {
+        while true {
+            position = endOfPlainText(from: position)
+            guard let byte = peek else { break }
             switch byte {
             case UInt8(ascii: "\""):
                 append(.string, escaped: escaped, from: start)
@@ -121,7 +124,6 @@ struct JSONParser {
                 try parseEscape()
             case 0..<0x20:
                 throw JSONError("control character \(byte) in a string (write it as an escape)", at: position)
-            case 0x20..<0x80: position += 1
             default:
                 let length = utf8Length()
                 guard length > 0 else { throw JSONError("invalid UTF-8", at: position) }
@@ -129,6 +131,17 @@ struct JSONParser {
             }
         }
         throw unexpected("'\"'")
+    }
+
+    /// Behind the ASCII that stands for itself, most of what there is.
+    private func endOfPlainText(from start: Int) -> Int {
+        var at = start
+        while at < bytes.count, (0x20..<0x80).contains(bytes[at]), bytes[at] != UInt8(ascii: "\""),
+            bytes[at] != UInt8(ascii: "\\")
+        {
+            at += 1
+        }
+        return at
     }
 
     private mutating func parseEscape() throws(JSONError) {

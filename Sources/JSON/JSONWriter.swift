@@ -133,6 +133,22 @@ public struct JSONWriter: Sendable {
         needsComma = true
     }
 
+    /// A value of a document, written anew rather than copied, so that it is on one line.
+    public mutating func value(_ element: JSONElement) {
+        switch element.kind {
+        case .object:
+            object { json in
+                for (name, value) in element.members {
+                    json.key(named: name)
+                    json.value(value)
+                }
+            }
+        case .array: array { json in for value in element.elements { json.value(value) } }
+        case .string: string(element.string ?? "")
+        case .null, .true, .false, .number: raw(element.raw)
+        }
+    }
+
     public mutating func string(_ value: String) {
         comma()
         needsComma = true

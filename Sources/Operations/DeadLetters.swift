@@ -14,14 +14,17 @@ public struct DeadLetters: Sendable {
     let queues: JobQueues
     let logger: Logger
     let isInterrupted: @Sendable () -> Bool
+    let onConnected: @Sendable () -> Void
 
     /// Told now and then: letters looked at so far, and how many there are.
     public typealias Progress = @Sendable (_ done: Int, _ total: Int) -> Void
 
-    /// - Parameter isInterrupted: asked often; once true, whatever runs comes to an orderly end.
+    /// - Parameters:
+    ///   - isInterrupted: asked often; once true, whatever runs comes to an orderly end.
+    ///   - onConnected: told when work is about to begin; before that there is nothing to bring to an end.
     public init(
         configuration: RabbitMQConfiguration, queues: JobQueues, logger: Logger,
-        isInterrupted: @escaping @Sendable () -> Bool = { false }
+        isInterrupted: @escaping @Sendable () -> Bool = { false }, onConnected: @escaping @Sendable () -> Void = {}
     ) {
         self.configuration = configuration
         // A queue that takes back many messages answers nobody meanwhile.
@@ -29,6 +32,7 @@ public struct DeadLetters: Sendable {
         self.queues = queues
         self.logger = logger
         self.isInterrupted = isInterrupted
+        self.onConnected = onConnected
     }
 
     /// The queue's name.
@@ -96,6 +100,7 @@ public struct DeadLetters: Sendable {
         defer { loop.stop() }
         do throws(RabbitMQError) {
             let connection = try await RabbitMQConnection.open(configuration, loop: loop, logger: logger)
+            onConnected()
             let result: Result<T, RabbitMQError>
             do throws(RabbitMQError) { result = .success(try await body(connection, loop)) } catch {
                 result = .failure(error)

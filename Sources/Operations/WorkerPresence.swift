@@ -7,7 +7,8 @@ public struct WorkerPresence: Sendable {
     private let json: JSONElement
 
     init?(_ bytes: [UInt8]) {
-        guard let root = try? JSONDocument(bytes).root, root.kind == .object else { return nil }
+        // An empty object is a sign of life, and no more: the worker is about to say who it is.
+        guard let root = try? JSONDocument(bytes).root, root.kind == .object, root.count > 0 else { return nil }
         json = root
     }
 
@@ -29,14 +30,7 @@ public struct WorkerPresence: Sendable {
     public var rate: Double? { json["rate"]?.double }
 
     /// The presence as the worker wrote it, on one line.
-    public func write(to json: inout JSONWriter) {
-        json.object { object in
-            for (name, value) in self.json.members {
-                object.key(named: name)
-                value.copy(to: &object)
-            }
-        }
-    }
+    public func write(to json: inout JSONWriter) { json.value(self.json) }
 
     /// Those of all living workers, by host and pid.
     static func read(_ client: RedisClient, _ keys: RedisKeys) async throws(RedisError) -> [WorkerPresence] {
@@ -53,23 +47,5 @@ public struct WorkerPresence: Sendable {
         let values = try await client.send(names.map { RedisCommand(arguments: [Array("GET".utf8), $0]) })
         return values.compactMap { $0.bytes.flatMap(WorkerPresence.init) }
             .sorted { ($0.host ?? "", $0.pid ?? 0) < ($1.host ?? "", $1.pid ?? 0) }
-    }
-}
-
-extension JSONElement {
-    /// Written anew rather than copied, so that it is on one line.
-    fileprivate func copy(to json: inout JSONWriter) {
-        switch kind {
-        case .object:
-            json.object { object in
-                for (name, value) in members {
-                    object.key(named: name)
-                    value.copy(to: &object)
-                }
-            }
-        case .array: json.array { array in for element in elements { element.copy(to: &array) } }
-        case .string: json.string(string ?? "")
-        case .null, .true, .false, .number: json.raw(raw)
-        }
     }
 }

@@ -6,7 +6,7 @@ public struct JobMessage: Sendable, Equatable {
     public var id: JobID
     /// The JSON of the job (contract, section 1).
     public var body: [UInt8]
-    /// 0 (bulk) … 9 (a person waits); nil leaves the worker's default, 4.
+    /// 0 (bulk) … 9 (a person waits); nil is 4. It is always sent: to the broker, a job without one comes last.
     public var priority: Int?
     /// Where replies go; nil: the result is only stored.
     public var replyTo: String?
@@ -32,7 +32,7 @@ public struct JobMessage: Sendable, Equatable {
         properties.messageID = id.text
         properties.correlationID = id.text
         properties.replyTo = replyTo
-        properties.priority = priority.map { UInt8(clamping: $0) }
+        properties.priority = UInt8(clamping: priority ?? Envelope.defaultPriority)
         if let traceparent { properties.headers["traceparent"] = .string(traceparent) }
         return OutgoingMessage(routingKey: queue, properties: properties, body: body)
     }

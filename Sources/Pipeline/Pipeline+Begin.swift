@@ -106,14 +106,12 @@ extension Pipeline {
         return nil
     }
 
-    /// The stored reply, when it is this job's. Any outcome that may have cost a model call is given again; one that was
-    /// decided without (a malformed message, a deadline) is decided again, but for the delivery that it was decided for.
-    /// A requeued job starts afresh unless it succeeded.
+    /// The stored reply, when it is this job's: a message that was no job left one under an id that it only named. A
+    /// requeued job that failed starts afresh.
     private func replay(_ stored: [UInt8], for assignment: Assignment) -> Reply? {
         guard let reply = try? Reply(decoding: stored) else { return nil }
         switch reply.status {
-        case .succeeded: return reply
-        case .expired, .revoked: return assignment.incoming.redelivered ? reply : nil
+        case .succeeded, .expired, .revoked: return reply
         case .failed:
             guard assignment.incoming.envelope.requeues == 0,
                 let code = reply.error.flatMap({ ErrorCode(rawValue: $0.code) })

@@ -7,6 +7,8 @@ extension Pipeline {
         // No timings: a delivery that is refused twice, after a crash, is answered in the same words.
         var reply = Reply(id: refusal.id?.text ?? incoming.envelope.messageID, failure: refusal.failure)
         reply.attempts = incoming.envelope.earlierAttempts + 1
+        reply.agent = refusal.agent
+        reply.metadata = refusal.metadata
         logger.info(
             "refused a message",
             metadata: ["id": "\(reply.id ?? "none")", "code": "\(refusal.failure.code.rawValue)"])

@@ -70,7 +70,7 @@ public struct Ingestor: Sendable {
     /// Ingests the documents below `paths` (see ``DocumentReader``).
     ///
     /// - Parameter progress: called after each batch.
-    /// - Throws: ``RetrievalError``; `unreadable` when a path does not exist or no document was found at all, which
+    /// - Throws: ``RetrievalError``; `noDocuments` when a path does not exist or no document was found at all, which
     ///   would empty the index. What was stored before stays stored, and the next run goes on from there.
     @concurrent
     public func ingest(
@@ -81,7 +81,7 @@ public struct Ingestor: Sendable {
         guard !read.documents.isEmpty else {
             let reasons = read.skipped.prefix(3).map(\.description).joined(separator: "; ")
             throw RetrievalError(
-                .unreadable,
+                .noDocuments,
                 "no documents in \(paths.joined(separator: ", ")): nothing was changed\(reasons.isEmpty ? "" : " (\(reasons))")"
             )
         }

@@ -11,6 +11,7 @@ public struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertibl
             case invalidResponse = "invalid response"
             case unreadable
             case invalidSetting = "invalid setting"
+            case noDocuments = "no documents"
             case cancelled
         }
         private let value: Value
@@ -35,6 +36,8 @@ public struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertibl
         public static let unreadable = Code(value: .unreadable)
         /// A URL or setting is wrong.
         public static let invalidSetting = Code(value: .invalidSetting)
+        /// What was named to be ingested does not exist, or holds no documents.
+        public static let noDocuments = Code(value: .noDocuments)
         /// The task that waited was cancelled.
         public static let cancelled = Code(value: .cancelled)
 

@@ -89,36 +89,44 @@ extension RetrievalError {
 }
 
 extension JSONWriter {
+    /// Digits behind the point.
+    private static let decimals = 7
+    private static let scale = 10_000_000.0
+
     /// A vector's numbers with seven decimals: that does not move a cosine unless the whole vector is tiny, and
     /// fixed-point digits cost a tenth of the shortest exact text, which tiny ones get.
     mutating func vector(_ vector: [Float]) {
-        let isTiny = vector.allSatisfy { abs($0) < 0.01 }
-        var text: [UInt8] = [UInt8(ascii: "[")]
-        text.reserveCapacity(vector.count * 12 + 2)
-        for value in vector {
-            if text.count > 1 { text.append(UInt8(ascii: ",")) }
-            guard abs(value) < 1000, !isTiny else {
-                text.append(contentsOf: value.isFinite ? "\(value)".utf8 : "0".utf8)
-                continue
-            }
-            var scaled = Int((Double(value) * 10_000_000).rounded())
-            if scaled < 0 {
-                text.append(UInt8(ascii: "-"))
-                scaled = -scaled
-            }
-            let (whole, fraction) = scaled.quotientAndRemainder(dividingBy: 10_000_000)
-            text.append(contentsOf: "\(whole)".utf8)
-            guard fraction != 0 else { continue }
-            text.append(UInt8(ascii: "."))
-            var divisor = 1_000_000
-            var rest = fraction
-            while rest > 0 {
-                text.append(UInt8(ascii: "0") + UInt8(rest / divisor))
-                rest %= divisor
-                divisor /= 10
-            }
+        guard !vector.allSatisfy({ abs($0) < 0.01 }), vector.allSatisfy({ abs($0) < 1000 }) else {
+            return array { list in for value in vector { list.float(value.isFinite ? value : 0) } }
         }
-        text.append(UInt8(ascii: "]"))
-        raw(text)
+        // Of each number at most: a comma, a sign, three digits (999.99994 is the largest), the point and the decimals.
+        withUnsafeTemporaryAllocation(byteCount: vector.count * (6 + Self.decimals) + 2, alignment: 1) { text in
+            var at = 0
+            func put(_ byte: UInt8) {
+                text[at] = byte
+                at += 1
+            }
+            put(UInt8(ascii: "["))
+            for value in vector {
+                if at > 1 { put(UInt8(ascii: ",")) }
+                if value < 0 { put(UInt8(ascii: "-")) }
+                let scaled = Int(Double(abs(value)) * Self.scale + 0.5)
+                let (whole, decimals) = scaled.quotientAndRemainder(dividingBy: Int(Self.scale))
+                if whole >= 100 { put(UInt8(ascii: "0") + UInt8(whole / 100)) }
+                if whole >= 10 { put(UInt8(ascii: "0") + UInt8(whole / 10 % 10)) }
+                put(UInt8(ascii: "0") + UInt8(whole % 10))
+                guard decimals != 0 else { continue }
+                put(UInt8(ascii: "."))
+                var rest = decimals
+                for place in stride(from: Self.decimals - 1, through: 0, by: -1) {
+                    text[at + place] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                    rest /= 10
+                }
+                at += Self.decimals
+                while text[at - 1] == UInt8(ascii: "0") { at -= 1 }
+            }
+            put(UInt8(ascii: "]"))
+            raw(text[..<at])
+        }
     }
 }

@@ -37,7 +37,11 @@ extension Settings {
         var providers: [any ConfigProvider] = []
         var flags: [AbsoluteConfigKey: ConfigValue] = [:]
         for (key, value) in overrides {
-            if !keys.contains(key) { problems.append(unknown(key, in: "--set")) }
+            if !keys.contains(key) {
+                problems.append(unknown(key, in: "--set"))
+            } else if value.isEmpty {
+                problems.append("\(key) is \"\" in --set; a value is needed, or leave it out")
+            }
             flags[AbsoluteConfigKey(key.split(separator: ".").map(String.init), context: [:])] = ConfigValue(
                 .string(value), isSecret: false)
         }
@@ -122,6 +126,16 @@ extension Settings {
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
         "priority.max_wait",
     ]
+
+    /// What is wrong with a URL, naming it without what may be a password.
+    public static func refusal(_ key: String, _ url: String, _ reason: String) -> String {
+        let shown = url.split(separator: ",", omittingEmptySubsequences: false).map { part in
+            guard let at = part.lastIndex(of: "@") else { return String(part) }
+            let scheme = part.range(of: "://").map { part[..<$0.upperBound] } ?? ""
+            return "\(scheme)***\(part[at...])"
+        }
+        return "\(key) is \"\(shown.joined(separator: ","))\": \(reason)"
+    }
 
     // MARK: - Unknown keys
 

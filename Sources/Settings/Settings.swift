@@ -103,3 +103,19 @@ public struct Settings: Sendable, Equatable {
 
     public init() {}
 }
+
+/// Whatever prints settings prints no secrets: keys are secret, and URLs have passwords in them.
+extension Settings: CustomStringConvertible, CustomReflectable {
+    public var description: String { "settings of \(queue.name)" }
+    public var customMirror: Mirror { Mirror(self, children: ["queue": queue.name]) }
+}
+
+extension Settings.Model: CustomStringConvertible, CustomReflectable {
+    public var description: String { name ?? "model" }
+    public var customMirror: Mirror { Mirror(self, children: ["name": name as Any]) }
+}
+
+extension Settings.Embeddings: CustomStringConvertible, CustomReflectable {
+    public var description: String { model ?? "embeddings" }
+    public var customMirror: Mirror { Mirror(self, children: ["model": model as Any]) }
+}

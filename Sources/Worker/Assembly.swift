@@ -48,8 +48,12 @@ public struct Assembly: Sendable {
         // Answers are short or come in pieces, and thousands are waited for.
         connections.receiveBuffer = 4096
         let modelHTTP = HTTPClient(configuration: connections, loop: loop, logger: logger)
-        let rabbitMQ = part({ try RabbitMQConfiguration(url: settings.rabbitmqURL) }, { "rabbitmq.url: \($0)" })
-        let redis = part({ try RedisConfiguration(url: settings.redisURL) }, { "redis.url: \($0)" })
+        let rabbitMQ = part(
+            { try RabbitMQConfiguration(url: settings.rabbitmqURL) },
+            { Settings.refusal("rabbitmq.url", settings.rabbitmqURL, "\($0)") })
+        let redis = part(
+            { try RedisConfiguration(url: settings.redisURL) },
+            { Settings.refusal("redis.url", settings.redisURL, "\($0)") })
         let embedder = part {
             try makeEmbedder(
                 url: settings.embeddings.url, model: settings.embeddings.model, apiKey: settings.embeddings.apiKey,

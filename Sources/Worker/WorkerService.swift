@@ -15,7 +15,10 @@ import Settings
 /// Everything that speaks to a socket shares one I/O loop with the pipeline, so that a job changes threads only where
 /// there is something to compute. Consuming and publishing use separate connections: a broker that blocks publishers
 /// still takes acknowledgements.
-public struct WorkerService: ServiceLifecycle.Service {
+public struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible {
+    /// Service lifecycle logs a service as it describes itself: not with all that it holds.
+    public var description: String { "worker" }
+
     let assembly: Assembly
     let logger: Logger
     let consumer: RabbitMQConsumer

@@ -25,15 +25,10 @@ struct AskCommand: AsyncParsableCommand {
     @Flag(inversion: .prefixedNo, help: "Streams the answer; the default on a terminal.") var stream: Bool?
 
     func run() async throws {
-        let job = try job()
-        guard let timeout = Quantity.duration(timeout) else {
-            throw CommandFailure(.wrong, "--timeout \(timeout): a duration such as 30s or 10m is needed")
-        }
-        guard (0...9).contains(priority) else {
-            throw CommandFailure(.wrong, "--priority \(priority): 0 to 9 is allowed")
-        }
-        try check(job)
-        let client = try await common.connect()
+        let (job, timeout) = try request()
+        let servers = try await common.servers()
+        try check(job, servers.settings.limits)
+        let client = try await common.connect(to: servers)
         let reply: Reply
         var streamed = false
         if stream ?? (isTerminal && !output.json) {
@@ -75,9 +70,9 @@ struct AskCommand: AsyncParsableCommand {
         throw CommandFailure(.failed, "the reply did not come")
     }
 
-    /// What the worker would refuse is refused here; sizes are its to judge, by its own limits.
-    private func check(_ job: Job) throws {
-        let decoder = JobDecoder(maxBody: .max, maxQuery: .max, ownQueues: OwnQueues(base: ""))
+    /// What a worker with this configuration would refuse is refused here.
+    private func check(_ job: Job, _ limits: Settings.Limits) throws {
+        let decoder = JobDecoder(maxBody: limits.body, maxQuery: limits.query, ownQueues: OwnQueues(base: ""))
         do throws(JobDecoder.Refusal) {
             _ = try decoder.decode(job.encoded(), Envelope()) { body, _ throws(JobFailure) in body }
         } catch {
@@ -85,15 +80,34 @@ struct AskCommand: AsyncParsableCommand {
         }
     }
 
-    private func job() throws -> Job {
-        let id: JobID
-        if let text = self.id {
-            guard let given = JobID(text) else {
-                throw CommandFailure(.wrong, "--id \(text): allowed are \(JobID.rule)")
-            }
-            id = given
-        } else {
-            id = .random()
+    /// - Throws: ``CommandFailure`` with every flag that is wrong.
+    private func request() throws -> (Job, timeout: Duration) {
+        var problems: [String] = []
+        let id = id.map { JobID($0) } ?? .random()
+        if id == nil { problems.append("--id \(self.id ?? ""): allowed are \(JobID.rule)") }
+        let timeout = Quantity.duration(timeout)
+        if timeout == nil {
+            problems.append("--timeout \(self.timeout): a duration such as 30s or 10m is needed")
+        }
+        func range<T>(_ flag: String, _ value: T?, _ range: ClosedRange<T>) {
+            guard let value, !range.contains(value) else { return }
+            problems.append("\(flag) \(value): \(range.lowerBound) to \(range.upperBound) is allowed")
+        }
+        func choice<T: RawRepresentable & CaseIterable>(_ flag: String, _ text: String?) -> T?
+        where T.RawValue == String {
+            guard let text else { return nil }
+            if let value = T(rawValue: text) { return value }
+            problems.append("\(flag) \(text): allowed are \(T.allCases.map(\.rawValue).joined(separator: ", "))")
+            return nil
+        }
+        range("--priority", priority, 0...9)
+        range("--temperature", temperature, 0...2)
+        range("--max-tokens", maxTokens, 1...1_000_000)
+        range("--top-k", topK, 1...64)
+        let retrieve: JobOptions.Retrieve? = choice("--retrieve", retrieve)
+        let cache: JobOptions.Cache? = choice("--cache", cache)
+        guard problems.isEmpty, let id, let timeout else {
+            throw CommandFailure(.wrong, problems.joined(separator: "\nparley: "))
         }
         var job = Job(id: id, query: query)
         job.agent = agent
@@ -104,19 +118,8 @@ struct AskCommand: AsyncParsableCommand {
         job.options.maxTokens = maxTokens
         job.options.seed = seed
         job.options.topK = topK
-        if let retrieve {
-            job.options.retrieve = try choice("--retrieve", retrieve)
-        }
-        if let cache { job.options.cache = try choice("--cache", cache) }
-        return job
-    }
-
-    private func choice<T: RawRepresentable & CaseIterable>(_ flag: String, _ text: String) throws -> T
-    where T.RawValue == String {
-        guard let value = T(rawValue: text) else {
-            let allowed = T.allCases.map(\.rawValue).joined(separator: ", ")
-            throw CommandFailure(.wrong, "\(flag) \(text): allowed are \(allowed)")
-        }
-        return value
+        job.options.retrieve = retrieve
+        job.options.cache = cache ?? .use
+        return (job, timeout)
     }
 }

@@ -49,10 +49,10 @@ struct CommonOptions: ParsableArguments {
         var rabbitMQ: RabbitMQConfiguration?
         var redis: RedisConfiguration?
         do { rabbitMQ = try RabbitMQConfiguration(url: settings.rabbitmqURL) } catch {
-            problems.append("rabbitmq.url: \(error.message)")
+            problems.append(Settings.refusal("rabbitmq.url", settings.rabbitmqURL, error.message))
         }
         do { redis = try RedisConfiguration(url: settings.redisURL) } catch {
-            problems.append("redis.url: \(error.message)")
+            problems.append(Settings.refusal("redis.url", settings.redisURL, error.message))
         }
         guard problems.isEmpty, let rabbitMQ, let redis else { throw SettingsError(problems: problems) }
         return Servers(

@@ -19,7 +19,6 @@ struct DeadListCommand: AsyncParsableCommand {
         if let limit, limit < 1 { throw CommandFailure(.wrong, "--limit \(limit): 1 or more is allowed") }
         if limit != nil, !each { throw CommandFailure(.wrong, "--limit is for single letters: add --each") }
         let letters = try await common.operatorContext().letters
-        Interruption.watch()
         let progress = SharedProgress("letters looked at")
         let isEmpty: Bool
         if each {

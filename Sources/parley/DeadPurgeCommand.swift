@@ -27,7 +27,6 @@ struct DeadPurgeCommand: AsyncParsableCommand {
         }
         let context = try await common.operatorContext()
         let letters = context.letters
-        Interruption.watch()
         if !yes, !dryRun {
             let count = try await counted(letters, filter)
             guard count == 0 || confirmed("Purge \(count) dead letters from \(letters.queue) for good? [y/N] ")

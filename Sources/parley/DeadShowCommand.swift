@@ -18,7 +18,6 @@ struct DeadShowCommand: AsyncParsableCommand {
         var filter = LetterFilter()
         filter.ids = [id]
         let letters = try await common.operatorContext().letters
-        Interruption.watch()
         let found = Mutex(0)
         let progress = SharedProgress("letters looked at")
         try await letters.look(filter) {

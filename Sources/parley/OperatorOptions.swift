@@ -23,7 +23,8 @@ struct OperatorContext {
 
     var letters: DeadLetters {
         DeadLetters(
-            configuration: rabbitMQ, queues: queues, logger: logger, isInterrupted: { Interruption.isRequested })
+            configuration: rabbitMQ, queues: queues, logger: logger, isInterrupted: { Interruption.isRequested },
+            onConnected: { Interruption.watch() })
     }
 
     var delays: Delays { Delays(configuration: rabbitMQ, queues: queues, logger: logger) }
@@ -53,6 +54,11 @@ enum Interruption {
 
     static var isRequested: Bool { requested.load(ordering: .relaxed) }
 
+    /// Back to where an interruption ends the process at once.
+    static func endAtOnce() {
+        for number in [SIGINT, SIGTERM] { signal(number) { _ in _exit(ExitStatus.interrupted.rawValue) } }
+    }
+
     static func watch() {
         for number in [SIGINT, SIGTERM] {
             signal(number) { _ in
@@ -69,8 +75,7 @@ func confirmed(_ question: String) -> Bool {
     let bytes = Array(question.utf8)
     guard write(STDERR_FILENO, bytes, bytes.count) == bytes.count else { return false }
     // An interrupted read would be begun again by the C library: here it is an answer.
-    signal(SIGINT) { _ in _exit(ExitStatus.interrupted.rawValue) }
-    defer { Interruption.watch() }
+    Interruption.endAtOnce()
     return ["y", "yes"].contains((readLine() ?? "").lowercased())
 }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import JSON
 import ParleyClient
+import Synchronization
 
 struct PublishCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -8,7 +9,7 @@ struct PublishCommand: AsyncParsableCommand {
         abstract: "Publishes jobs from JSON Lines, confirmed by the broker.",
         discussion: """
             A line is a job's body, with two members more if you like: priority (0 to 9) and reply_to (a queue). A line \
-            without id gets one. Lines that are no JSON object are named on standard error and left out; the exit status is then 2.
+            without id gets one. Lines are published as they come. Those that are no JSON object are named on standard error and left out; the exit status is then 2.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -30,70 +31,81 @@ struct PublishCommand: AsyncParsableCommand {
         let lines = try LineReader(path: file ?? "-")
         let client = try await common.connect()
         if let replyTo { try await ensure(replyTo, client) }
-        var tally = Tally()
-        var progress = ProgressLine()
+        // From here on there is something to tell: what was published.
+        Interruption.watch()
+        let tally = Tally(!ids ? .none : output.json ? .json : .text)
         let started = ContinuousClock.now
-        try await withThrowingTaskGroup(of: [Published].self) { group in
+        try await publish(lines, client, tally)
+        await client.close()
+        try finish(tally.counts, seconds: (ContinuousClock.now - started) / .seconds(1))
+    }
+
+    private func publish(_ lines: LineReader, _ client: ParleyClient, _ tally: Tally) async throws {
+        let started = ContinuousClock.now
+        var progress = ProgressLine()
+        defer { progress.end() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
             var running = 0
             var number = 0
             var batch: [JobMessage] = []
             var knownQueues: Set<String> = []
             while let line = try lines.next() {
                 number += 1
-                guard line.contains(where: { $0 > 0x20 }) else { continue }
-                do throws(JobLine.Problem) {
-                    let message = try JobLine.message(line, replyTo: replyTo, priority: priority)
-                    if let queue = message.replyTo, knownQueues.insert(queue).inserted {
-                        try await ensure(queue, client)
+                if line.contains(where: { $0 > 0x20 }) {
+                    do throws(JobLine.Problem) {
+                        let message = try JobLine.message(line, replyTo: replyTo, priority: priority)
+                        if let queue = message.replyTo, knownQueues.insert(queue).inserted {
+                            try await ensure(queue, client)
+                        }
+                        batch.append(message)
+                    } catch {
+                        tally.addWrong()
+                        printError("line \(number): \(error.message)")
                     }
-                    batch.append(message)
-                } catch {
-                    tally.wrong += 1
-                    printError("line \(number): \(error.message)")
                 }
-                guard batch.count == Self.batch else { continue }
+                // Whoever writes line by line sees each published before the next.
+                guard batch.count == Self.batch || (!batch.isEmpty && !lines.hasLine) else { continue }
                 if running == Self.concurrentBatches {
-                    tally.add(try await group.next() ?? [], printing: ids)
+                    try await group.next()
                     running -= 1
                 }
                 let full = batch
-                group.addTask { await Self.publish(full, client) }
+                group.addTask { await Self.publish(full, client, tally) }
                 running += 1
                 batch = []
-                progress.show(tally.published, of: nil, "jobs confirmed", rate: tally.rate(since: started))
+                progress.show(tally.counts.published, of: nil, "jobs confirmed", rate: tally.rate(since: started))
             }
             let rest = batch
-            if !rest.isEmpty { group.addTask { await Self.publish(rest, client) } }
-            for try await done in group {
-                tally.add(done, printing: ids)
-                progress.show(tally.published, of: nil, "jobs confirmed", rate: tally.rate(since: started))
+            if !rest.isEmpty { group.addTask { await Self.publish(rest, client, tally) } }
+            while try await group.next() != nil {
+                progress.show(tally.counts.published, of: nil, "jobs confirmed", rate: tally.rate(since: started))
             }
         }
-        progress.end()
-        await client.close()
-        try finish(tally, seconds: (ContinuousClock.now - started) / .seconds(1))
     }
 
-    private func finish(_ tally: Tally, seconds: Double) throws {
+    private func finish(_ counts: Tally.Counts, seconds: Double) throws {
         if output.json {
             var json = JSONWriter()
             json.object {
-                $0.member("published", tally.published)
-                $0.member("failed", tally.failed)
-                $0.member("invalid", tally.wrong)
+                $0.member("published", counts.published)
+                $0.member("failed", counts.failed)
+                $0.member("invalid", counts.wrong)
                 $0.key("seconds")
                 $0.rounded(seconds)
             }
             printLine(json.bytes)
         } else if !ids {
-            printLine("\(tally.published) jobs published and confirmed in \(rounded(seconds)) s")
+            printLine("\(counts.published) jobs published and confirmed in \(rounded(seconds)) s")
         }
-        if let error = tally.firstError {
+        if Interruption.isRequested {
+            throw CommandFailure(.interrupted, "interrupted: what came after these jobs was not published")
+        }
+        if let error = counts.firstError {
             throw CommandFailure(
-                error.code == .unreachable ? .unreachable : .failed, "\(tally.failed) jobs were not published: \(error)"
-            )
+                error.code == .unreachable ? .unreachable : .failed,
+                "\(counts.failed) jobs were not published: \(error)")
         }
-        if tally.wrong > 0 { throw CommandFailure(.wrong, "\(tally.wrong) lines are no jobs and were left out") }
+        if counts.wrong > 0 { throw CommandFailure(.wrong, "\(counts.wrong) lines are no jobs and were left out") }
     }
 
     private func ensure(_ queue: String, _ client: ParleyClient) async throws(JobLine.Problem) {
@@ -105,40 +117,59 @@ struct PublishCommand: AsyncParsableCommand {
         }
     }
 
-    private struct Published: Sendable {
-        let id: JobID
-        let error: ParleyClientError?
+    private static func publish(_ messages: [JobMessage], _ client: ParleyClient, _ tally: Tally) async {
+        for (message, result) in zip(messages, await client.publish(messages)) { tally.add(message.id, result) }
     }
 
-    private static func publish(_ messages: [JobMessage], _ client: ParleyClient) async -> [Published] {
-        zip(messages, await client.publish(messages)).map { message, result in
-            switch result {
-            case .success: Published(id: message.id, error: nil)
-            case .failure(let error): Published(id: message.id, error: error)
-            }
+    /// What became of the jobs, told as the confirms come.
+    private final class Tally: Sendable {
+        struct Counts {
+            var published = 0
+            var failed = 0
+            var wrong = 0
+            var firstError: ParleyClientError?
         }
-    }
 
-    private struct Tally {
-        var published = 0
-        var failed = 0
-        var wrong = 0
-        var firstError: ParleyClientError?
+        private let state = Mutex(Counts())
+        private let ids: IDLines
 
-        mutating func add(_ batch: [Published], printing: Bool) {
-            for one in batch {
-                if let error = one.error {
-                    failed += 1
-                    firstError = firstError ?? error
-                } else {
-                    published += 1
-                    if printing { printLine(one.id.text) }
+        init(_ ids: IDLines) { self.ids = ids }
+
+        var counts: Counts { state.withLock { $0 } }
+
+        func addWrong() { state.withLock { $0.wrong += 1 } }
+
+        func add(_ id: JobID, _ result: Result<Void, ParleyClientError>) {
+            state.withLock { counts in
+                switch result {
+                case .success:
+                    counts.published += 1
+                    ids.print(id)
+                case .failure(let error):
+                    counts.failed += 1
+                    counts.firstError = counts.firstError ?? error
                 }
             }
         }
 
         func rate(since start: ContinuousClock.Instant) -> Double {
-            Double(published) / max(0.001, (ContinuousClock.now - start) / .seconds(1))
+            Double(counts.published) / max(0.001, (ContinuousClock.now - start) / .seconds(1))
+        }
+    }
+
+    /// How `--ids` shows a confirmed job.
+    private enum IDLines {
+        case none, text, json
+
+        func print(_ id: JobID) {
+            switch self {
+            case .none: break
+            case .text: printLine(id.text)
+            case .json:
+                var json = JSONWriter()
+                json.object { $0.member("id", id.text) }
+                printLine(json.bytes)
+            }
         }
     }
 }

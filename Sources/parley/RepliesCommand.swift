@@ -1,4 +1,5 @@
 import ArgumentParser
+import JSON
 import ParleyClient
 import Settings
 
@@ -39,11 +40,23 @@ struct RepliesCommand: AsyncParsableCommand {
             guard let batch = try await replies.next(atMost: min(left, 256), within: patience) else {
                 throw CommandFailure(.failed, "no reply within \(timeout ?? "")")
             }
-            for message in batch { printLine(message.body) }
+            for message in batch { printLine(Self.line(message.body)) }
             await replies.acknowledge(batch)
             left -= batch.count
         }
         await replies.close()
         await client.close()
+    }
+
+    /// The message on one line. What is no JSON, and so no reply of a worker's, is a string in a member `raw`.
+    private static func line(_ body: [UInt8]) -> [UInt8] {
+        var json = JSONWriter(capacity: body.count + 16)
+        guard let document = try? JSONDocument(body) else {
+            json.object { $0.member("raw", String(decoding: body, as: UTF8.self)) }
+            return json.bytes
+        }
+        guard body.contains(UInt8(ascii: "\n")) || body.contains(UInt8(ascii: "\r")) else { return body }
+        json.value(document.root)
+        return json.bytes
     }
 }

@@ -34,7 +34,6 @@ struct RequeueCommand: AsyncParsableCommand {
         request.rate = rate
         request.isDryRun = dryRun
         let context = try await common.operatorContext()
-        Interruption.watch()
         let words = request.filter.description + (limit.map { " limit=\($0)" } ?? "")
         if !dryRun { await context.audit.record("requeue", "started", filters: words) }
         let progress = SharedProgress("letters looked at")

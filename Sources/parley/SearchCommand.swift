@@ -16,6 +16,9 @@ struct SearchCommand: AsyncParsableCommand {
     @Flag(help: "Reads many questions, and prints one JSON line for each.") var batch = false
 
     func run() async throws {
+        guard query.contains(where: { !$0.isWhitespace }) else {
+            throw CommandFailure(.wrong, batch ? "a file is needed" : "query is empty; a question is needed")
+        }
         let settings = try await common.load()
         let topK = topK ?? settings.retrieval.topK
         guard (1...64).contains(topK) else { throw CommandFailure(.wrong, "--top-k \(topK): 1 to 64 is allowed") }

@@ -46,6 +46,24 @@ import Testing
         #expect(try refusal(#"{"id":"b 1"}"#) { $0.messageID = nil }.id == nil)
     }
 
+    @Test func aRefusalEchoesWhatCanBeRead() throws {
+        let echoed = #""id":"b1","agent":"aftersale","metadata":{"a":1}"#
+        let large = String(repeating: "m", count: 2 << 20)
+        let refusals = [
+            try refusal("{\(echoed),\"query\":3}") { $0.messageID = nil },
+            try refusal("{\(echoed),\"query\":\"q\"}") { ($0.messageID, $0.contentType) = (nil, "text/plain") },
+            try refusal("{\(echoed),\"query\":\"q\"}") { ($0.messageID, $0.replyTo) = (nil, "chat.jobs.dead") },
+            try refusal("{\(echoed),\"query\":\"q\",\"more\":\"\(large)\"}") { $0.messageID = nil },
+        ]
+        for refusal in refusals {
+            #expect(refusal.id == JobID("b1"))
+            #expect(refusal.agent == "aftersale")
+            #expect(refusal.metadata == Array(#"{"a":1}"#.utf8))
+        }
+        let unreadable = try refusal(#"{"agent":7,"metadata":"text"}"#)
+        #expect(unreadable.agent == nil && unreadable.metadata == nil)
+    }
+
     // MARK: - Types
 
     @Test(arguments: [

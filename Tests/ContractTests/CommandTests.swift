@@ -23,12 +23,33 @@ extension ContractTests {
         ["ask", "x", "--top-k", "0"], ["result", "a b"], ["publish", "/nonexistent/jobs"],
         ["publish", "--priority", "-1"],
         ["replies", ""], ["replies", "q", "--count", "0"], ["search", "x", "--top-k", "65"], ["no-such-command"],
+        ["ask", String(repeating: "x", count: 32_769)], ["search", " "], ["ingest", "/nonexistent/documents"],
     ])
     func whatCannotBeMeantEndsWith2(_ arguments: [String]) async throws {
         let process = try ParleyProcess(
             arguments, settings: arguments == ["no-such-command"] ? ["rabbitmq.url": "", "redis.url": ""] : [:])
         #expect(try await process.exitStatus() == 2)
         #expect(!process.errors.isEmpty && process.output.isEmpty)
+    }
+
+    @Test func everyWrongFlagIsNamedAtOnce() async throws {
+        let asked = try await parley(
+            "ask", "x", "--priority", "10", "--temperature", "9", "--top-k", "0", "--retrieve", "q", "--id", "a b")
+        #expect(asked.status == 2)
+        for flag in ["--priority 10", "--temperature 9", "--top-k 0", "--retrieve q", "--id a b"] {
+            #expect(asked.errors.contains(flag))
+        }
+    }
+
+    @Test func aWrongURLIsNamedWithoutItsPassword() async throws {
+        let check = try await parley(
+            "check", "--set", "queue.name=",
+            settings: ["rabbitmq.url": "nonsense", "redis.url": "http://me:sesame@there"])
+        #expect(check.status == 2)
+        #expect(check.errors.contains(#"rabbitmq.url is "nonsense""#))
+        #expect(check.errors.contains(#"redis.url is "http://***@there""#))
+        #expect(check.errors.contains(#"queue.name is """#))
+        #expect(!check.errors.contains("sesame"))
     }
 
     @Test func askPrintsTheAnswerAndResultPrintsItAgain() async throws {
@@ -116,6 +137,57 @@ extension ContractTests {
         try await worker.stop()
     }
 
+    @Test func linesArePublishedAsTheyCome() async throws {
+        let queue = "contract.lines.\(unique())"
+        try await Producer.with { producer in
+            let pipe = try Folder()
+            #expect(mkfifo("\(pipe.path)/lines", 0o600) == 0)
+            let process = try ParleyProcess(
+                ["publish", "\(pipe.path)/lines", "--ids", "--json"], settings: ["queue.name": queue])
+            let writer = open("\(pipe.path)/lines", O_WRONLY | O_CLOEXEC)
+            defer { close(writer) }
+            for number in 0..<3 {
+                let line = Array("{\"id\":\"\(queue).\(number)\",\"query\":\"x\"}\n".utf8)
+                #expect(write(writer, line, line.count) == line.count)
+                let shown = "{\"id\":\"\(queue).\(number)\"}\n"
+                try await eventually("line \(number)") { process.output.hasSuffix(shown) ? () : nil }
+            }
+            let job = try #require(try await producer.connection.get(queue, noAck: true, channel: producer.channel))
+            #expect(job.properties.priority == 4, "to the broker, a job without a priority would come last")
+            process.signal(SIGINT)
+            #expect(try await process.exitStatus() == 130)
+            let lines = try process.output.split(separator: "\n").map { try JSONDocument(Array($0.utf8)).root }
+            #expect(lines.count == 4 && lines.last?["published"]?.int == 3)
+            _ = try await producer.connection.deleteQueue(queue, channel: producer.channel)
+        }
+    }
+
+    @Test func whatIsNoReplyIsPrintedAsJSONAllTheSame() async throws {
+        let queue = "contract.foreign.\(unique())"
+        try await Producer.with { producer in
+            _ = try await producer.connection.declare(QueueDeclaration(name: queue), channel: producer.channel)
+            for body in [Array("not\njson".utf8), Array("{\"a\":\n [1, 2]}".utf8), [0xFF], Array("{}".utf8)] {
+                _ = try await producer.connection.publish(
+                    OutgoingMessage(routingKey: queue, properties: MessageProperties(), body: body),
+                    channel: producer.channel)
+            }
+            let replies = try await parley("replies", queue, "--count", "4")
+            #expect(replies.output == "{\"raw\":\"not\\njson\"}\n{\"a\":[1,2]}\n{\"raw\":\"\u{FFFD}\"}\n{}\n")
+            _ = try await producer.connection.deleteQueue(queue, channel: producer.channel)
+        }
+    }
+
+    @Test func secretsAreNotLoggedAtAnyLevel() async throws {
+        let worker = try await Worker.start([
+            "log.level": "trace", "model.api_key": "sesame1", "embeddings.api_key": "sesame2",
+            "redis.url": #require(Surroundings.redis).replacing("redis://", with: "redis://default:sesame3@"),
+        ])
+        try await worker.stop()
+        #expect(worker.log.contains("worker stopped"))
+        #expect(!worker.log.contains("sesame"))
+        #expect(!worker.log.contains("guest:guest"))
+    }
+
     @Test func aQuestionThatNobodyAnswersEndsWith1() async throws {
         let queue = "contract.nobody.\(unique())"
         let asked = try await parley("ask", "x", "--timeout", "100ms", settings: ["queue.name": queue])
@@ -138,6 +210,26 @@ extension ContractTests {
             #expect(try await process.exitStatus() == 130)
             _ = try await producer.connection.deleteQueue(queue, channel: producer.channel)
         }
+    }
+
+    @Test(arguments: [
+        ["dead", "list"], ["dead", "show", "x"], ["dead", "purge", "--all", "--yes"], ["requeue", "--all"], ["status"],
+    ])
+    func anInterruptedCommandThatIsStillConnectingEndsWith130(_ command: [String]) async throws {
+        let kind = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
+        let listener = socket(AF_INET, Int32(kind), 0)
+        defer { close(listener) }
+        let port = try bindToLoopback(listener)
+        #expect(listen(listener, 8) == 0)
+        let process = try ParleyProcess(command, settings: ["rabbitmq.url": "amqp://guest:guest@127.0.0.1:\(port)/"])
+        // Whoever has connected waits for an answer that never comes.
+        let connected = try await eventually("a connection") {
+            let descriptor = accept(listener, nil, nil)
+            return descriptor >= 0 ? descriptor : nil
+        }
+        defer { close(connected) }
+        process.signal(SIGINT)
+        #expect(try await process.exitStatus() == 130)
     }
 
     @Test func serversThatCannotBeReachedEndWith3() async throws {

@@ -61,6 +61,20 @@ extension ContractTests {
         try await worker.stop()
     }
 
+    @Test func whatHasExpiredStaysExpired() async throws {
+        let worker = try await Worker.start()
+        try await Producer.with { producer in
+            let id = unique()
+            let first = try await producer.ask(
+                #"{"query":"x","deadline":"\#(rfc3339(secondsFromNow: -1))"}"#, of: worker, id: id)
+            #expect(try first.status == "expired")
+            let second = try await producer.ask(#"{"query":"x"}"#, of: worker, id: id)
+            #expect(second.body == first.body)
+            #expect(second.properties.messageID == first.properties.messageID)
+        }
+        try await worker.stop()
+    }
+
     @Test func higherPriorityGoesFirstThenTheEarlierDeadline() async throws {
         let model = try await ModelServer(delay: .seconds(30))
         let worker = try await Worker.start(["model.url": model.url, "model.max_concurrency": "1"])

@@ -20,12 +20,12 @@ public struct DocumentReader: Sendable {
     }
 
     /// All documents below `paths`, and what was left out. An id that comes twice keeps its first document.
-    /// - Throws: ``RetrievalError/Code-swift.struct/unreadable`` when one of `paths` itself does not exist.
+    /// - Throws: ``RetrievalError/Code-swift.struct/noDocuments`` when one of `paths` itself does not exist.
     public func read(_ paths: [String]) throws(RetrievalError) -> (documents: [Document], skipped: [SkippedInput]) {
         var reading = Reading()
         for path in paths {
             guard let stamp = FileStamp(path: path) else {
-                throw RetrievalError(.unreadable, "\(path) does not exist or may not be read")
+                throw RetrievalError(.noDocuments, "\(path) does not exist or may not be read")
             }
             if stamp.isDirectory {
                 try walk(path, prefix: "", depth: 0, into: &reading)
