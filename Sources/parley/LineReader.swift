@@ -60,7 +60,10 @@ final class LineReader {
     private func fill() throws {
         var ready = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         while poll(&ready, 1, Self.patience) <= 0 {
-            guard !Interruption.isRequested else { return isAtEnd = true }
+            if Interruption.isRequested {
+                isAtEnd = true
+                return
+            }
         }
         buffer.removeFirst(start)
         start = 0
