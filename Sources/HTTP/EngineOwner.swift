@@ -1,23 +1,54 @@
 import IOLoop
+import Logging
 
-/// Closes the engine of a client that was dropped without ``HTTPClient/close()``.
+/// The engines of a client, and who closes them when it is dropped without ``HTTPClient/close()``.
+///
+/// Several, because libcurl goes through all connections to a host, twice for each request, and with hundreds of calls of
+/// a slow model in flight they are no longer in the processor's cache when it does.
 ///
 /// A client may go away on any thread, and only the loop may touch libcurl. (An `isolated deinit` of the client would
 /// do; Swift 6.3 cannot compile the importers of an actor that has one and an executor of its own in release mode.)
 final class EngineOwner {
-    let engine: TransferEngine
+    /// Transfer `id` is in engine `id % engines.count`.
+    let engines: [TransferEngine]
+    private let loop: IOLoop
 
-    init(_ engine: TransferEngine) { self.engine = engine }
+    /// Connections to one host in one engine.
+    private static let connections = 32
 
-    deinit {
-        guard !engine.closed else { return }
-        let left = Remains(engine: engine)
-        Task { await Sweeper(loop: left.engine.loop).close(left) }
+    init(loop: IOLoop, configuration: HTTPClientConfiguration, logger: Logger) {
+        self.loop = loop
+        let hosts = max(1, configuration.maxConnectionsPerHost)
+        let count = hosts.ceilingDivided(by: Self.connections)
+        var share = configuration
+        share.maxConnectionsPerHost = hosts.ceilingDivided(by: count)
+        share.maxConnections = max(share.maxConnectionsPerHost, configuration.maxConnections.ceilingDivided(by: count))
+        engines = (0..<count).map {
+            TransferEngine(loop: loop, configuration: share, ids: ($0, count), logger: logger)
+        }
     }
 
-    /// Proof of @unchecked Sendable: it is opened on the engine's loop only, `loop` aside, which is constant.
+    /// The first that has a connection to spare, so that few are kept open; when there is none, the one with the fewest
+    /// requests.
+    var freest: TransferEngine {
+        var best = engines[0]
+        for engine in engines {
+            if engine.inFlight < engine.configuration.maxConnectionsPerHost { return engine }
+            if engine.inFlight < best.inFlight { best = engine }
+        }
+        return best
+    }
+
+    deinit {
+        guard engines.contains(where: { !$0.closed }) else { return }
+        let left = Remains(engines: engines)
+        let loop = self.loop
+        Task { await Sweeper(loop: loop).close(left) }
+    }
+
+    /// Proof of @unchecked Sendable: the engines are used on their loop only.
     private struct Remains: @unchecked Sendable {
-        let engine: TransferEngine
+        let engines: [TransferEngine]
     }
 
     private actor Sweeper {
@@ -26,6 +57,6 @@ final class EngineOwner {
 
         init(loop: IOLoop) { self.loop = loop }
 
-        func close(_ left: Remains) { left.engine.close() }
+        func close(_ left: Remains) { for engine in left.engines { engine.close() } }
     }
 }

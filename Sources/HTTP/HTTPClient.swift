@@ -9,18 +9,20 @@ import Logging
 public actor HTTPClient {
     private let loop: IOLoop
     private let owner: EngineOwner
-    private var engine: TransferEngine { owner.engine }
+
+    /// Where the transfer is.
+    private func engine(of id: UInt64) -> TransferEngine { owner.engines[Int(id % UInt64(owner.engines.count))] }
 
     /// Connects nothing yet. `loop` may be shared with other clients and must outlive this one.
     public init(configuration: HTTPClientConfiguration = .init(), loop: IOLoop, logger: Logger) {
         self.loop = loop
-        owner = EngineOwner(TransferEngine(loop: loop, configuration: configuration, logger: logger))
+        owner = EngineOwner(loop: loop, configuration: configuration, logger: logger)
     }
 
     nonisolated public var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
     /// Requests begun and not ended, those waiting for a connection included.
-    public var inFlight: Int { engine.inFlight }
+    public var inFlight: Int { owner.engines.reduce(0) { $0 + $1.inFlight } }
 
     /// Sends `request` and waits for the whole answer. An error status is an answer, not an error.
     ///
@@ -44,18 +46,19 @@ public actor HTTPClient {
     }
 
     /// Aborts what is in flight (``HTTPError/Code-swift.struct/clientClosed``) and closes every connection.
-    public func close() async { engine.close() }
+    public func close() async { for engine in owner.engines { engine.close() } }
 
     // MARK: - For the body of a stream
 
     func nextChunk(_ id: UInt64) async throws(HTTPError) -> [UInt8]? {
+        let engine = engine(of: id)
         guard let transfer = engine.transfers[id], transfer.chunkWaiter == nil else { return nil }
         if Task.isCancelled { cancel(id) }
         if let chunk = engine.takeChunk(transfer) { return try chunk.get() }
         return try await wait(for: transfer) { transfer.chunkWaiter = $0 }
     }
 
-    func abandon(_ id: UInt64) { engine.abandon(id) }
+    func abandon(_ id: UInt64) { engine(of: id).abandon(id) }
 
     // MARK: - Waiting
 
@@ -64,7 +67,7 @@ public actor HTTPClient {
             throw HTTPError(
                 code: .cancelled, message: "\(request.method): the task was cancelled before the request began")
         }
-        return try engine.start(request, streamed: streamed)
+        return try owner.freest.start(request, streamed: streamed)
     }
 
     private func wait<Value: Sendable>(
@@ -89,11 +92,12 @@ public actor HTTPClient {
             assertIsolated()
             register(continuation)
             // What is waited for may have come first, a cancellation above all.
-            engine.serve(transfer)
+            transfer.engine.serve(transfer)
         }
     }
 
     private func cancel(_ id: UInt64) {
+        let engine = engine(of: id)
         guard let transfer = engine.transfers[id] else { return }
         engine.fail(id, transfer.error(.cancelled, "the task was cancelled"))
     }

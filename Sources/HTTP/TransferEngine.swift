@@ -2,7 +2,7 @@ import CCurl
 import IOLoop
 import Logging
 
-/// The `curl_multi` handle of a client, driven by its loop.
+/// A `curl_multi` handle of a client, driven by its loop.
 ///
 /// Not Sendable: everything here, libcurl's callbacks included, happens on the loop's thread. Callbacks only record;
 /// continuations are resumed in ``settle()``, after libcurl has returned.
@@ -14,7 +14,8 @@ final class TransferEngine {
     let multi: UnsafeMutableRawPointer?
     var transfers: [UInt64: Transfer] = [:]
     var inFlight = 0
-    private var nextID: UInt64 = 1
+    private var nextID: UInt64
+    private let stride: UInt64
     private var idle: [EasyHandle] = []
     private var noted: [Transfer] = []
     private var kickPending = false
@@ -35,8 +36,11 @@ final class TransferEngine {
     /// Easy handles kept for reuse.
     static let maxIdleHandles = 256
 
-    init(loop: IOLoop, configuration: HTTPClientConfiguration, logger: Logger) {
+    /// - Parameter ids: the first transfer's number, and how far apart they are.
+    init(loop: IOLoop, configuration: HTTPClientConfiguration, ids: (first: Int, stride: Int), logger: Logger) {
         self.loop = loop
+        nextID = UInt64(ids.first)
+        stride = UInt64(ids.stride)
         self.configuration = configuration
         self.logger = logger
         multi = curlReady == CURLE_OK ? curl_multi_init() : nil
@@ -90,7 +94,7 @@ final class TransferEngine {
     func start(_ request: HTTPRequest, streamed: Bool) throws(HTTPError) -> Transfer {
         let url = try HTTPURL(request.url)
         let transfer = Transfer(id: nextID, request: request, url: url, streamed: streamed, engine: self)
-        nextID += 1
+        nextID += stride
         try checkFields(of: transfer)
         guard let multi, !closed else {
             throw closed
