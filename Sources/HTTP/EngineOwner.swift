@@ -20,11 +20,12 @@ final class EngineOwner {
         self.loop = loop
         let hosts = max(1, configuration.maxConnectionsPerHost)
         let count = hosts.ceilingDivided(by: Self.connections)
-        var share = configuration
-        share.maxConnectionsPerHost = hosts.ceilingDivided(by: count)
-        share.maxConnections = max(share.maxConnectionsPerHost, configuration.maxConnections.ceilingDivided(by: count))
-        engines = (0..<count).map {
-            TransferEngine(loop: loop, configuration: share, ids: ($0, count), logger: logger)
+        engines = (0..<count).map { number in
+            func share(of limit: Int) -> Int { limit / count + (number < limit % count ? 1 : 0) }
+            var part = configuration
+            part.maxConnectionsPerHost = share(of: hosts)
+            part.maxConnections = max(part.maxConnectionsPerHost, share(of: configuration.maxConnections))
+            return TransferEngine(loop: loop, configuration: part, ids: (number, count), logger: logger)
         }
     }
 
