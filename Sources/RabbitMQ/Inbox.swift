@@ -24,11 +24,17 @@ final class Inbox: @unchecked Sendable {
     private(set) var isFinished = false
     /// Set while consuming is paused or stopped: what still arrives goes straight back.
     var isReturning = false
+    /// Called after a settlement while it is set.
+    var onSettled: (() -> Void)?
 
     init(noAck: Bool) { self.noAck = noAck }
 
     var buffered: Int { buffer.count }
     var unsettled: Int { book.outstanding }
+    /// Deliveries of consumers that are no more.
+    var unsettledBefore: Int { book.outstandingBefore }
+
+    func closeRound() { book.closeRound() }
 
     /// Begins a new life; what the old one left behind is gone, the broker delivers it again.
     func attach(_ session: Session, _ channel: Channel) {
@@ -124,6 +130,7 @@ final class Inbox: @unchecked Sendable {
             return
         }
         session.scheduleFlush()
+        onSettled?()
     }
 
     private func write(_ session: Session) -> Bool {

@@ -20,14 +20,29 @@ struct ConsumerLane {
     let queue: ConsumedQueue
     /// The name in use; empty until the broker has given one.
     var name: String
-    /// While it is consumed.
-    var consumerTag: String?
+    /// While it is consumed. More than one when it was first consumed with less than its prefetch; see
+    /// ``RabbitMQConsumer/room(for:)``.
+    var consumerTags: [String] = []
+    /// What they may hold together.
+    var granted = 0
     /// The queue does not exist; somebody looks for it.
     var isMissing = false
 
     init(_ queue: ConsumedQueue) {
         self.queue = queue
         name = queue.name
+    }
+
+    var missing: Int { Int(queue.prefetch) - granted }
+
+    mutating func begin(_ tag: String, granting count: Int) {
+        consumerTags.append(tag)
+        granted += count
+    }
+
+    mutating func end() {
+        consumerTags = []
+        granted = 0
     }
 }
 
@@ -64,17 +79,57 @@ extension RabbitMQConsumer {
     private func adjust(
         _ index: Int, _ connection: RabbitMQConnection, _ channel: Channel
     ) async throws(RabbitMQError) {
-        switch (wantsDeliveries, lanes[index].consumerTag) {
-        case (true, nil) where !lanes[index].isMissing: try await consume(index, connection, channel)
-        case (false, let tag?):
-            try await connection.cancel(tag, channel: channel.number)
-            if self.channel === channel { lanes[index].consumerTag = nil }
-        default: break
+        guard wantsDeliveries else {
+            for tag in lanes[index].consumerTags { try await connection.cancel(tag, channel: channel.number) }
+            if self.channel === channel { endLane(index) }
+            inbox.onSettled = nil
+            return
         }
+        guard !lanes[index].isMissing else { return }
+        if lanes[index].queue.prefetch == 0 || noAck {
+            if lanes[index].consumerTags.isEmpty { try await consume(index, 0, connection, channel) }
+        } else {
+            let room = room(for: lanes[index])
+            if room > 0 { try await consume(index, room, connection, channel) }
+        }
+        watchForRoom()
+    }
+
+    /// How many deliveries a further consumer of the lane may hold.
+    ///
+    /// The broker counts prefetch for each consumer, and what a cancelled one had delivered for nobody (RabbitMQ
+    /// documentation, Consumer Prefetch). So while such deliveries are in work a new consumer gets only what they leave,
+    /// once that is half of all or more, and when they are settled another one beside it gets the rest.
+    private func room(for lane: ConsumerLane) -> Int {
+        if inbox.unsettledBefore == 0 { return lane.missing }
+        let most = lanes.reduce(0) { $0 + Int($1.queue.prefetch) }
+        let free = most - inbox.unsettled
+        guard lane.granted == 0, free * 2 >= most else { return 0 }
+        return Int(lane.queue.prefetch) * free / most
+    }
+
+    /// Has settlements look whether there is room now, as long as a lane has less than its prefetch.
+    private func watchForRoom() {
+        guard !noAck, wantsDeliveries, lanes.contains(where: { !$0.isMissing && $0.missing > 0 }) else {
+            return inbox.onSettled = nil
+        }
+        inbox.onSettled = { [weak self] in self?.assumeIsolated { $0.settledOne() } }
+    }
+
+    private func settledOne() {
+        let hasNone = lanes.contains { $0.granted == 0 && !$0.isMissing && room(for: $0) > 0 }
+        guard inbox.unsettledBefore == 0 || hasNone, adjustment == nil else { return }
+        inbox.onSettled = nil
+        Task { await self.adjust() }
+    }
+
+    private func endLane(_ index: Int) {
+        lanes[index].end()
+        inbox.closeRound()
     }
 
     private func consume(
-        _ index: Int, _ connection: RabbitMQConnection, _ channel: Channel
+        _ index: Int, _ prefetch: Int, _ connection: RabbitMQConnection, _ channel: Channel
     ) async throws(RabbitMQError) {
         let wanted = lanes[index].queue
         var name = wanted.name
@@ -90,7 +145,7 @@ extension RabbitMQConsumer {
                 return isLost(index, channel.epoch)
             }
         }
-        if !noAck { try await connection.qos(prefetch: wanted.prefetch, channel: channel.number) }
+        if !noAck { try await connection.qos(prefetch: UInt16(clamping: prefetch), channel: channel.number) }
         let inbox = self.inbox
         let tag = await connection.nextConsumerTag()
         let entry = ConsumerEntry(tag: tag, queue: name) { delivery in
@@ -106,13 +161,13 @@ extension RabbitMQConsumer {
         // The broker may have ended it on the way here.
         guard self.channel === channel, channel.consumers.contains(where: { $0.tag == tag }) else { return }
         lanes[index].name = name
-        lanes[index].consumerTag = tag
+        lanes[index].begin(tag, granting: prefetch)
     }
 
     /// The queue of a lane is gone: it is reported and looked for.
     private func isLost(_ index: Int, _ epoch: UInt64) {
         guard let channel, channel.epoch == epoch, channel.isOpen, !isStopping else { return }
-        lanes[index].consumerTag = nil
+        endLane(index)
         guard !lanes[index].isMissing else { return }
         lanes[index].isMissing = true
         onEvent(.consumerCancelled(queue: lanes[index].name))

@@ -33,7 +33,12 @@ public actor RabbitMQConsumer {
     /// Whether ``pause()`` was called and ``resume()`` was not.
     public private(set) var isPaused = false
     /// Whether at least one of the queues is being consumed at this moment.
-    public var isConsuming: Bool { wantsDeliveries && lanes.contains { $0.consumerTag != nil } }
+    ///
+    /// So it is as well while as much is unsettled as may be.
+    public var isConsuming: Bool {
+        wantsDeliveries
+            && lanes.contains { !$0.consumerTags.isEmpty || (!$0.isMissing && inbox.unsettledBefore > 0) }
+    }
     /// The names in use; an empty name in `queues` stands here as the name the broker gave it.
     public var queueNames: [String] { lanes.map(\.name).filter { !$0.isEmpty } }
 
@@ -160,8 +165,9 @@ public actor RabbitMQConsumer {
         guard !isStopping else { return }
         isStopping = true
         inbox.returnBuffered()
-        await adjust()
+        // Before the broker has agreed, which it may not: what still comes goes back.
         inbox.finish()
+        await adjust()
         if connection == nil { runner?.cancel() }
     }
 
@@ -183,7 +189,7 @@ public actor RabbitMQConsumer {
             let reason = await live()
             connection = nil
             channel = nil
-            for index in lanes.indices { lanes[index].consumerTag = nil }
+            for index in lanes.indices { lanes[index].end() }
             inbox.detach()
             guard !isStopping else { break }
             if ContinuousClock.now - started > .seconds(5) { backoff.reset() }

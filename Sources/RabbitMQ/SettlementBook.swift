@@ -19,6 +19,9 @@ struct SettlementBook {
     private var acknowledged = Deque<UInt64>()
     /// Deliveries that the consumer has not settled.
     private(set) var outstanding = 0
+    /// Those among them that came before the last call of ``closeRound()``.
+    private(set) var outstandingBefore = 0
+    private var roundStart: UInt64 = 0
 
     /// The broker numbers deliveries in order; a gap would be one delivered to somebody else.
     mutating func delivered(_ number: UInt64) {
@@ -49,7 +52,14 @@ struct SettlementBook {
         guard marks[index] == .outstanding else { return false }
         marks[index] = mark
         outstanding -= 1
+        if number < roundStart { outstandingBefore -= 1 }
         return true
+    }
+
+    /// What was delivered so far was delivered to consumers that are no more: nobody counts it against their prefetch.
+    mutating func closeRound() {
+        roundStart = first + UInt64(marks.count)
+        outstandingBefore = outstanding
     }
 
     /// The next settlement to send. Rejections go first: a later `multiple` must not acknowledge what is rejected.

@@ -18,7 +18,7 @@ import RabbitMQ
 ///
 /// A level's exchange binds its queue to the digit 1 and has the next lower exchange as its alternate exchange, for the
 /// digit 0, and for a message whose level is missing: it is early then, not lost. A message published while its first
-/// level is missing is returned when it is mandatory; ``declare(on:for:)`` repairs. What is not survived: the exchange
+/// level is missing is returned when it is mandatory; ``ensure(on:for:levels:)`` repairs. What is not survived: the exchange
 /// of a level, or its binding to the next, deleted by hand while messages wait above it.
 public struct DelayLadder: Sendable, Equatable {
     /// Twenty-eight: their sum is a little more than 388 days, with 27 it would be 194.
@@ -112,19 +112,6 @@ public struct DelayLadder: Sendable, Equatable {
 
     // MARK: - Declaring
 
-    /// Makes sure that the ladder is there and leads to `queues`: declares all of it when a queue or an exchange is
-    /// missing, and binds `queues` in any case, since a queue that was deleted and declared again has lost its binding.
-    ///
-    /// - Parameter count: how many levels, from the shortest on: those that ``levels(for:)`` says. All of them unless given.
-    public func ensure(
-        on connection: RabbitMQConnection, for queues: [String], levels count: Int = levels
-    ) async throws(RabbitMQError) {
-        guard try await isComplete(on: connection, count) else {
-            return try await declare(on: connection, for: queues, levels: count)
-        }
-        try await bind(queues, on: connection)
-    }
-
     /// How many levels, from the shortest on, a message that waits for `delay` can pass.
     public static func levels(for delay: Duration) -> Int { max(1, Int.bitWidth - steps(delay).leadingZeroBitCount) }
 
@@ -138,9 +125,13 @@ public struct DelayLadder: Sendable, Equatable {
         }
     }
 
-    /// Declares all of it, whatever is there. Delay queues of the other kind are taken as they are.
+    /// Makes sure that the ladder is there and leads to `queues`.
+    ///
+    /// Everything is declared and bound, whatever is there: bindings cannot be asked for, and who declared the rest may have
+    /// died before the last of them. Delay queues of the other kind are taken as they are.
+    /// - Parameter count: how many levels, from the shortest on: those that ``levels(for:)`` says. All of them unless given.
     /// - Throws: ``RabbitMQError/Code/preconditionFailed`` when a queue has a delay queue's name and is something else.
-    public func declare(
+    public func ensure(
         on connection: RabbitMQConnection, for queues: [String], levels count: Int = levels
     ) async throws(RabbitMQError) {
         try await exchange(stray, "fanout", on: connection)
@@ -198,22 +189,5 @@ public struct DelayLadder: Sendable, Equatable {
         let digits = String(repeating: "*.", count: Self.levels)
         for queue in queues { try await connection.bind(queue: queue, exchange: due, routingKey: digits + queue) }
         try await connection.bind(queue: base, exchange: stray, routingKey: "")
-    }
-
-    private func isComplete(on connection: RabbitMQConnection, _ count: Int) async throws(RabbitMQError) -> Bool {
-        do throws(RabbitMQError) {
-            // The entry first: it is declared last, so on a new broker this is the only question.
-            for name in [entry, due, stray] {
-                try await connection.declareExchange(name, type: "topic", passive: true)
-            }
-            for level in (0..<count).reversed() {
-                try await connection.declareExchange(self.level(level), type: "topic", passive: true)
-                try await connection.declare(queue(level), passive: true)
-            }
-            return true
-        } catch {
-            guard error.code == .notFound else { throw error }
-            return false
-        }
     }
 }

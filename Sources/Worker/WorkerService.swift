@@ -138,7 +138,8 @@ public struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible {
     private func drain() async {
         await presence.drain()
         let grace = assembly.settings.worker.shutdownGrace
-        await consumer.stopConsuming()
+        // Not waited for: a broker that stands still takes none of the grace.
+        Task { await consumer.stopConsuming() }
         let inFlight = await pipeline.inFlight
         logger.notice("draining", metadata: ["in_flight": "\(inFlight)", "grace": "\(grace)"])
         try? await Task.sleep(for: grace)

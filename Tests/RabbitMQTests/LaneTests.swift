@@ -79,6 +79,39 @@ struct LaneTests {
         await publisher.close()
     }
 
+    @Test("what was taken before a pause counts against the prefetch after it")
+    func prefetchAcrossPauses() async throws {
+        let f = try Fixture()
+        let publisher = try await publisher(f, "pauses")
+        try await fill(publisher, "pauses", 100)
+        let consumer = consumer(f, [ConsumedQueue(name: "pauses", prefetch: 10)])
+        await consumer.start()
+        var held: [Delivery] = []
+        func take(until count: Int) async throws {
+            while held.count < count { held += try #require(await consumer.next(atMost: 10)) }
+        }
+        try await take(until: 10)
+        for _ in 0..<3 {
+            await consumer.pause()
+            await consumer.resume()
+        }
+        #expect(await consumer.isConsuming)
+        #expect(try await status(publisher, "pauses").messages == 90)
+        // Six of ten are free: a new consumer has them.
+        for _ in 0..<6 { await consumer.acknowledge(held.removeFirst().tag) }
+        try await take(until: 10)
+        #expect(try await status(publisher, "pauses").messages == 84)
+        // Those of before are gone: the rest comes as well.
+        for _ in 0..<4 { await consumer.acknowledge(held.removeFirst().tag) }
+        try await take(until: 10)
+        try await waitUntil("ten are held") {
+            try await unacknowledged(f)["pauses"] == 10
+        }
+        #expect(try await status(publisher, "pauses").consumers == 2)
+        await consumer.close()
+        await publisher.close()
+    }
+
     @Test("each queue has its own prefetch")
     func prefetchOfEachQueue() async throws {
         let f = try Fixture()
