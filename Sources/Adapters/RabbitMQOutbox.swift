@@ -149,6 +149,11 @@ public struct RabbitMQOutbox: Outbox {
         } catch {
             switch error.code {
             case .invalidMessage: return .inexpressible
+            case .unacceptable:
+                logger.error(
+                    "the broker fails on a message: it is not sent again",
+                    metadata: ["id": "\(message.properties.messageID ?? "none")", "reason": "\(error.message)"])
+                return .inexpressible
             case .nacked: return .refused(error.message)
             // The exchange is missing: as good as returned. The default exchange is always there.
             case .notFound where !message.exchange.isEmpty:

@@ -145,7 +145,7 @@ extension DeadLetters {
                 failed.append(letter)
                 tally.failed(
                     OperationError(error, at: configuration.redacted),
-                    isOutage: error.code != .nacked && error.code != .invalidMessage)
+                    isOutage: ![.nacked, .invalidMessage, .unacceptable].contains(error.code))
             }
         }
         await scan.acknowledge(done)

@@ -36,7 +36,8 @@ extension ParleyClientError {
     init(_ error: RabbitMQError) {
         switch error.code {
         case .invalidConfiguration, .invalidMessage: self.init(.invalid, error.message)
-        case .authenticationFailed, .accessRefused, .preconditionFailed, .notFound, .resourceLocked:
+        case .authenticationFailed, .accessRefused, .preconditionFailed, .notFound, .resourceLocked, .nacked,
+            .unacceptable:
             self.init(.refused, "\(error)")
         case .closed: self.init(.closed, error.message)
         default: self.init(.unreachable, "\(error)")

@@ -53,6 +53,10 @@ final class PublishLine: @unchecked Sendable {
     private var timerDue: ContinuousClock.Instant?
     private var onIdle: [() -> Void] = []
     private var refusals = Refusals()
+    /// How many messages were under way when the broker ended a connection because of one of them, less those that have
+    /// been confirmed since. Until all are, messages go one at a time: whoever is alone when it happens again is to blame.
+    private var suspects = 0
+    private var hasVerdict = false
     private(set) var inFlight = 0
 
     init(loop: IOLoop, survivesConnection: Bool) {
@@ -104,6 +108,7 @@ final class PublishLine: @unchecked Sendable {
         guard session.blockedReason == nil else { return false }
         while let pending = outbox.first {
             guard session.budget > 0, session.partial == nil else { return true }
+            if suspects > 0, !unconfirmed.isEmpty { return false }
             outbox.removeFirst()
             guard pending.completion != nil else { continue }
             do throws(RabbitMQError) {
@@ -131,6 +136,10 @@ final class PublishLine: @unchecked Sendable {
         for position in (multiple ? 0 : index)...index {
             guard let pending = unconfirmed[position] else { continue }
             unconfirmed[position] = nil
+            if suspects > 0 {
+                suspects -= 1
+                session?.scheduleFlush()
+            }
             guard accepted else {
                 let text = "the broker refused a message for '\(pending.message.routingKey)' (basic.nack)"
                 finish(pending, .failure(RabbitMQError(.nacked, text)))
@@ -178,6 +187,15 @@ final class PublishLine: @unchecked Sendable {
         session = nil
         let written = unconfirmed
         unconfirmed = []
+        let suspected = error.blamesAMessage ? written.count { $0 != nil } : 0
+        if suspected == 1, suspects > 0, case let culprit?? = written.first(where: { $0 != nil }) {
+            suspects -= 1
+            hasVerdict = true
+            let text = "the broker ends the connection for a message to '\(culprit.message.routingKey)': \(error.message)"
+            finish(culprit, .failure(RabbitMQError(.unacceptable, text, replyCode: error.replyCode)))
+        } else {
+            suspects = max(suspects, suspected)
+        }
         for case let pending? in written {
             // A missing exchange closes the channel; only its own messages are told so.
             let isCulprit =
@@ -193,6 +211,12 @@ final class PublishLine: @unchecked Sendable {
             finish(pending, .failure(reason))
         }
         if !survivesConnection { abandon(error) }
+    }
+
+    /// Whether a message was found to blame since this was last asked.
+    func takeVerdict() -> Bool {
+        defer { hasVerdict = false }
+        return hasVerdict
     }
 
     /// Fails what is not yet written.

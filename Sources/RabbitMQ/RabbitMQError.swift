@@ -7,7 +7,7 @@ public struct RabbitMQError: Error, Sendable, Hashable, CustomStringConvertible 
         enum Kind: String {
             case unreachable, authenticationFailed, accessRefused, notFound, preconditionFailed, resourceLocked
             case connectionLost, channelClosed, blocked, timedOut, nacked, tlsFailed, closed, protocolViolation
-            case invalidConfiguration, invalidMessage
+            case invalidConfiguration, invalidMessage, unacceptable
         }
 
         let kind: Kind
@@ -45,6 +45,9 @@ public struct RabbitMQError: Error, Sendable, Hashable, CustomStringConvertible 
         /// A message or table cannot be expressed in AMQP 0-9-1; nothing was sent.
         public static let invalidMessage = Code(kind: .invalidMessage)
 
+        /// The broker ends the connection whenever it gets this message; nobody else's is to blame.
+        public static let unacceptable = Code(kind: .unacceptable)
+
         public var description: String { kind.rawValue }
     }
 
@@ -71,6 +74,10 @@ public struct RabbitMQError: Error, Sendable, Hashable, CustomStringConvertible 
     public var isUnreachable: Bool {
         code == .unreachable || code == .connectionLost || code == .timedOut
     }
+
+    /// Whether the broker has ended a channel or a connection for something that it was sent: an operation that it
+    /// refuses, or one that it fails on itself (541, `internal-error`).
+    var blamesAMessage: Bool { replyCode.map { $0 == 406 || ($0 > 500 && $0 != 530) } ?? false }
 }
 
 extension RabbitMQError {

@@ -170,7 +170,8 @@ public actor RabbitMQPublisher {
             isConnected = false
             lastError = reason
             guard !isClosed else { break }
-            if ContinuousClock.now - started > .seconds(5) { backoff.reset() }
+            // Nor is the broker to be left alone because of a message that will not come again.
+            if ContinuousClock.now - started > .seconds(5) || line.takeVerdict() { backoff.reset() }
             let delay = backoff.next()
             logger.debug("publisher disconnected", metadata: ["reason": "\(reason)", "retry": "\(delay)"])
             onEvent(.disconnected(reason, retryAfter: delay))

@@ -185,4 +185,21 @@ extension ContractTests {
         }
         try await worker.stop()
     }
+
+    @Test func aReplyToThatTheBrokerFailsOnStopsNobody() async throws {
+        let worker = try await Worker.start()
+        try await Producer.with { producer in
+            let poison = unique()
+            try await producer.publish(
+                #"{"query":"x"}"#, to: worker, id: poison, replyTo: "amq.rabbitmq.reply-to.AAAA.BBBB")
+            for _ in 0..<20 { try await producer.publish(#"{"query":"x"}"#, to: worker, id: unique()) }
+            for _ in 0..<20 { #expect(try await producer.nextReply().status == "succeeded") }
+            #expect(try await producer.untilStored(poison).status == "succeeded")
+            try await eventually("the end of the job") {
+                try await worker.metric("parley_replies_unroutable_total") == 1 ? () : nil
+            }
+            #expect(try await producer.isEmpty(worker.queue))
+        }
+        try await worker.stop()
+    }
 }

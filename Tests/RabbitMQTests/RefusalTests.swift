@@ -35,6 +35,45 @@ struct RefusalTests {
         await publisher.close()
     }
 
+    @Test("a message that the broker fails on is found among the others, which are sent")
+    func poison() async throws {
+        let f = try Fixture()
+        let events = Log<ConnectionEvent>()
+        let publisher = RabbitMQPublisher(
+            configuration: f.configuration, loop: f.loop, onEvent: { events.append($0) }, logger: f.logger)
+        await publisher.start()
+        try await publisher.ensureQueue(QueueDeclaration(name: "healthy"))
+        // RabbitMQ 3.10 takes the address for an Erlang term, and fails to decode it.
+        let address = "amq.rabbitmq.reply-to.AAAA.BBBB"
+        func insist(_ message: OutgoingMessage) async -> Result<PublishOutcome, RabbitMQError> {
+            while true {
+                do throws(RabbitMQError) {
+                    return .success(try await publisher.publish(message))
+                } catch {
+                    guard error.code == .connectionLost || error.code == .channelClosed else { return .failure(error) }
+                }
+            }
+        }
+        await withTaskGroup(of: Void.self) { group in
+            for number in 0..<50 {
+                group.addTask { #expect(await insist(OutgoingMessage(to: "healthy", "\(number)")) == .success(.confirmed)) }
+            }
+            for _ in 0..<2 {
+                group.addTask {
+                    guard case .failure(let error) = await insist(OutgoingMessage(to: address)) else {
+                        Issue.record("the broker took the message")
+                        return
+                    }
+                    #expect(error.code == .unacceptable && error.message.contains(address))
+                }
+            }
+        }
+        let ends = events.all.count { if case .disconnected = $0 { true } else { false } }
+        #expect((2...6).contains(ends), "\(ends) connections")
+        #expect(try await publisher.publish(OutgoingMessage(to: "healthy")) == .confirmed)
+        await publisher.close()
+    }
+
     @Test("the wait doubles with each channel that does not help, and begins anew with the first message taken")
     func patience() {
         var refusals = Refusals()
