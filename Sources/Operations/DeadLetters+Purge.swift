@@ -35,6 +35,8 @@ extension DeadLetters {
                 }
                 tally.update { $0.isInterrupted = isInterrupted() }
                 await scan.finish()
+                let hadCompany = await scan.hadCompany
+                tally.update { $0.hadCompany = hadCompany }
             }
         } catch {
             problem = error

@@ -51,8 +51,8 @@ extension DeadLetters {
                 await publisher.close()
                 tally.update { $0.isInterrupted = isInterrupted() }
                 await scan.finish()
-                let scanned = await scan.scanned
-                tally.update { $0.scanned = scanned }
+                let (scanned, hadCompany) = await (scan.scanned, scan.hadCompany)
+                tally.update { ($0.scanned, $0.hadCompany) = (scanned, hadCompany) }
                 return result.failure.map { OperationError($0, at: configuration.redacted) }
             }
             summary = tally.summary
@@ -68,6 +68,12 @@ extension DeadLetters {
         _ request: RequeueRequest, _ scan: LetterScan, _ publisher: RabbitMQPublisher, _ tally: Tally,
         _ progress: Progress
     ) async throws(RabbitMQError) {
+        // Whoever waits for confirms that do not come sees no interruption.
+        let watch = Task {
+            while !isInterrupted() { try await Task.sleep(for: .milliseconds(100)) }
+            await publisher.close(within: Self.interruptionLimit)
+        }
+        defer { watch.cancel() }
         let chunk = request.rate.map { max(1, min(Self.batch, Int($0 / 10))) } ?? Self.batch
         var pace = Pace(rate: request.rate)
         let failure: RabbitMQError? = await withTaskGroup(of: Void.self) { group in
@@ -106,7 +112,6 @@ extension DeadLetters {
             } catch {
                 return error
             }
-            if isInterrupted() { await publisher.close(within: Self.interruptionLimit) }
             await group.waitForAll()
             return nil
         }

@@ -28,6 +28,8 @@ actor LetterScan {
 
     /// Messages that were ready when the scan began.
     nonisolated let depth: Int
+    /// Others have been consuming the queue, when the scan began or when it ended: what they held was not met.
+    private(set) var hadCompany: Bool
     private var left: Int
     /// The last one is in use, the others hold what is kept.
     private var channels: [(number: UInt16, epoch: UInt64?)] = []
@@ -59,7 +61,9 @@ actor LetterScan {
         self.largestWindow = largestWindow
         self.isInterrupted = isInterrupted
         window = min(window, largestWindow)
-        depth = Int(try await connection.declare(QueueDeclaration(name: queue), passive: true).messages)
+        let status = try await connection.declare(QueueDeclaration(name: queue), passive: true)
+        depth = Int(status.messages)
+        hadCompany = status.consumers > 0
         left = depth
     }
 
@@ -137,9 +141,10 @@ actor LetterScan {
         // others have taken some.
         var seen = -1
         var risen = ContinuousClock.now
-        while case let ready = Int(try await connection.declare(look, passive: true).messages),
+        while case let status = try await connection.declare(look, passive: true), case let ready = Int(status.messages),
             ready < depth - acknowledged, ready > seen || ContinuousClock.now - risen < .seconds(1)
         {
+            if status.consumers > 0 { hadCompany = true }
             if ready > seen { (seen, risen) = (ready, .now) }
             try? await Task.sleep(for: .milliseconds(5))
         }

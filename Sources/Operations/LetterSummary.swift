@@ -15,6 +15,8 @@ public struct LetterSummary: Sendable, Equatable {
     public var scanned = 0
     public var isDryRun = false
     public var isInterrupted = false
+    /// Another command was looking at letters: what it held was not met.
+    public var hadCompany = false
     public var seconds = 0.0
     /// Why it did not come to its end, or why letters failed.
     public var problem: OperationError?

@@ -63,7 +63,8 @@ extension ParleyClient {
         let timer = loop.schedule(after: timeout) { inbox.assumeIsolated { $0.finish(id, .failure(late)) } }
         continuation.onTermination = { _ in Task { await self.stopListening(id, timer) } }
         do throws(ParleyClientError) {
-            try await publish(JobMessage(job, priority: priority, replyTo: inbox.queue))
+            let message = JobMessage(job, priority: priority, replyTo: inbox.queue)
+            try await publish([message], timeout: min(timeout, configuration.rabbitMQ.confirmTimeout))[0].get()
         } catch {
             await inbox.finish(id, .failure(error))
             throw error

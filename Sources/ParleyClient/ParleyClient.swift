@@ -70,9 +70,13 @@ public actor ParleyClient {
 
     /// Publishes many jobs, all in flight at once, and waits for their confirms: results in the order of the messages.
     public func publish(_ messages: [JobMessage]) async -> [Result<Void, ParleyClientError>] {
+        await publish(messages, timeout: configuration.rabbitMQ.confirmTimeout)
+    }
+
+    func publish(_ messages: [JobMessage], timeout: Duration) async -> [Result<Void, ParleyClientError>] {
         let queue = configuration.queues.names.base
         guard !isClosed else { return messages.map { _ in .failure(.isClosed) } }
-        return await publisher.publish(messages.map { $0.outgoing(to: queue) }).map { result in
+        return await publisher.publish(messages.map { $0.outgoing(to: queue) }, timeout: timeout).map { result in
             switch result {
             case .success(.confirmed): .success(())
             case .success(.returned(_, let reason)):

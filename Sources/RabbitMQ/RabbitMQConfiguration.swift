@@ -1,3 +1,5 @@
+import Glibc
+
 /// Where a broker is and how to log in to it.
 public struct RabbitMQConfiguration: Sendable, Equatable {
     /// One address of a broker or of a cluster's node.
@@ -74,6 +76,15 @@ public struct RabbitMQConfiguration: Sendable, Equatable {
         self.username = username
         self.password = password
         self.tls = tls
+    }
+
+    /// Files that the TLS settings name and that cannot be read, a sentence each.
+    public var problems: [String] {
+        let files = [("cacertfile", tls?.caFile), ("certfile", tls?.certificateFile), ("keyfile", tls?.keyFile)]
+        return files.compactMap { parameter, path in
+            guard let path, access(path, R_OK) != 0 else { return nil }
+            return "\(parameter) \(path) cannot be read: \(String(cString: strerror(errno)))"
+        }
     }
 
     /// The URL without its password, for logs.

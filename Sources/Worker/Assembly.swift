@@ -73,6 +73,7 @@ public struct Assembly: Sendable {
         }
         let queues = JobQueues(settings)
         problems += queues.problems.map { "queue.name: \($0)" }
+        problems += (rabbitMQ?.problems ?? []).map { "rabbitmq.url: \($0)" }
         let admin = part { try AdminAddress(parsing: settings.adminListen) }
         guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let store, let model, let admin else {
             loop.stop()

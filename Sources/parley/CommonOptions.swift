@@ -54,6 +54,7 @@ struct CommonOptions: ParsableArguments {
         do { redis = try RedisConfiguration(url: settings.redisURL) } catch {
             problems.append(Settings.refusal("redis.url", settings.redisURL, error.message))
         }
+        problems += (rabbitMQ?.problems ?? []).map { "rabbitmq.url: \($0)" }
         guard problems.isEmpty, let rabbitMQ, let redis else { throw SettingsError(problems: problems) }
         return Servers(
             settings: settings, rabbitMQ: rabbitMQ, redis: redis, queues: JobQueues(settings),

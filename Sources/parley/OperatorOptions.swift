@@ -165,10 +165,19 @@ func finish(_ summary: LetterSummary, json: Bool, text: String) throws {
     } else if summary.problem == nil || summary.scanned > 0 {
         printLine(text)
     }
-    if summary.isInterrupted { throw CommandFailure(.interrupted, "interrupted; what was not done is still there") }
+    if summary.hadCompany {
+        printError("another command is looking at dead letters: those that it holds were not met; run this again after it")
+    }
+    // Sent and not confirmed is not the same as not sent.
+    let failed =
+        summary.failed > 0
+        ? "\(summary.failed) letters were not confirmed: they are dead letters still, and some may be jobs as well" : ""
+    if summary.isInterrupted {
+        throw CommandFailure(.interrupted, "interrupted; what was not done is still there\(failed.isEmpty ? "" : "; \(failed)")")
+    }
     if let problem = summary.problem {
-        let failed = summary.failed > 0 ? "\(summary.failed) letters failed and are dead letters still: " : ""
-        throw CommandFailure(CommandFailure.status(of: problem), failed + problem.message)
+        throw CommandFailure(
+            CommandFailure.status(of: problem), failed.isEmpty ? problem.message : "\(failed): \(problem.message)")
     }
 }
 

@@ -47,9 +47,9 @@ struct PublishCommand: AsyncParsableCommand {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var running = 0
             var number = 0
-            var batch: [JobMessage] = []
+            var batch: [(line: Int, message: JobMessage)] = []
             var knownQueues: Set<String> = []
-            while let line = try lines.next() {
+            while !tally.isOver, let line = try lines.next() {
                 number += 1
                 if line.contains(where: { $0 > 0x20 }) {
                     do throws(JobLine.Problem) {
@@ -57,7 +57,7 @@ struct PublishCommand: AsyncParsableCommand {
                         if let queue = message.replyTo, knownQueues.insert(queue).inserted {
                             try await ensure(queue, client)
                         }
-                        batch.append(message)
+                        batch.append((number, message))
                     } catch {
                         tally.addWrong()
                         printError("line \(number): \(error.message)")
@@ -100,10 +100,12 @@ struct PublishCommand: AsyncParsableCommand {
         if Interruption.isRequested {
             throw CommandFailure(.interrupted, "interrupted: what came after these jobs was not published")
         }
-        if let error = counts.firstError {
+        if let (line, error) = counts.firstFailure {
+            // What came after it was under way: some of it may be published, and nothing beyond.
             throw CommandFailure(
                 error.code == .unreachable ? .unreachable : .failed,
-                "\(counts.failed) jobs were not published: \(error)")
+                "\(counts.failed) jobs were not confirmed, the first in line \(line)"
+                    + (error.code == .unreachable ? "; the lines after these were not read" : "") + ": \(error)")
         }
         if counts.wrong > 0 { throw CommandFailure(.wrong, "\(counts.wrong) lines are no jobs and were left out") }
     }
@@ -117,8 +119,12 @@ struct PublishCommand: AsyncParsableCommand {
         }
     }
 
-    private static func publish(_ messages: [JobMessage], _ client: ParleyClient, _ tally: Tally) async {
-        for (message, result) in zip(messages, await client.publish(messages)) { tally.add(message.id, result) }
+    private static func publish(
+        _ batch: [(line: Int, message: JobMessage)], _ client: ParleyClient, _ tally: Tally
+    ) async {
+        for (job, result) in zip(batch, await client.publish(batch.map(\.message))) {
+            tally.add(job.message.id, line: job.line, result)
+        }
     }
 
     /// What became of the jobs, told as the confirms come.
@@ -127,7 +133,8 @@ struct PublishCommand: AsyncParsableCommand {
             var published = 0
             var failed = 0
             var wrong = 0
-            var firstError: ParleyClientError?
+            /// By line.
+            var firstFailure: (line: Int, error: ParleyClientError)?
         }
 
         private let state = Mutex(Counts())
@@ -137,9 +144,12 @@ struct PublishCommand: AsyncParsableCommand {
 
         var counts: Counts { state.withLock { $0 } }
 
+        /// Nobody takes jobs: there is no sense in going on.
+        var isOver: Bool { state.withLock { $0.firstFailure?.error.code == .unreachable } }
+
         func addWrong() { state.withLock { $0.wrong += 1 } }
 
-        func add(_ id: JobID, _ result: Result<Void, ParleyClientError>) {
+        func add(_ id: JobID, line: Int, _ result: Result<Void, ParleyClientError>) {
             state.withLock { counts in
                 switch result {
                 case .success:
@@ -147,7 +157,7 @@ struct PublishCommand: AsyncParsableCommand {
                     ids.print(id)
                 case .failure(let error):
                     counts.failed += 1
-                    counts.firstError = counts.firstError ?? error
+                    if line < counts.firstFailure?.line ?? .max { counts.firstFailure = (line, error) }
                 }
             }
         }

@@ -8,6 +8,7 @@ struct RequeueCommand: AsyncParsableCommand {
         discussion: """
             Give --all, or filters, which must all hold. A letter is let go only once the broker has confirmed the job; \
             ctrl-C finishes what is in flight and prints the summary. Letters that die again meanwhile are left alone. \
+            Two commands share the letters out between them: what one holds while it looks, the other does not see. \
             A job that was revoked, or whose deadline is over, is not answered this time either.
             """)
 

@@ -73,8 +73,10 @@ struct StatusCommand: AsyncParsableCommand {
                     + right(worker.rate.map { rounded($0) } ?? "", 9) + right(worker.jobs.map { "\($0)" } ?? "", 10)
                     + "  " + worker.away.joined(separator: ", "))
         }
-        lines.append(
+        let depths =
             "\(status.messages(.jobs)) ready, \(status.messages(.delay)) delayed, \(status.messages(.dead)) dead, "
+        lines.append(
+            (status.queues.isEmpty ? "" : depths)
                 + "\(status.workers.count) workers with \(status.inFlight) in flight, \(rounded(status.rate)) jobs/s")
         return lines
     }
