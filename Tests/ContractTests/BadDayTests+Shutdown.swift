@@ -18,6 +18,18 @@ extension BadDayTests {
         try await answers(ids, queue: worker.queue, ["model.url": model.url])
     }
 
+    @Test func aWorkerEndsWhileTheBrokerStandsStill() async throws {
+        let model = try await ModelServer(delay: .seconds(600))
+        let (worker, ids) = try await busyWorker(model)
+        let process = try await broker.process()
+        #expect(kill(process, SIGSTOP) == 0)
+        let end = await Result { try await endsSoon(worker) }
+        #expect(kill(process, SIGCONT) == 0)
+        try end.get()
+        model.answer(after: .zero)
+        try await answers(ids, queue: worker.queue, ["model.url": model.url])
+    }
+
     @Test func aWorkerEndsWhileTheBrokerTakesNoMessagesAndItsAnswersAreNotBoughtAgain() async throws {
         let model = try await ModelServer(delay: .seconds(600))
         let (worker, ids) = try await busyWorker(model)

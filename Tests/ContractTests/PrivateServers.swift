@@ -102,6 +102,15 @@ final class PrivateRabbitMQ: @unchecked Sendable {
     }
 }
 
+extension PrivateRabbitMQ {
+    /// The broker's own process, which its start script has started.
+    func process() async throws -> pid_t {
+        let text = try await control("eval", "os:getpid().")
+        guard let process = pid_t(text.filter(\.isNumber)) else { throw Failure("no process in \(text)") }
+        return process
+    }
+}
+
 /// A Redis of a suite's own, in memory.
 final class PrivateRedis: Sendable {
     static let server = ["/usr/bin", "/usr/local/bin"].map { $0 + "/redis-server" }.first { access($0, X_OK) == 0 }
