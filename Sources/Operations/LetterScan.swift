@@ -141,8 +141,9 @@ actor LetterScan {
         // others have taken some.
         var seen = -1
         var risen = ContinuousClock.now
-        while case let status = try await connection.declare(look, passive: true), case let ready = Int(status.messages),
-            ready < depth - acknowledged, ready > seen || ContinuousClock.now - risen < .seconds(1)
+        while case let status = try await connection.declare(look, passive: true),
+            case let ready = Int(status.messages), ready < depth - acknowledged,
+            ready > seen || ContinuousClock.now - risen < .seconds(1)
         {
             if status.consumers > 0 { hadCompany = true }
             if ready > seen { (seen, risen) = (ready, .now) }

@@ -58,7 +58,8 @@ public struct SystemStatus: Sendable {
         let (known, rabbitMQService) = await broker
         let (workers, redisService) = await store
         status.queues = known
-        status.workers = workers
+        // Another queue's workers may share the Redis.
+        status.workers = workers.filter { $0.queue.map { $0 == queues.names.base } ?? true }
         status.services = [rabbitMQService, redisService]
         return status
     }

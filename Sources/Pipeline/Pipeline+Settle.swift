@@ -11,7 +11,10 @@ extension Pipeline {
         reply.metadata = refusal.metadata
         logger.info(
             "refused a message",
-            metadata: ["id": "\(reply.id ?? "none")", "code": "\(refusal.failure.code.rawValue)"])
+            metadata: [
+                "id": "\(reply.id ?? "none")", "code": "\(refusal.failure.code.rawValue)",
+                "reason": "\(refusal.failure.message)",
+            ])
         await settle(
             incoming, id: refusal.id, reply, encoded: reply.encoded(), stored: false, claimed: false, isRefusal: true,
             deadLetter: refusal.failure)
@@ -74,6 +77,7 @@ extension Pipeline {
                 case .deadLetter(let failure):
                     try await self.outbox.deadLetter(incoming, failure, attempts: reply.attempts, id: id)
                     self.metrics.deadLettered(failure.code)
+                    if !isRefusal { self.tellOfDeath(id, failure, attempts: reply.attempts) }
                 case .acknowledge: await self.intake.acknowledge(incoming.receipt)
                 case .release, .postpone: break
                 }
@@ -89,6 +93,16 @@ extension Pipeline {
             logger.debug("settled", metadata: ["id": "\(reply.id ?? "none")", "status": "\(reply.status.rawValue)"])
         }
         departed(incoming)
+    }
+
+    private func tellOfDeath(_ id: JobID?, _ failure: JobFailure, attempts: Int) {
+        guard logger.logLevel <= .info else { return }
+        logger.info(
+            "the job is a dead letter",
+            metadata: [
+                "id": "\(id?.text ?? "none")", "code": "\(failure.code.rawValue)", "reason": "\(failure.message)",
+                "attempts": "\(attempts)",
+            ])
     }
 
     // MARK: - Later

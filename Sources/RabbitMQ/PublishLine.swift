@@ -191,7 +191,8 @@ final class PublishLine: @unchecked Sendable {
         if suspected == 1, suspects > 0, case let culprit?? = written.first(where: { $0 != nil }) {
             suspects -= 1
             hasVerdict = true
-            let text = "the broker ends the connection for a message to '\(culprit.message.routingKey)': \(error.message)"
+            let text =
+                "the broker ends the connection for a message to '\(culprit.message.routingKey)': \(error.message)"
             finish(culprit, .failure(RabbitMQError(.unacceptable, text, replyCode: error.replyCode)))
         } else {
             suspects = max(suspects, suspected)

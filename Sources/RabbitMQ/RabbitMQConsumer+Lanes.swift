@@ -111,7 +111,8 @@ extension RabbitMQConsumer {
     /// Has settlements look whether there is room now, as long as a lane has less than its prefetch.
     private func watchForRoom() {
         guard !noAck, wantsDeliveries, lanes.contains(where: { !$0.isMissing && $0.missing > 0 }) else {
-            return inbox.onSettled = nil
+            inbox.onSettled = nil
+            return
         }
         inbox.onSettled = { [weak self] in self?.assumeIsolated { $0.settledOne() } }
     }

@@ -85,12 +85,13 @@ extension RedisClient {
         // Wrong credentials do not right themselves within milliseconds, and servers log and count such attempts.
         if error.code == .authenticationFailed || error.code == .invalidConfiguration { failures = max(failures, 8) }
         let wait = rest(because: error)
-        if outageSince == nil || failures == 8 {
+        if outageSince == nil || failures == 8 || lastFailure?.code != error.code {
             logger.warning("no connection to Redis", metadata: ["error": "\(error)", "code": "\(error.code)"])
         } else {
             logger.debug("no connection to Redis", metadata: ["error": "\(error)", "code": "\(error.code)"])
         }
         if outageSince == nil { outageSince = .now }
+        lastFailure = error
         onEvent(.attemptFailed(error, nextIn: wait))
         signalAttempt(.failure(error))
     }

@@ -37,6 +37,7 @@ extension RedisClient {
         phase = .ready
         let outage = outageSince.map { ContinuousClock.now - $0 }
         outageSince = nil
+        lastFailure = nil
         roundFailures = []
         var metadata: Logger.Metadata = [:]
         if configuration.seeksPrimary, let server { metadata["server"] = "\(server)" }

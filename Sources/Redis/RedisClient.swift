@@ -42,6 +42,8 @@ public actor RedisClient {
     var flushArmed = false
     var turnStart = ContinuousClock.now
     var outageSince: ContinuousClock.Instant?
+    /// Of the last attempt; told to whoever asks while there is no connection.
+    var lastFailure: RedisError?
 
     typealias Signal = CheckedContinuation<Result<Void, RedisError>, Never>
     /// Wait for the next attempt, whatever becomes of it.
@@ -218,7 +220,8 @@ public actor RedisClient {
     private func readyConnection() throws(RedisError) -> RedisConnection {
         if phase == .ready, let connection, !connection.demoted { return connection }
         if phase == .closed { throw closedError }
-        throw RedisError(.notConnected, "not connected to \(configuration.redacted) at the moment")
+        let reason = lastFailure.map { ": \($0.message)" } ?? ""
+        throw RedisError(.notConnected, "not connected to \(configuration.redacted)\(reason)")
     }
 
     private func check(_ command: RedisCommand) throws(RedisError) {

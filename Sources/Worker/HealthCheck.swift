@@ -73,7 +73,8 @@ public struct HealthCheck: Sendable {
             case .failure(let error) where error.code == .notFound:
                 return CheckResult(
                     name: "rabbitmq", outcome: .warning,
-                    detail: "\(address): RabbitMQ \(version); \(queue) does not exist yet, the first worker declares it"
+                    detail: "\(address): RabbitMQ \(version); \(queue) does not exist yet: a worker declares it, if "
+                        + "its user may (with config/rabbitmq it comes with the definitions)"
                 )
             case .failure(let error):
                 return CheckResult(name: "rabbitmq", outcome: .wrong, detail: "\(address): \(queue): \(error.message)")

@@ -166,14 +166,16 @@ func finish(_ summary: LetterSummary, json: Bool, text: String) throws {
         printLine(text)
     }
     if summary.hadCompany {
-        printError("another command is looking at dead letters: those that it holds were not met; run this again after it")
+        printError(
+            "another command is looking at dead letters: those that it holds were not met; run this again after it")
     }
     // Sent and not confirmed is not the same as not sent.
     let failed =
         summary.failed > 0
         ? "\(summary.failed) letters were not confirmed: they are dead letters still, and some may be jobs as well" : ""
     if summary.isInterrupted {
-        throw CommandFailure(.interrupted, "interrupted; what was not done is still there\(failed.isEmpty ? "" : "; \(failed)")")
+        let rest = failed.isEmpty ? "" : "; \(failed)"
+        throw CommandFailure(.interrupted, "interrupted; what was not done is still there\(rest)")
     }
     if let problem = summary.problem {
         throw CommandFailure(

@@ -9,7 +9,9 @@ struct PublishCommand: AsyncParsableCommand {
         abstract: "Publishes jobs from JSON Lines, confirmed by the broker.",
         discussion: """
             A line is a job's body, with two members more if you like: priority (0 to 9) and reply_to (a queue). A line \
-            without id gets one. Lines are published as they come. Those that are no JSON object are named on standard error and left out; the exit status is then 2.
+            without id gets one. Lines are published as they come. Those that are no JSON object, or have an id, a priority \
+            or a reply_to that cannot be, are named on standard error and left out; the exit status is then 2. The job \
+            queue is declared when it does not exist.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -17,7 +19,7 @@ struct PublishCommand: AsyncParsableCommand {
     @Argument(help: "The file; - or nothing is standard input.") var file: String?
     @Option(help: "The reply queue for lines that name none; declared durable when it does not exist.") var replyTo:
         String?
-    @Option(help: "The priority for lines that have none.") var priority: Int?
+    @Option(help: "The priority for lines that have none; 4 unless given.") var priority: Int?
     @Flag(help: "Prints each id once its job is confirmed.") var ids = false
 
     /// Jobs in one call, and calls in flight: 8,192 unconfirmed jobs at most.
@@ -44,6 +46,12 @@ struct PublishCommand: AsyncParsableCommand {
         let started = ContinuousClock.now
         var progress = ProgressLine()
         defer { progress.end() }
+        // Confirms that do not come are not waited for after an interruption.
+        let watch = Task {
+            while !Interruption.isRequested { try await Task.sleep(for: .milliseconds(100)) }
+            await client.close()
+        }
+        defer { watch.cancel() }
         try await withThrowingTaskGroup(of: Void.self) { group in
             var running = 0
             var number = 0
@@ -97,15 +105,19 @@ struct PublishCommand: AsyncParsableCommand {
         } else if !ids {
             printLine("\(counts.published) jobs published and confirmed in \(rounded(seconds)) s")
         }
-        if Interruption.isRequested {
-            throw CommandFailure(.interrupted, "interrupted: what came after these jobs was not published")
+        // Sent and not confirmed is not the same as not sent.
+        let open = counts.firstFailure.map { line, error in
+            "\(counts.failed) jobs were not confirmed, the first in line \(line): they may be queued or not; "
+                + "publish them again with the same ids. \(error)"
         }
-        if let (line, error) = counts.firstFailure {
-            // What came after it was under way: some of it may be published, and nothing beyond.
+        if Interruption.isRequested {
+            let rest = open.map { "; \($0)" } ?? ""
+            throw CommandFailure(.interrupted, "interrupted; the lines after these were not read\(rest)")
+        }
+        if let open {
+            let isOver = counts.firstFailure?.error.code == .unreachable
             throw CommandFailure(
-                error.code == .unreachable ? .unreachable : .failed,
-                "\(counts.failed) jobs were not confirmed, the first in line \(line)"
-                    + (error.code == .unreachable ? "; the lines after these were not read" : "") + ": \(error)")
+                isOver ? .unreachable : .failed, isOver ? "the lines after these were not read; \(open)" : open)
         }
         if counts.wrong > 0 { throw CommandFailure(.wrong, "\(counts.wrong) lines are no jobs and were left out") }
     }
