@@ -13,7 +13,7 @@ final class EngineOwner {
     let engines: [TransferEngine]
     private let loop: IOLoop
 
-    /// Connections to one host in one engine, each of which takes some 35 KB (libcurl's table of sockets).
+    /// Connections to one host in one engine. An engine itself takes some 35 KB: libcurl's table of sockets.
     private static let connections = 128
 
     init(loop: IOLoop, configuration: HTTPClientConfiguration, logger: Logger) {
