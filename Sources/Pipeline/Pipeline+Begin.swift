@@ -142,20 +142,22 @@ extension Pipeline {
             if flights[assignment.job.id] == nil {
                 continuation.resume(returning: Flight.Landing.settled)
             } else {
-                flights[assignment.job.id]?.followers.append(continuation)
+                flights[assignment.job.id]?.join(
+                    Flight.Follower(epoch: assignment.incoming.receipt.epoch, landing: continuation))
             }
         }
         if Task.isCancelled { return await handBack(assignment.incoming) }
         switch landing {
         case .settled: await work([assignment], started: started)
         case .postponed(let delay): await postpone(assignment, delay + Self.waitForOther)
+        case .void: departed(assignment.incoming)
         }
     }
 
     /// The job is not worked on here any more.
     func landed(_ id: JobID, _ landing: Flight.Landing = .settled) {
         guard let flight = flights.removeValue(forKey: id) else { return }
-        for follower in flight.followers { follower.resume(returning: landing) }
+        for follower in flight.followers { follower.landing.resume(returning: landing) }
         nextSuspect(after: id)
     }
 }

@@ -156,6 +156,23 @@ import Testing
         #expect(bench.ledger.events.filter { $0 == .acknowledged(0) }.count == 1)
     }
 
+    @Test func aFollowerOfAConnectionThatHasEndedIsInFlightNoMore() throws {
+        let bench = Workbench()
+        let message = SimulatedMessage(number: 0, try job("a"))
+        bench.run {
+            await $0.broker.publish([message])
+            for _ in 0..<3 {
+                await $0.executor.sleep(.milliseconds(20))
+                await $0.broker.cut(worker: 0, for: .milliseconds(5))
+            }
+            await $0.executor.sleep(.milliseconds(20))
+            // The one that is worked on, and the one that will be acknowledged.
+            #expect(await $0.worker.pipeline.inFlight == 2)
+        }
+        #expect(bench.model.calls.count == 1)
+        #expect(bench.ledger.events.filter { $0 == .acknowledged(0) }.count == 1)
+    }
+
     @Test(arguments: [false, true])
     func onlyWhatIsPaidForOrStreamsIsClaimed(isLocal: Bool) throws {
         let claims = Mutex<[Int]>([])
