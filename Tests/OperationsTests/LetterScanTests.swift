@@ -48,6 +48,22 @@ struct LetterScanTests {
         }
     }
 
+    @Test func aScanKnowsWhetherItIsAlone() async throws {
+        try await withQueue(messages: 100) { bench in
+            let first = try await LetterScan(bench.connection, queue: bench.queue, loop: bench.loop)
+            let batch = try #require(try await first.next(atMost: 10))
+            let second = try await LetterScan(bench.connection, queue: bench.queue, loop: bench.loop)
+            #expect(await second.hadCompany)
+            await second.finish()
+            await first.keep(batch)
+            await first.finish()
+            #expect(await first.hadCompany == false)
+            let third = try await LetterScan(bench.connection, queue: bench.queue, loop: bench.loop)
+            #expect(await third.hadCompany == false)
+            await third.finish()
+        }
+    }
+
     @Test(arguments: [false, true])
     func whatWasNotReadGoesBackInOrderToo(_ isQuorum: Bool) async throws {
         try await withQueue(messages: 3000, isQuorum: isQuorum) { bench in
