@@ -65,7 +65,7 @@ final class EasyHandle {
         set(CURLOPT_NOSIGNAL, 1)
         set(CURLOPT_TCP_NODELAY, 1)
         set(CURLOPT_PROTOCOLS_STR, "http,https")
-        set(CURLOPT_ACCEPT_ENCODING, "")
+        set(CURLOPT_ACCEPT_ENCODING, "gzip")
         set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         set(CURLOPT_USERAGENT, configuration.userAgent)
         set(CURLOPT_MAXAGE_CONN, max(1, configuration.idleTimeout.milliseconds.ceilingDivided(by: 1000)))

@@ -21,6 +21,8 @@ public struct JSONDocument: Sendable {
         var kind: JSONElement.Kind
         /// Strings only: the text has escapes.
         var escaped = false
+        /// Arrays only: of many numbers and nothing else, which have no nodes.
+        var isText = false
         var start: UInt32
         var end: UInt32 = 0
         /// Index of the first node behind this value and all that it contains.
@@ -46,6 +48,17 @@ public struct JSONDocument: Sendable {
             }
         }
         storage = Storage(bytes: bytes, nodes: try result.get())
+    }
+
+    /// Gives each number of `text`, an array of them that was parsed before, its node.
+    init(numbers text: ArraySlice<UInt8>) {
+        let bytes = Array(text)
+        let nodes = bytes.withUnsafeBufferPointer { buffer in
+            var parser = JSONParser(bytes: buffer, maxDepth: 1, manyNumbers: .max)
+            try? parser.parseDocument()
+            return parser.nodes
+        }
+        storage = Storage(bytes: bytes, nodes: nodes)
     }
 
     /// The document's one value.

@@ -51,27 +51,32 @@ public struct JSONElement: Sendable {
         return Int(exactly: double)
     }
 
+    /// Whether this is an array of numbers and nothing else.
+    public var isNumbers: Bool {
+        guard kind == .array else { return false }
+        return storage.nodes[(index + 1)..<Int(node.next)].allSatisfy { $0.kind == .number }
+    }
+
     /// An array of numbers as floats, or nil when this is something else or holds something else.
     public var floats: [Float]? {
-        guard kind == .array else { return nil }
+        guard isNumbers else { return nil }
         var result: [Float] = []
-        result.reserveCapacity(Int(node.count))
-        let areNumbers = storage.bytes.withUnsafeBufferPointer { bytes in
-            storage.nodes.withUnsafeBufferPointer { nodes in
-                var child = index + 1
-                let end = Int(node.next)
-                while child < end {
-                    let number = nodes[child]
-                    guard number.kind == .number else { return false }
-                    let text = UnsafeBufferPointer(rebasing: bytes[Int(number.start)..<Int(number.end)])
-                    result.append(Float(JSONNumber.double(text)))
-                    child += 1
-                }
-                return true
+        result.reserveCapacity(count)
+        storage.bytes[Int(node.start) + 1..<Int(node.end) - 1].withUnsafeBufferPointer { text in
+            var at = 0
+            while at < text.count {
+                let start = at
+                while at < text.count, Self.isOfNumber(text[at]) { at += 1 }
+                let number = UnsafeBufferPointer(rebasing: text[start..<at])
+                if !number.isEmpty { result.append(Float(JSONNumber.double(number))) }
+                at += 1
             }
         }
-        return areNumbers ? result : nil
+        return result
     }
+
+    /// Neither white space nor the comma between two.
+    private static func isOfNumber(_ byte: UInt8) -> Bool { byte > 0x20 && byte != UInt8(ascii: ",") }
 
     /// How many elements an array or members an object has; 0 for anything else.
     public var count: Int { Int(node.count) }
@@ -79,6 +84,7 @@ public struct JSONElement: Sendable {
     /// The elements of an array; empty for anything else.
     public var elements: [JSONElement] {
         guard kind == .array else { return [] }
+        if node.isText { return JSONDocument(numbers: raw).root.elements }
         var result: [JSONElement] = []
         result.reserveCapacity(count)
         var child = index + 1

@@ -2,14 +2,17 @@
 struct JSONParser {
     let bytes: UnsafeBufferPointer<UInt8>
     let maxDepth: Int
+    /// An array of at least so many numbers and nothing else gets one node: vectors are long, and some are only passed on.
+    let manyNumbers: Int
     var position = 0
     var nodes: [JSONDocument.Node] = []
     private var open: [Int] = []
 
-    init(bytes: UnsafeBufferPointer<UInt8>, maxDepth: Int) {
+    init(bytes: UnsafeBufferPointer<UInt8>, maxDepth: Int, manyNumbers: Int = 32) {
         self.bytes = bytes
         self.maxDepth = maxDepth
-        nodes.reserveCapacity(bytes.count / 12 + 4)
+        self.manyNumbers = manyNumbers
+        nodes.reserveCapacity(min(bytes.count / 12 + 4, 64))
     }
 
     mutating func parseDocument() throws(JSONError) {
@@ -55,6 +58,7 @@ struct JSONParser {
         switch byte {
         case UInt8(ascii: "{"), UInt8(ascii: "["):
             guard open.count < maxDepth else { throw JSONError("nesting deeper than \(maxDepth)", at: position) }
+            if byte == UInt8(ascii: "["), parseNumbers() { return }
             open.append(nodes.count)
             nodes.append(.init(kind: byte == UInt8(ascii: "{") ? .object : .array, start: UInt32(position)))
             position += 1
@@ -85,25 +89,67 @@ struct JSONParser {
 
     private mutating func parseNumber() throws(JSONError) {
         let start = position
-        if peek == UInt8(ascii: "-") { position += 1 }
-        if peek == UInt8(ascii: "0") { position += 1 } else { try parseDigits() }
-        if peek == UInt8(ascii: ".") {
-            position += 1
-            try parseDigits()
-        }
-        if peek == UInt8(ascii: "e") || peek == UInt8(ascii: "E") {
-            position += 1
-            if peek == UInt8(ascii: "+") || peek == UInt8(ascii: "-") { position += 1 }
-            try parseDigits()
-        }
+        let (end, isNumber) = endOfNumber(start)
+        position = end
+        guard isNumber else { throw unexpected("a digit") }
         append(.number, from: start)
     }
 
-    private mutating func parseDigits() throws(JSONError) {
+    /// Takes the array that begins here if it is one of many numbers.
+    private mutating func parseNumbers() -> Bool {
         var at = position
+        var count = 0
+        repeat {
+            at = endOfSpace(at + 1)
+            let (end, isNumber) = endOfNumber(at)
+            guard isNumber else { return false }
+            count += 1
+            at = endOfSpace(end)
+        } while at < bytes.count && bytes[at] == UInt8(ascii: ",")
+        guard at < bytes.count, bytes[at] == UInt8(ascii: "]"), count >= manyNumbers else { return false }
+        nodes.append(
+            .init(
+                kind: .array, isText: true, start: UInt32(position), end: UInt32(at + 1), next: UInt32(nodes.count + 1),
+                count: UInt32(count)))
+        position = at + 1
+        return true
+    }
+
+    /// Behind the number that begins at `start`, or where one of its digits is missing.
+    private func endOfNumber(_ start: Int) -> (Int, isNumber: Bool) {
+        func has(_ byte: UInt8, at place: Int) -> Bool { place < bytes.count && bytes[place] == byte }
+        var at = start
+        var digits = has(UInt8(ascii: "-"), at: at) ? at + 1 : at
+        // No digit follows a leading zero (RFC 8259 §6).
+        at = has(UInt8(ascii: "0"), at: digits) ? digits + 1 : endOfDigits(digits)
+        guard at > digits else { return (at, false) }
+        if has(UInt8(ascii: "."), at: at) {
+            digits = at + 1
+            at = endOfDigits(digits)
+            guard at > digits else { return (at, false) }
+        }
+        if has(UInt8(ascii: "e"), at: at) || has(UInt8(ascii: "E"), at: at) {
+            digits = has(UInt8(ascii: "+"), at: at + 1) || has(UInt8(ascii: "-"), at: at + 1) ? at + 2 : at + 1
+            at = endOfDigits(digits)
+            guard at > digits else { return (at, false) }
+        }
+        return (at, true)
+    }
+
+    private func endOfDigits(_ start: Int) -> Int {
+        var at = start
         while at < bytes.count, bytes[at] &- UInt8(ascii: "0") <= 9 { at += 1 }
-        guard at > position else { throw unexpected("a digit") }
-        position = at
+        return at
+    }
+
+    private func endOfSpace(_ start: Int) -> Int {
+        var at = start
+        while at < bytes.count, Self.isSpace(bytes[at]) { at += 1 }
+        return at
+    }
+
+    private static func isSpace(_ byte: UInt8) -> Bool {
+        byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09
     }
 
     /// Leaves `position` behind the closing quote; the node covers the text between the quotes.
@@ -112,7 +158,7 @@ struct JSONParser {
         let start = position
         var escaped = false
         while true {
-            position = endOfPlainText(from: position)
+            position = PlainText.end(in: bytes, from: position, isASCII: true)
             guard let byte = peek else { break }
             switch byte {
             case UInt8(ascii: "\""):
@@ -131,17 +177,6 @@ struct JSONParser {
             }
         }
         throw unexpected("'\"'")
-    }
-
-    /// Behind the ASCII that stands for itself, most of what there is.
-    private func endOfPlainText(from start: Int) -> Int {
-        var at = start
-        while at < bytes.count, (0x20..<0x80).contains(bytes[at]), bytes[at] != UInt8(ascii: "\""),
-            bytes[at] != UInt8(ascii: "\\")
-        {
-            at += 1
-        }
-        return at
     }
 
     private mutating func parseEscape() throws(JSONError) {
@@ -180,9 +215,7 @@ struct JSONParser {
 
     private var peek: UInt8? { position < bytes.count ? bytes[position] : nil }
 
-    private mutating func skipSpace() {
-        while let byte = peek, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { position += 1 }
-    }
+    private mutating func skipSpace() { position = endOfSpace(position) }
 
     private func unexpected(_ expected: String) -> JSONError {
         guard let byte = peek else { return JSONError("the text ends where \(expected) is expected", at: position) }

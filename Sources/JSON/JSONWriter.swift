@@ -156,12 +156,10 @@ public struct JSONWriter: Sendable {
         bytes.append(UInt8(ascii: "\""))
         value.withUTF8 { text in
             var clean = 0
-            for index in 0..<text.count {
-                let byte = text[index]
-                if byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { continue }
-                bytes.append(contentsOf: text[clean..<index])
-                clean = index + 1
-                escape(byte)
+            while case let end = PlainText.end(in: text, from: clean, isASCII: false), end < text.count {
+                bytes.append(contentsOf: text[clean..<end])
+                escape(text[end])
+                clean = end + 1
             }
             bytes.append(contentsOf: text[clean...])
         }

@@ -9,7 +9,7 @@ public protocol Embedder: Sendable {
     var dimension: Int? { get }
     /// One vector for each text, in order, in as few calls as the service allows. Not every service gives unit length:
     /// whoever needs it scales.
-    func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [[Float]]
+    func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [Embedding]
 }
 
 /// What identities say about whether two embedders' vectors may be compared.

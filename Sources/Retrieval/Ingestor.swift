@@ -194,7 +194,7 @@ private struct Filler {
                 .invalidResponse, "\(ingestor.embedder.identity) gave \(made.count) vectors for \(batch.count) passages"
             )
         }
-        vectors += made
+        vectors += made.map(\.numbers)
         texts.removeFirst(batch.count)
         embedded += batch.count
         progress(IngestProgress(phase: .embedding, done: embedded, total: total))

@@ -54,9 +54,9 @@ public struct SearchQuery: Sendable, Equatable {
     /// Stores that index words look here; empty when only the vector is known.
     public var text: String
     /// Of unit length.
-    public var vector: [Float]
+    public var vector: Embedding
 
-    public init(text: String = "", vector: [Float]) {
+    public init(text: String = "", vector: Embedding) {
         self.text = text
         self.vector = vector
     }

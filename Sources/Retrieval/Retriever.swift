@@ -49,7 +49,7 @@ public struct Retriever: Sendable {
         guard !questions.isEmpty, topK > 0 else { return questions.map { _ in [] } }
         let deadline = ContinuousClock.now + timeout
         try await verifyCurrent()
-        let vectors: [[Float]]
+        let vectors: [Embedding]
         do throws(RetrievalError) {
             vectors = try await embedder.embed(questions, timeout: timeout)
         } catch {

@@ -89,7 +89,7 @@ extension VectorStore {
     public func search(
         _ queries: [[Float]], topK: Int, timeout: Duration
     ) async throws(RetrievalError) -> [[Match]] {
-        try await search(queries.map { SearchQuery(vector: $0) }, topK: topK, timeout: timeout)
+        try await search(queries.map { SearchQuery(vector: Embedding($0)) }, topK: topK, timeout: timeout)
     }
 }
 

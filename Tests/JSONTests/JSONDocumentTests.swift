@@ -1,6 +1,7 @@
 import Foundation
-import JSON
 import Testing
+
+@testable import JSON
 
 private func parse(_ text: String) throws -> JSONElement { try JSONDocument(Array(text.utf8)).root }
 
@@ -72,6 +73,57 @@ private func parse(_ text: String) throws -> JSONElement { try JSONDocument(Arra
         #expect(try parse("[1,2.5,-3e1]").floats == [1, 2.5, -30])
         #expect(try parse("[1,\"2\"]").floats == nil)
         #expect(try parse("[]").floats == [])
+    }
+
+    /// Long ones have no index of their numbers: whoever looks must not notice.
+    @Test(arguments: [1, 31, 32, 33, 500], [",", " , ", ",\n\t"])
+    func aLongArrayOfNumbersReadsAsAShortOne(_ count: Int, _ separator: String) throws {
+        let numbers = (0..<count).map { $0 % 2 == 0 ? "\($0)" : "-0.\($0)e-2" }
+        let document = try parse("{\"a\":[ \(numbers.joined(separator: separator)) ],\"b\":[1]}")
+        let array = try #require(document["a"])
+        #expect(array.kind == .array && array.count == count && array.isNumbers)
+        #expect(array.elements.map { String(decoding: $0.raw, as: UTF8.self) } == numbers)
+        #expect(array.floats == numbers.compactMap { Float($0) })
+        #expect(document["b"]?.floats == [1])
+        var writer = JSONWriter()
+        writer.value(array)
+        #expect(writer.bytes == Array("[\(numbers.joined(separator: ","))]".utf8))
+    }
+
+    @Test(arguments: ["01", "1.", "-", "1e", "1e+", ".5", "+1", "1,", "1 2", "", "NaN", "1]", "\"x\",", "[1],x"])
+    func aLongArrayWithAFaultIsRefusedLikeAShortOne(_ fault: String) {
+        for count in [1, 40] {
+            let text = "[\(String(repeating: "7,", count: count))\(fault)]"
+            #expect { _ = try parse(text) } throws: { ($0 as? JSONError).map { $0.offset > 2 * count - 1 } ?? false }
+        }
+    }
+
+    @Test func whatIsNotOnlyNumbersIsSo() throws {
+        let many = String(repeating: "1,", count: 40)
+        for other in ["\"x\"", "[1]", "{}", "null", "true"] {
+            let array = try parse("[\(many)\(other)]")
+            #expect(!array.isNumbers && array.floats == nil && array.count == 41 && array.elements.count == 41)
+        }
+        #expect(try parse("[\(many)[\(many)1]]").elements.last?.count == 41)
+        #expect(try parse("3").isNumbers == false)
+    }
+
+    @Test func plainTextEndsWhereALoopOverItsBytesSays() {
+        var random = SplitMix(state: 7)
+        let special: [UInt8] = [0x22, 0x5C, 0x1F, 0x00, 0x80, 0xFF, 0x20, 0x21, 0x23, 0x5B, 0x5D, 0x7F, 0x41]
+        for _ in 0..<20_000 {
+            let bytes = (0..<Int(random.next() % 40)).map { _ in
+                random.next() % 8 == 0 ? special[Int(random.next() % UInt64(special.count))] : 0x61
+            }
+            let start = bytes.isEmpty ? 0 : Int(random.next() % UInt64(bytes.count))
+            for isASCII in [false, true] {
+                let expected = bytes[start...].firstIndex {
+                    $0 < 0x20 || $0 == 0x22 || $0 == 0x5C || isASCII && $0 >= 0x80
+                }
+                let end = bytes.withUnsafeBufferPointer { PlainText.end(in: $0, from: start, isASCII: isASCII) }
+                #expect(end == expected ?? bytes.count)
+            }
+        }
     }
 
     @Test func agreesWithFoundationOnMutatedTexts() throws {

@@ -50,7 +50,7 @@ import Testing
         #"{"data":[]}"#, #"{"data":[{"embedding":[1]},{"embedding":[1]}]}"#, #"{"data":[{"embedding":[]}]}"#,
         #"{"data":[{"embedding":["x"]}]}"#, #"{"data":[{"embedding":"!!"}]}"#,
         #"{"data":[{"index":7,"embedding":[1]}]}"#,
-        #"{"data":[{"embedding":[1e999]}]}"#, "[]", "not json", "",
+        #"{"data":[{"embedding":[1e999]}]}"#, #"{"data":[{"embedding":[1e-3,-1E+999]}]}"#, "[]", "not json", "",
     ])
     func answersThatAreNoVectorsAreErrors(_ body: String) async throws {
         let server = try CannedServer { _ in (200, [], body) }
@@ -149,6 +149,31 @@ import Testing
         #expect(found[0].map(\.score) == [0.75, 0.5])
         #expect(found[0].map(\.passage.title) == ["T", "x"])
         #expect(found[0].map(\.passage.documentID) == ["d", "x"])
+    }
+
+    /// Hundreds of numbers a question, neither read nor rounded on the way.
+    @Test(arguments: ["cosine", "l2"])
+    func chromaGetsAVectorAsItsEmbedderWroteIt(_ space: String) async throws {
+        let numbers = (0..<40).map { "0.\($0)70710678118654752440e-1" }.joined(separator: ", ")
+        let server = try CannedServer { request in
+            if request.head.contains("/embeddings ") { return (200, [], #"{"data":[{"embedding":[\#(numbers)]}]}"#) }
+            return request.head.hasPrefix("GET")
+                ? (
+                    200, [],
+                    #"{"id":"1","dimension":40,"metadata":null,"configuration_json":{"hnsw":{"space":"\#(space)"}}}"#
+                )
+                : (200, [], #"{"ids":[["a"]],"documents":[["d"]],"metadatas":[[null]],"distances":[[0.5]]}"#)
+        }
+        defer { server.stop() }
+        let retriever = Retriever(
+            embedder: try embedder(server), store: try makeStore(url: "chroma+\(server.url)/docs", http: http))
+        #expect(try await retriever.matches(["q"], topK: 1, timeout: .seconds(5)).first?.count == 1)
+        let query = try #require(server.requests.last?.body)
+        #expect(query.contains(#""query_embeddings":[[\#(numbers)]]"#) == (space == "cosine"))
+        let vector = try JSONDocument(Array(query.utf8)).root["query_embeddings"]?.elements.first?.floats ?? []
+        let length = vector.reduce(0) { $0 + $1 * $1 }.squareRoot()
+        // The other spaces compare lengths too.
+        #expect((abs(length - 1) < 1e-4) == (space == "l2"))
     }
 
     @Test func aCollectionMadeAnewIsLookedUpAgain() async throws {

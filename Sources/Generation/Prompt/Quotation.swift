@@ -1,4 +1,5 @@
 import ChatJobs
+import Glibc
 
 /// Quoted material in a prompt: between tags that the material itself cannot contain.
 enum Quotation {
@@ -16,13 +17,18 @@ enum Quotation {
     /// Loosely matched (spaces, several slashes, any case, attributes), because a model reads `</ Passage >` as the
     /// end too.
     static func neutralised(_ text: String) -> String {
-        guard text.utf8.contains(UInt8(ascii: "<")) else { return text }
+        guard mayHaveTags(text) else { return text }
         var result = String.UnicodeScalarView()
         var rest = text.unicodeScalars[...]
         while let scalar = rest.popFirst() {
             result.append(scalar == "<" && beginsTag(rest) ? "\u{2039}" : scalar)
         }
         return String(result)
+    }
+
+    private static func mayHaveTags(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { $0.baseAddress.map { [count = $0.count] in memchr($0, 0x3C, count) != nil } ?? false }
     }
 
     private static func beginsTag(_ behind: Substring.UnicodeScalarView) -> Bool {

@@ -198,8 +198,12 @@ public final class ChromaStore: VectorStore {
             json.key("query_embeddings")
             json.array { rows in
                 for query in queries {
-                    var vector = query.vector
-                    if scaled { normalize(&vector) }
+                    guard scaled else {
+                        query.vector.write(to: &rows)
+                        continue
+                    }
+                    var vector = query.vector.numbers
+                    normalize(&vector)
                     rows.vector(vector)
                 }
             }

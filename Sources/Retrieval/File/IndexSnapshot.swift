@@ -37,7 +37,7 @@ final class IndexSnapshot: Sendable {
                 throw RetrievalError(
                     .incompatible, "the question has \(query.vector.count) numbers, the index \(file.dimension)")
             }
-            var vector = query.vector
+            var vector = query.vector.numbers
             normalize(&vector)
             found = graph.withLock { $0 }?.search(vector, topK: topK) ?? exact(vector, topK: topK)
         }

@@ -19,8 +19,8 @@ public struct LexicalEmbedder: Embedder {
     public var dimension: Int? { Self.size }
 
     /// Never fails; `timeout` is not looked at.
-    public func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [[Float]] {
-        texts.map(Self.vector)
+    public func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [Embedding] {
+        texts.map { Embedding(Self.vector(of: $0)) }
     }
 
     /// The vector of `text`: unit length, or all zero when it has no words.

@@ -36,9 +36,9 @@ public final class OpenAIEmbedder: Embedder {
     /// Known after the first answer.
     public var dimension: Int? { knownDimension.withLock { $0 } }
 
-    public func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [[Float]] {
+    public func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [Embedding] {
         let deadline = ContinuousClock.now + timeout
-        var vectors: [[Float]] = []
+        var vectors: [Embedding] = []
         vectors.reserveCapacity(texts.count)
         var start = 0
         while start < texts.count {
@@ -53,7 +53,7 @@ public final class OpenAIEmbedder: Embedder {
         return vectors
     }
 
-    private func embed(_ texts: ArraySlice<String>, timeout: Duration) async throws(RetrievalError) -> [[Float]] {
+    private func embed(_ texts: ArraySlice<String>, timeout: Duration) async throws(RetrievalError) -> [Embedding] {
         var writer = JSONWriter(capacity: texts.reduce(128) { $0 + $1.utf8.count + 8 })
         writer.object { json in
             json.member("model", model)
@@ -65,15 +65,15 @@ public final class OpenAIEmbedder: Embedder {
         guard rows.count == texts.count else {
             throw service.invalid("it sent \(rows.count) vectors for \(texts.count) texts")
         }
-        var vectors = [[Float]?](repeating: nil, count: rows.count)
+        var vectors = [Embedding?](repeating: nil, count: rows.count)
         for (position, row) in rows.enumerated() {
             let index = row["index"]?.int ?? position
             guard vectors.indices.contains(index), vectors[index] == nil else {
                 throw service.invalid("it sent the index \(index) twice or for a text that was not asked")
             }
-            guard let vector = row["embedding"].flatMap(Self.vector), !vector.isEmpty,
-                vector.allSatisfy(\.isFinite)
-            else { throw service.invalid("the embedding of text \(index) is neither numbers nor base64") }
+            guard let vector = row["embedding"].flatMap(Self.vector) else {
+                throw service.invalid("the embedding of text \(index) is neither numbers nor base64")
+            }
             vectors[index] = vector
         }
         let complete = vectors.compactMap { $0 }
@@ -96,15 +96,16 @@ public final class OpenAIEmbedder: Embedder {
     }
 
     /// An array of numbers, or base64 of little-endian float32.
-    private static func vector(_ json: JSONElement) -> [Float]? {
-        if json.kind == .array { return json.floats }
-        guard json.kind == .string, let text = json.string, let bytes = decodeBase64(text), bytes.count % 4 == 0 else {
-            return nil
-        }
-        return stride(from: 0, to: bytes.count, by: 4).map { at in
+    private static func vector(_ json: JSONElement) -> Embedding? {
+        if json.kind == .array { return Embedding(json) }
+        guard json.kind == .string, let text = json.string, let bytes = decodeBase64(text), !bytes.isEmpty,
+            bytes.count % 4 == 0
+        else { return nil }
+        let numbers = stride(from: 0, to: bytes.count, by: 4).map { at in
             let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[at + $1]) << UInt32(8 * $1) }
             return Float(bitPattern: bits)
         }
+        return numbers.allSatisfy(\.isFinite) ? Embedding(numbers) : nil
     }
 }
 
