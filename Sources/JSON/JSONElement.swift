@@ -99,7 +99,8 @@ public struct JSONElement: Sendable {
     /// The members of an object in the document's order; empty for anything else.
     public var members: [(name: String, value: JSONElement)] {
         guard kind == .object else { return [] }
-        var result: [(String, JSONElement)] = []
+        // With these labels: to add them is a cast of every member.
+        var result: [(name: String, value: JSONElement)] = []
         result.reserveCapacity(count)
         forEachMember { result.append(($0.string ?? "", $1)) }
         return result
