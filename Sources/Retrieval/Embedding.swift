@@ -18,7 +18,8 @@ public struct Embedding: Sendable, Equatable, ExpressibleByArrayLiteral {
     /// - Returns: nil when `json` is not an array of finite numbers.
     init?(_ json: JSONElement) {
         guard json.isNumbers, json.count > 0 else { return nil }
-        // Only a large exponent makes a number that is not finite; rare, so that all are then looked at.
+        // What makes a number infinite is a large exponent: rare, so that all are then looked at. With forty digits before
+        // the point it is the store's to refuse.
         if Self.hasLargeExponent(json.raw) {
             guard let numbers = json.floats, numbers.allSatisfy(\.isFinite) else { return nil }
         }

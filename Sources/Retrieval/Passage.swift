@@ -53,7 +53,7 @@ public struct Match: Sendable, Equatable {
 public struct SearchQuery: Sendable, Equatable {
     /// Stores that index words look here; empty when only the vector is known.
     public var text: String
-    /// Of unit length.
+    /// Of any length: stores that compare unit vectors scale it.
     public var vector: Embedding
 
     public init(text: String = "", vector: Embedding) {

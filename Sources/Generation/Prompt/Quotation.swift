@@ -28,7 +28,10 @@ enum Quotation {
 
     private static func mayHaveTags(_ text: String) -> Bool {
         var text = text
-        return text.withUTF8 { $0.baseAddress.map { [count = $0.count] in memchr($0, 0x3C, count) != nil } ?? false }
+        return text.withUTF8 { bytes in
+            guard let start = bytes.baseAddress else { return false }
+            return memchr(start, Int32(UInt8(ascii: "<")), bytes.count) != nil
+        }
     }
 
     private static func beginsTag(_ behind: Substring.UnicodeScalarView) -> Bool {
