@@ -14,19 +14,19 @@ let curlReady: CURLcode = {
 }()
 
 /// A `CURL` handle and its error text; the handle is freed with it, and must have left the multi handle by then.
+///
+/// It serves one request after the other: what is the same for all requests of a client is set once, everything else
+/// with each request.
 final class EasyHandle {
     let raw: UnsafeMutableRawPointer
     private let errorText: UnsafeMutablePointer<CChar>
-    private let receiveBuffer: Int
 
-    /// - Parameter receiveBuffer: in bytes, held by a transfer while it waits.
-    init?(receiveBuffer: Int) {
+    init?(_ configuration: HTTPClientConfiguration) {
         guard let raw = curl_easy_init() else { return nil }
         self.raw = raw
         errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
         errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
-        self.receiveBuffer = receiveBuffer
-        _ = parley_easy_set_long(raw, CURLOPT_BUFFERSIZE, receiveBuffer)
+        apply(configuration)
     }
 
     deinit {
@@ -34,15 +34,12 @@ final class EasyHandle {
         errorText.deallocate()
     }
 
-    /// Back to a new handle's options. Connections and names resolved live in the multi handle and stay.
-    ///
-    /// - Returns: false when the handle must not be used again. libcurl 7.88 lets a transfer keep its receive buffer when
-    ///   others are still on its (HTTP/2) connection, and then refuses to be told the buffer's size: it would take it for
-    ///   one of the default size, and write beyond its end.
-    func reset() -> Bool {
-        curl_easy_reset(raw)
+    /// Lets go of what belongs to the request that has ended.
+    func clear() {
         errorText[0] = 0
-        return parley_easy_set_long(raw, CURLOPT_BUFFERSIZE, receiveBuffer) == CURLE_OK
+        set(CURLOPT_PRIVATE, pointer: nil)
+        parley_easy_set_headers(raw, nil)
+        parley_easy_set_bytes(raw, CURLOPT_COPYPOSTFIELDS, nil)
     }
 
     /// libcurl's words for the last failure, or its words for `code` in general.
@@ -50,18 +47,18 @@ final class EasyHandle {
         errorText[0] != 0 ? String(cString: errorText) : String(cString: curl_easy_strerror(code))
     }
 
-    func set(_ option: CURLoption, _ value: Int) { _ = parley_easy_set_long(raw, option, value) }
+    func set(_ option: CURLoption, _ value: Int) { parley_easy_set_long(raw, option, value) }
     func set(_ option: CURLoption, _ value: String) {
         // libcurl copies it; handing the string over without this would copy it first.
-        value.withCString { _ = parley_easy_set_string(raw, option, $0) }
+        _ = value.withCString { parley_easy_set_string(raw, option, $0) }
     }
     func set(_ option: CURLoption, pointer value: UnsafeMutableRawPointer?) {
-        _ = parley_easy_set_pointer(raw, option, value)
+        parley_easy_set_pointer(raw, option, value)
     }
 
-    /// Sets everything that is the same for all requests of a client.
-    func apply(_ configuration: HTTPClientConfiguration) {
+    private func apply(_ configuration: HTTPClientConfiguration) {
         set(CURLOPT_ERRORBUFFER, pointer: errorText)
+        set(CURLOPT_BUFFERSIZE, configuration.receiveBuffer)
         set(CURLOPT_NOSIGNAL, 1)
         set(CURLOPT_TCP_NODELAY, 1)
         set(CURLOPT_PROTOCOLS_STR, "http,https")
@@ -74,10 +71,20 @@ final class EasyHandle {
             set(CURLOPT_SSL_VERIFYPEER, 0)
             set(CURLOPT_SSL_VERIFYHOST, 0)
         }
+        // Otherwise libcurl looks for them anew with every request.
+        if !Self.environmentHasProxies { set(CURLOPT_NOPROXY, "*") }
     }
 
-    /// Sets the URL, the method and the body; the body is copied.
-    func apply(_ request: HTTPRequest, _ versions: HTTPClientConfiguration.Versions, secure: Bool) {
+    /// Whether one of the variables that libcurl heeds is set.
+    private static var environmentHasProxies: Bool {
+        let names = ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+        return names.contains { getenv($0) != nil }
+    }
+
+    /// Sets the URL, the method, the body (which is copied) and the limits.
+    ///
+    /// - Parameter streamed: the length of the answer is then its reader's business.
+    func apply(_ request: HTTPRequest, _ versions: HTTPClientConfiguration.Versions, secure: Bool, streamed: Bool) {
         set(CURLOPT_URL, request.url)
         switch versions.value {
         case .automatic: set(CURLOPT_HTTP_VERSION, parley_http_2_tls)
@@ -85,17 +92,23 @@ final class EasyHandle {
         case .http2PriorKnowledge: set(CURLOPT_HTTP_VERSION, parley_http_2_prior)
         }
         // Waiting to learn whether a connection multiplexes pays only where it may.
-        if versions == .http2PriorKnowledge || (secure && versions == .automatic) { set(CURLOPT_PIPEWAIT, 1) }
+        let mayMultiplex = versions == .http2PriorKnowledge || (secure && versions == .automatic)
+        set(CURLOPT_PIPEWAIT, mayMultiplex ? 1 : 0)
         set(CURLOPT_CONNECTTIMEOUT_MS, max(1, request.timeouts.connect.milliseconds))
+        let isBounded = !streamed && request.method != "HEAD"
+        parley_easy_set_size(
+            raw, CURLOPT_MAXFILESIZE_LARGE, isBounded ? curl_off_t(max(1, request.maxBodyBytes)) : 0)
 
+        set(CURLOPT_HTTPGET, 1)
+        set(CURLOPT_CUSTOMREQUEST, pointer: nil)
         let body = request.body
         if body != nil || request.method == "POST" {
             set(CURLOPT_POST, 1)
             (body ?? []).withUnsafeBytes { bytes in
-                _ = parley_easy_set_size(raw, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(bytes.count))
+                parley_easy_set_size(raw, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(bytes.count))
                 // A null pointer would mean "read the body from a callback".
                 if let base = bytes.baseAddress {
-                    _ = parley_easy_set_bytes(raw, CURLOPT_COPYPOSTFIELDS, base)
+                    parley_easy_set_bytes(raw, CURLOPT_COPYPOSTFIELDS, base)
                 } else {
                     set(CURLOPT_COPYPOSTFIELDS, "")
                 }

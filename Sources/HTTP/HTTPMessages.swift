@@ -72,18 +72,22 @@ public enum HTTPVersion: String, Sendable, Hashable {
 
 /// A whole answer.
 public struct HTTPResponse: Sendable {
-    public var status: Int
-    public var version: HTTPVersion
-    public var headers: [HTTPHeader]
+    public let status: Int
+    public let version: HTTPVersion
+    /// As it came, status line and all: most answers are read without a look at it.
+    private let head: [UInt8]
     /// Decompressed.
-    public var body: [UInt8]
+    public let body: [UInt8]
 
-    public init(status: Int, headers: [HTTPHeader] = [], body: [UInt8] = [], version: HTTPVersion = .http11) {
+    init(status: Int, version: HTTPVersion, head: [UInt8], body: [UInt8]) {
         self.status = status
         self.version = version
-        self.headers = headers
+        self.head = head
         self.body = body
     }
+
+    /// Read anew with each call.
+    public var headers: [HTTPHeader] { parseHeaders(head) }
 
     /// The first field called `name`, whatever its case.
     public func header(_ name: String) -> String? { headers.first(named: name) }

@@ -17,6 +17,7 @@ final class TransferEngine {
     private var nextID: UInt64
     private let stride: UInt64
     private var idle: [EasyHandle] = []
+    private var headerLists: [HeaderList] = []
     private var noted: [Transfer] = []
     private var kickPending = false
     private(set) var closed = false
@@ -34,7 +35,9 @@ final class TransferEngine {
     var armedTimer: (timer: IOTimer, due: ContinuousClock.Instant)?
 
     /// Easy handles kept for reuse.
-    static let maxIdleHandles = 256
+    private static let maxIdleHandles = 256
+    /// Header lists kept for reuse.
+    private static let maxHeaderLists = 8
 
     /// - Parameter ids: the first transfer's number, and how far apart they are.
     init(loop: IOLoop, configuration: HTTPClientConfiguration, ids: (first: Int, stride: Int), logger: Logger) {
@@ -95,31 +98,22 @@ final class TransferEngine {
         let url = try HTTPURL(request.url)
         let transfer = Transfer(id: nextID, request: request, url: url, streamed: streamed, engine: self)
         nextID += stride
-        try checkFields(of: transfer)
+        try checkMethod(of: transfer)
+        let headers = try headerList(of: transfer)
         guard let multi, !closed else {
             throw closed
                 ? transfer.error(.clientClosed, "the client was closed")
                 : transfer.error(.failed, "libcurl could not be set up", curlCode: curlReady)
         }
-        guard let easy = idle.popLast() ?? EasyHandle(receiveBuffer: configuration.receiveBuffer) else {
+        guard let easy = idle.popLast() ?? newHandle() else {
             throw transfer.error(.failed, "libcurl has no memory for another transfer", curlCode: CURLE_OUT_OF_MEMORY)
         }
-        easy.apply(configuration)
-        easy.apply(request, configuration.versions, secure: url.isSecure)
-        if !streamed, request.method != "HEAD" {
-            _ = parley_easy_set_size(easy.raw, CURLOPT_MAXFILESIZE_LARGE, curl_off_t(max(1, request.maxBodyBytes)))
-        }
-        transfer.headerList = headerList(request)
-        _ = parley_easy_set_headers(easy.raw, transfer.headerList)
+        easy.apply(request, configuration.versions, secure: url.isSecure, streamed: streamed)
+        transfer.headers = headers
+        parley_easy_set_headers(easy.raw, headers.list)
         transfer.listen(to: easy)
-        // A connection outlives the transfer that opened it: closing it is told to the engine.
-        parley_easy_on_close(
-            easy.raw,
-            { context, fd in TransferEngine.with(context) { $0.closeSocket(fd) } },
-            Unmanaged.passUnretained(self).toOpaque())
         let added = curl_multi_add_handle(multi, easy.raw)
         guard added == CURLM_OK else {
-            curl_slist_free_all(transfer.headerList)
             throw transfer.error(
                 .failed, "libcurl refused the transfer: \(String(cString: curl_multi_strerror(added)))")
         }
@@ -142,36 +136,33 @@ final class TransferEngine {
         }
     }
 
-    private func checkFields(of transfer: Transfer) throws(HTTPError) {
-        let request = transfer.request
-        guard !request.method.isEmpty, request.method.utf8.allSatisfy({ (0x41...0x5A).contains($0) || $0 == 0x2D })
-        else {
+    private func newHandle() -> EasyHandle? {
+        guard let easy = EasyHandle(configuration) else { return nil }
+        // A connection outlives the transfer that opened it: closing it is told to the engine.
+        parley_easy_on_close(
+            easy.raw,
+            { context, fd in TransferEngine.with(context) { $0.closeSocket(fd) } },
+            Unmanaged.passUnretained(self).toOpaque())
+        return easy
+    }
+
+    private func checkMethod(of transfer: Transfer) throws(HTTPError) {
+        let method = transfer.request.method
+        guard !method.isEmpty, method.utf8.allSatisfy({ (0x41...0x5A).contains($0) || $0 == 0x2D }) else {
             throw HTTPError(
-                code: .invalidRequest,
-                message: "\(transfer.url): the method \"\(request.method)\" is not capital letters")
-        }
-        for header in request.headers {
-            let nameIsToken = header.name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: ":") }
-            guard nameIsToken, !header.name.isEmpty else {
-                throw transfer.error(.invalidRequest, "a header's name has characters that HTTP does not allow")
-            }
-            guard header.value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else {
-                throw transfer.error(.invalidRequest, "the value of header \"\(header.name)\" has a control character")
-            }
+                code: .invalidRequest, message: "\(transfer.url): the method \"\(method)\" is not capital letters")
         }
     }
 
-    private func headerList(_ request: HTTPRequest) -> UnsafeMutablePointer<curl_slist>? {
-        var list: UnsafeMutablePointer<curl_slist>?
-        for header in request.headers {
-            // libcurl reads "Name:" as "leave it out"; "Name;" sends it empty.
-            list = curl_slist_append(list, header.value.isEmpty ? header.name + ";" : "\(header.name): \(header.value)")
-        }
-        if request.body != nil {
-            if request.headers.first(named: "content-type") == nil { list = curl_slist_append(list, "Content-Type:") }
-            // Asking for "100 Continue" first costs a second wherever the server does not answer it.
-            if request.headers.first(named: "expect") == nil { list = curl_slist_append(list, "Expect:") }
-        }
+    /// One made before when there is one: a client's requests mostly have the same few headers.
+    private func headerList(of transfer: Transfer) throws(HTTPError) -> HeaderList {
+        let headers = transfer.request.headers
+        let hasBody = transfer.request.body != nil
+        if let known = headerLists.first(where: { $0.hasBody == hasBody && $0.headers == headers }) { return known }
+        if let fault = HeaderList.fault(in: headers) { throw transfer.error(.invalidRequest, fault) }
+        let list = HeaderList(headers, hasBody: hasBody)
+        if headerLists.count >= Self.maxHeaderLists { headerLists.removeFirst() }
+        headerLists.append(list)
         return list
     }
 
@@ -270,10 +261,10 @@ final class TransferEngine {
         if let multi, let easy = transfer.easy {
             transfer.version = version(easy)
             curl_multi_remove_handle(multi, easy.raw)
-            curl_slist_free_all(transfer.headerList)
-            transfer.headerList = nil
+            easy.clear()
+            transfer.headers = nil
             transfer.easy = nil
-            if easy.reset(), idle.count < Self.maxIdleHandles { idle.append(easy) }
+            if idle.count < Self.maxIdleHandles { idle.append(easy) }
         }
         transfer.stopTimers()
         transfer.end = outcome

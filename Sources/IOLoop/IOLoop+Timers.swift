@@ -1,3 +1,4 @@
+import Glibc
 import HeapModule
 
 /// A timer of an ``IOLoop``, for ``IOLoop/cancel(_:)``.
@@ -5,13 +6,14 @@ public struct IOTimer: Sendable, Hashable {
     let id: UInt64
 }
 
+/// When a timer is due. What it does is kept apart, by its id, until it fires or is cancelled: what the heap moves
+/// about is two words.
 struct TimerEntry: Comparable {
-    let due: ContinuousClock.Instant
+    /// Nanoseconds of the loop's clock.
+    let due: Int64
     let id: UInt64
-    let body: () -> Void
 
-    static func < (a: TimerEntry, b: TimerEntry) -> Bool { (a.due, a.id) < (b.due, b.id) }
-    static func == (a: TimerEntry, b: TimerEntry) -> Bool { a.id == b.id }
+    static func < (a: TimerEntry, b: TimerEntry) -> Bool { a.due == b.due ? a.id < b.id : a.due < b.due }
 }
 
 extension IOLoop {
@@ -21,36 +23,52 @@ extension IOLoop {
         assertOnLoop()
         let id = nextToken
         nextToken += 1
-        timers.insert(TimerEntry(due: .now + delay, id: id, body: body))
-        liveTimers.insert(id)
+        let (due, isBeyond) = Self.nanoseconds().addingReportingOverflow(delay.nanoseconds)
+        timers.insert(TimerEntry(due: isBeyond ? .max : due, id: id))
+        timerBodies[id] = body
         return IOTimer(id: id)
     }
 
     /// Prevents a timer from firing; one that has fired, or is unknown, is ignored.
     public func cancel(_ timer: IOTimer) {
         assertOnLoop()
-        guard liveTimers.remove(timer.id) != nil else { return }
-        // A cancelled entry keeps its closure until due; when most entries are such, rebuild.
-        if timers.count > 64, liveTimers.count * 2 < timers.count {
-            timers = Heap(timers.unordered.filter { liveTimers.contains($0.id) })
+        guard timerBodies.removeValue(forKey: timer.id) != nil else { return }
+        // A cancelled entry stays until due; when most entries are such, rebuild.
+        if timers.count > 64, timerBodies.count * 2 < timers.count {
+            timers = Heap(timers.unordered.filter { timerBodies[$0.id] != nil })
         }
     }
 
+    /// Milliseconds, rounded up; −1 when there is no timer.
     func nextTimerDelay() -> Int32 {
-        while let first = timers.min, !liveTimers.contains(first.id) { timers.removeMin() }
+        while let first = timers.min, timerBodies[first.id] == nil { timers.removeMin() }
         guard let first = timers.min else { return -1 }
-        let left = (first.due - .now).components
-        guard left.seconds >= 0, left.attoseconds >= 0 else { return 0 }
-        let milliseconds = left.seconds * 1000 + (left.attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
-        return Int32(clamping: milliseconds)
+        let left = first.due - Self.nanoseconds()
+        return left <= 0 ? 0 : Int32(clamping: (left - 1) / 1_000_000 + 1)
     }
 
     func fireTimers() {
         guard !timers.isEmpty else { return }
-        let now = ContinuousClock.now
+        let now = Self.nanoseconds()
         while let first = timers.min, first.due <= now {
             timers.removeMin()
-            if liveTimers.remove(first.id) != nil { first.body() }
+            timerBodies.removeValue(forKey: first.id)?()
         }
+    }
+
+    /// The loop's clock: since the machine was started, the time it slept included.
+    private static func nanoseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+}
+
+extension Duration {
+    /// Rounded up; at most ±285 years.
+    fileprivate var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let most: Int64 = 9_000_000_000
+        return max(-most, min(most, seconds)) * 1_000_000_000 + (attoseconds + 999_999_999) / 1_000_000_000
     }
 }

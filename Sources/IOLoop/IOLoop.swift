@@ -33,7 +33,8 @@ public final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
     var sources: [UInt64: Source] = [:]
     var nextToken: UInt64 = 1
     var timers = Heap<TimerEntry>()
-    var liveTimers: Set<UInt64> = []
+    /// What each timer does that has neither fired nor been cancelled.
+    var timerBodies: [UInt64: () -> Void] = [:]
     private var turnEndHooks: [() -> Void] = []
     private var running: [UnownedJob] = []
     private var stopped = false

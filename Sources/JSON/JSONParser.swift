@@ -89,7 +89,7 @@ struct JSONParser {
 
     private mutating func parseNumber() throws(JSONError) {
         let start = position
-        let (end, isNumber) = endOfNumber(start)
+        let (end, isNumber) = NumberText.end(in: bytes, from: start)
         position = end
         guard isNumber else { throw unexpected("a digit") }
         append(.number, from: start)
@@ -101,7 +101,7 @@ struct JSONParser {
         var count = 0
         repeat {
             at = endOfSpace(at + 1)
-            let (end, isNumber) = endOfNumber(at)
+            let (end, isNumber) = NumberText.end(in: bytes, from: at)
             guard isNumber else { return false }
             count += 1
             at = endOfSpace(end)
@@ -113,33 +113,6 @@ struct JSONParser {
                 count: UInt32(count)))
         position = at + 1
         return true
-    }
-
-    /// Behind the number that begins at `start`, or where one of its digits is missing.
-    private func endOfNumber(_ start: Int) -> (Int, isNumber: Bool) {
-        func has(_ byte: UInt8, at place: Int) -> Bool { place < bytes.count && bytes[place] == byte }
-        var at = start
-        var digits = has(UInt8(ascii: "-"), at: at) ? at + 1 : at
-        // No digit follows a leading zero (RFC 8259 §6).
-        at = has(UInt8(ascii: "0"), at: digits) ? digits + 1 : endOfDigits(digits)
-        guard at > digits else { return (at, false) }
-        if has(UInt8(ascii: "."), at: at) {
-            digits = at + 1
-            at = endOfDigits(digits)
-            guard at > digits else { return (at, false) }
-        }
-        if has(UInt8(ascii: "e"), at: at) || has(UInt8(ascii: "E"), at: at) {
-            digits = has(UInt8(ascii: "+"), at: at + 1) || has(UInt8(ascii: "-"), at: at + 1) ? at + 2 : at + 1
-            at = endOfDigits(digits)
-            guard at > digits else { return (at, false) }
-        }
-        return (at, true)
-    }
-
-    private func endOfDigits(_ start: Int) -> Int {
-        var at = start
-        while at < bytes.count, bytes[at] &- UInt8(ascii: "0") <= 9 { at += 1 }
-        return at
     }
 
     private func endOfSpace(_ start: Int) -> Int {

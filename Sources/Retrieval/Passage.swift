@@ -15,10 +15,12 @@ public struct Passage: Sendable, Equatable {
     /// As the document says; nil when it does not.
     public var language: String?
 
+    /// - Parameter id: made of the document's and the place in it when nil.
     public init(
-        documentID: String, ordinal: Int, title: String, heading: String? = nil, text: String, language: String? = nil
+        id: String? = nil, documentID: String, ordinal: Int, title: String, heading: String? = nil, text: String,
+        language: String? = nil
     ) {
-        id = "\(documentID)#\(ordinal)"
+        self.id = id ?? "\(documentID)#\(ordinal)"
         self.documentID = documentID
         self.ordinal = ordinal
         self.title = title

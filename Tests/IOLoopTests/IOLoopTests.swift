@@ -35,6 +35,19 @@ private actor Pinned {
         }
     }
 
+    func dueTimers() async -> [Int] {
+        await withCheckedContinuation { continuation in
+            var fired: [Int] = []
+            for never in [Duration.seconds(Int64.max), .seconds(Int64.max / 2), .seconds(400 * 366 * 86_400)] {
+                loop.schedule(after: never) { fired.append(99) }
+            }
+            for overdue in [Duration.seconds(Int64.min), .seconds(-5), .zero] {
+                loop.schedule(after: overdue) { fired.append(1) }
+            }
+            loop.schedule(after: .milliseconds(5)) { continuation.resume(returning: fired) }
+        }
+    }
+
     func echo(through fds: (Int32, Int32)) async throws -> [UInt8] {
         try await withCheckedThrowingContinuation { continuation in
             do {
@@ -72,6 +85,12 @@ private actor Pinned {
         let loop = try IOLoop(name: "test")
         defer { loop.stop() }
         #expect(await Pinned(loop).timers() == [1, 2, 3])
+    }
+
+    @Test func delaysBeyondAllTimeAndBelowZeroAreDelays() async throws {
+        let loop = try IOLoop(name: "test")
+        defer { loop.stop() }
+        #expect(await Pinned(loop).dueTimers() == [1, 1, 1])
     }
 
     @Test func aReadableDescriptorCallsItsHandler() async throws {

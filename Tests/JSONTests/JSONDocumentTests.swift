@@ -61,6 +61,16 @@ private func parse(_ text: String) throws -> JSONElement { try JSONDocument(Arra
     ])
     func numbersReadAsFoundationReadsThem(_ text: String) throws { #expect(try parse(text).double == Double(text)) }
 
+    @Test(arguments: 0...20) func whateverIsNoDigitEndsANumber(_ count: Int) {
+        let digits = Array(repeating: UInt8(ascii: "7"), count: count)
+        for byte in UInt8.min...UInt8.max where !"0123456789.eE-".utf8.contains(byte) {
+            for tail in [[], [byte, 0x37, 0x37, 0x37, 0x37, 0x37, 0x37, 0x37, 0x37]] {
+                let end = (digits + tail).withUnsafeBufferPointer { NumberText.end(in: $0, from: 0) }
+                #expect(end.0 == count && end.isNumber == (count > 0), "\(byte) behind \(count) digits")
+            }
+        }
+    }
+
     @Test func hugeNumbersAreInfiniteAndNotIntegers() throws {
         #expect(try parse("1e999").double == .infinity)
         #expect(try parse("1e999").int == nil)

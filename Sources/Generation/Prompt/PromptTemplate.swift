@@ -109,18 +109,20 @@ public struct PromptTemplate: Sendable {
         if !system.isEmpty { messages.append(ChatMessage(role: .system, content: system)) }
         messages += conversation(request.history, query: request.query)
         let query = Quotation.onOneLine(Quotation.neutralised(request.query))
-        let content = pieces.map { piece in
+        var content = ""
+        content.reserveCapacity(passages.utf8.count + query.utf8.count + user.utf8.count)
+        for piece in pieces {
             switch piece {
-            case .text(let text): text
-            case .query: query
-            case .passages: passages
+            case .text(let text): content += text
+            case .query: content += query
+            case .passages: content += passages
             }
-        }.joined()
-        let trimmed = String(content.drop { $0.isNewline })
+        }
+        if content.first?.isNewline == true { content = String(content.drop { $0.isNewline }) }
         if messages.last?.role == .user {
-            messages[messages.count - 1].content += "\n\n" + trimmed
+            messages[messages.count - 1].content += "\n\n" + content
         } else {
-            messages.append(ChatMessage(role: .user, content: trimmed))
+            messages.append(ChatMessage(role: .user, content: content))
         }
         return (messages, offered)
     }
@@ -130,19 +132,23 @@ public struct PromptTemplate: Sendable {
     private func quoted(_ passages: [Source]) -> (text: String, offered: [Source]) {
         var left = contextTokens
         var offered: [Source] = []
-        var blocks: [String] = []
+        var quoted = ""
+        quoted.reserveCapacity(passages.reduce(0) { $0 + $1.title.utf8.count + $1.text.utf8.count + 40 })
         for passage in passages {
             let frame = 16 + TokenEstimate.tokens(in: passage.title)
             var text = passage.text
-            if frame + TokenEstimate.tokens(in: text) > left {
+            var cost = frame + TokenEstimate.tokens(in: text)
+            if cost > left {
                 guard offered.isEmpty, left > frame else { break }
                 text = TokenEstimate.prefix(of: text, tokens: left - frame - 1) + "…"
+                cost = frame + TokenEstimate.tokens(in: text)
             }
-            left -= frame + TokenEstimate.tokens(in: text)
+            left -= cost
             offered.append(passage)
-            blocks.append(Quotation.passage(offered.count, title: passage.title, text: text))
+            if !quoted.isEmpty { quoted += "\n" }
+            Quotation.append(passage: offered.count, title: passage.title, text: text, to: &quoted)
         }
-        return (blocks.joined(separator: "\n"), offered)
+        return (quoted, offered)
     }
 
     // MARK: - Placeholders

@@ -4,9 +4,17 @@ import Glibc
 /// Quoted material in a prompt: between tags that the material itself cannot contain.
 enum Quotation {
     /// One passage, numbered as it is cited.
-    static func passage(_ number: Int, title: String, text: String) -> String {
-        let title = title.isEmpty ? "" : " " + onOneLine(neutralised(title))
-        return "<passage>\n[\(number)]\(title)\n\(neutralised(text))\n</passage>"
+    static func append(passage number: Int, title: String, text: String, to prompt: inout String) {
+        prompt += "<passage>\n["
+        prompt += String(number)
+        prompt += "]"
+        if !title.isEmpty {
+            prompt += " "
+            prompt += onOneLine(neutralised(title))
+        }
+        prompt += "\n"
+        prompt += neutralised(text)
+        prompt += "\n</passage>"
     }
 
     /// A remark that the producer put into the conversation.

@@ -260,13 +260,12 @@ public final class ChromaStore: VectorStore {
 
     /// Also reads records that others wrote: then the id stands for what is missing.
     private static func passage(id: String, text: String, _ metadata: JSONElement) -> Passage {
-        let parts = id.split(separator: "#")
-        let documentID = metadata["document"]?.string ?? parts.dropLast().joined(separator: "#")
-        let ordinal = metadata["ordinal"]?.int ?? parts.last.flatMap { Int($0) } ?? 1
-        var passage = Passage(
-            documentID: documentID.isEmpty ? id : documentID, ordinal: ordinal, title: metadata["title"]?.string ?? id,
-            heading: metadata["heading"]?.string, text: text, language: metadata["language"]?.string)
-        passage.id = id
-        return passage
+        let hash = id.utf8.lastIndex(of: UInt8(ascii: "#"))
+        let documentID = metadata["document"]?.string ?? hash.map { String(id[..<$0]) } ?? id
+        return Passage(
+            id: id, documentID: documentID.isEmpty ? id : documentID,
+            ordinal: metadata["ordinal"]?.int ?? hash.flatMap { Int(id[$0...].dropFirst()) } ?? 1,
+            title: metadata["title"]?.string ?? id, heading: metadata["heading"]?.string, text: text,
+            language: metadata["language"]?.string)
     }
 }
