@@ -45,19 +45,14 @@ public struct AdminServer: Service, CustomStringConvertible {
             try? await gracefulShutdown()  // throws only when cancelled: the same end
             return
         }
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let result: Result<Void, any Error>
-        do {
-            try await server(host: host, port: port, on: group).run()
-            result = .success(())
-        } catch {
-            result = .failure(explain(error))
-        }
-        try? await group.shutdownGracefully()
-        try result.get()
+        do { try await server(host: host, port: port).run() } catch { throw explain(error) }
     }
 
-    private func server(host: String, port: Int, on group: MultiThreadedEventLoopGroup) -> Server<HTTP1Channel> {
+    /// The process's, and not shut down with a server: the server's own task of shutting down may still be at work on it
+    /// when `run()` has returned, and NIO complains of that on standard error.
+    private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
+    private func server(host: String, port: Int) -> Server<HTTP1Channel> {
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
         let routes = routes
@@ -80,10 +75,10 @@ public struct AdminServer: Service, CustomStringConvertible {
                 logger.info("admin listening", metadata: ["address": "\(listen)", "port": "\(bound)"])
                 onBound(bound)
             },
-            eventLoopGroup: group, logger: quiet)
+            eventLoopGroup: Self.group, logger: quiet)
     }
 
-    private static func write(
+    @concurrent private static func write(
         _ answer: AdminRoutes.Answer, isHead: Bool, to writer: consuming ResponseWriter
     ) async throws {
         var fields = HTTPFields()
