@@ -1,9 +1,11 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// CI sets PARLEY_STRICT: every warning in Parley's own code is then an error.
+// An async function runs where its caller does (SE-0461), in a worker on the I/O loop; what is to leave it says
+// `@concurrent`. CI sets PARLEY_STRICT: every warning in Parley's own code is then an error.
 let strict: [SwiftSetting] =
-    [.swiftLanguageMode(.v6)] + (Context.environment["PARLEY_STRICT"] != nil ? [.treatAllWarnings(as: .error)] : [])
+    [.swiftLanguageMode(.v6), .enableUpcomingFeature("NonisolatedNonsendingByDefault")]
+    + (Context.environment["PARLEY_STRICT"] != nil ? [.treatAllWarnings(as: .error)] : [])
 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")

@@ -10,7 +10,7 @@ public struct GeneratedAnswers: AnswerModel {
 
     public var isLocal: Bool { model is ExtractiveModel || model is EchoModel }
 
-    nonisolated(nonsending) public func answer(
+    public func answer(
         _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
     ) async throws(JobFailure) -> Answer {
         let request = GenerationRequest(
@@ -26,5 +26,5 @@ public struct GeneratedAnswers: AnswerModel {
         return Answer(text: made.answer, model: made.model, usage: made.usage, sources: made.sources)
     }
 
-    nonisolated(nonsending) public func probe() async -> Bool { await model.isThere() }
+    public func probe() async -> Bool { await model.isThere() }
 }

@@ -2,8 +2,8 @@
 ///
 /// The pipeline's tasks prefer the I/O loop, and so do the `@concurrent` functions they call; embedding and scoring there
 /// would hold up every socket.
-nonisolated(nonsending) func offTheLoop<T: Sendable, Failure: Error>(
-    _ body: @Sendable () async throws(Failure) -> T
+func offTheLoop<T: Sendable, Failure: Error>(
+    _ body: @concurrent @Sendable () async throws(Failure) -> T
 ) async throws(Failure) -> T {
     let result: Result<T, Failure> = await withTaskExecutorPreference(globalConcurrentExecutor) {
         do throws(Failure) {

@@ -13,25 +13,25 @@ public struct RabbitMQIntake: Intake {
         self.clock = clock
     }
 
-    nonisolated(nonsending) public func nextWindow(atMost limit: Int) async -> [Incoming]? {
+    public func nextWindow(atMost limit: Int) async -> [Incoming]? {
         guard let deliveries = await consumer.next(atMost: limit) else { return nil }
         let now = clock.now
         return deliveries.map { incoming($0, arrived: now) }
     }
 
-    nonisolated(nonsending) public func acknowledge(_ receipt: Receipt) async {
+    public func acknowledge(_ receipt: Receipt) async {
         await consumer.acknowledge(DeliveryTag(epoch: receipt.epoch, number: receipt.number))
     }
 
-    nonisolated(nonsending) public func handBack(_ receipt: Receipt) async {
+    public func handBack(_ receipt: Receipt) async {
         await consumer.reject(DeliveryTag(epoch: receipt.epoch, number: receipt.number), requeue: true)
     }
 
     /// Takes no more jobs; what the pipeline has not taken yet goes back to the broker.
-    nonisolated(nonsending) public func pause() async { await consumer.pause() }
+    public func pause() async { await consumer.pause() }
 
     /// Takes jobs again.
-    nonisolated(nonsending) public func resume() async { await consumer.resume() }
+    public func resume() async { await consumer.resume() }
 
     private func incoming(_ delivery: Delivery, arrived: Duration) -> Incoming {
         let properties = delivery.properties

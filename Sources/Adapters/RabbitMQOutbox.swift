@@ -19,7 +19,7 @@ public struct RabbitMQOutbox: Outbox {
         self.logger = logger
     }
 
-    nonisolated(nonsending) public func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate {
+    public func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate {
         var properties = MessageProperties()
         properties.contentType = "application/json"
         properties.deliveryMode = 2
@@ -36,7 +36,7 @@ public struct RabbitMQOutbox: Outbox {
         }
     }
 
-    nonisolated(nonsending) public func deadLetter(
+    public func deadLetter(
         _ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?
     ) async throws(Outage) {
         guard let delivery = incoming.original as? Delivery else { return }
@@ -64,7 +64,7 @@ public struct RabbitMQOutbox: Outbox {
     /// as its producer sent it but for the counts. It is the broker's when this returns; the delivery is not settled.
     ///
     /// From a queue that is none of the configuration's it comes back to the base queue, which a worker consumes.
-    nonisolated(nonsending) public func postpone(
+    public func postpone(
         _ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int
     ) async throws(Outage) {
         guard let delivery = incoming.original as? Delivery else { return }
@@ -101,7 +101,7 @@ public struct RabbitMQOutbox: Outbox {
         }
     }
 
-    nonisolated(nonsending) public func untilAvailable() async {
+    public func untilAvailable() async {
         // Asks again instead of waiting to be told: this must end when the task is cancelled, or a worker that shuts down
         // while the broker is away would never leave.
         while !Task.isCancelled {
@@ -111,7 +111,7 @@ public struct RabbitMQOutbox: Outbox {
     }
 
     /// Sends a message that has to go, without its producer's headers if with Parley's they fit no frame.
-    nonisolated(nonsending) private func sendWhole(
+    private func sendWhole(
         _ message: OutgoingMessage, what: String, id: String?
     ) async throws(Outage) -> PublishOutcome {
         if let outcome = try await accepted(message) { return outcome }
@@ -125,7 +125,7 @@ public struct RabbitMQOutbox: Outbox {
     }
 
     /// Nil when the message cannot be expressed. A queue of our own that refuses is an outage.
-    nonisolated(nonsending) private func accepted(_ message: OutgoingMessage) async throws(Outage) -> PublishOutcome? {
+    private func accepted(_ message: OutgoingMessage) async throws(Outage) -> PublishOutcome? {
         switch try await send(message) {
         case .published(let outcome): outcome
         case .inexpressible: nil
@@ -141,7 +141,7 @@ public struct RabbitMQOutbox: Outbox {
         case refused(String)
     }
 
-    nonisolated(nonsending) private func send(_ message: OutgoingMessage) async throws(Outage) -> Sending {
+    private func send(_ message: OutgoingMessage) async throws(Outage) -> Sending {
         // The publisher would hold the message until its deadline, and a cancelled task could not take it back.
         guard await publisher.canPublish else { throw Outage(.rabbitMQ, "no connection that takes messages") }
         do throws(RabbitMQError) {

@@ -22,7 +22,7 @@ extension RedisResults {
     /// An id that stands twice in `ids` is claimed once, and both are told so.
     ///
     /// - Parameter anew: only a succeeded reply counts as stored; any other is passed over.
-    nonisolated(nonsending) public func begin(
+    public func begin(
         _ ids: [JobID], anew: Bool = false
     ) async throws(Outage) -> [Standing] {
         let what = "claiming jobs"
@@ -40,7 +40,7 @@ extension RedisResults {
         return standings
     }
 
-    nonisolated(nonsending) public func look(_ ids: [JobID]) async throws(Outage) -> [Standing] {
+    public func look(_ ids: [JobID]) async throws(Outage) -> [Standing] {
         guard !ids.isEmpty else { return [] }
         let known = try await values(ids.map(keys.result) + ids.map(keys.revoked), "looking jobs up")
         return ids.indices.map { index in
@@ -79,7 +79,7 @@ extension RedisResults {
     ///
     /// - Parameter starts: how many starts whoever begins next counts on from; nil is none. Losses are kept until the job
     ///   ends.
-    nonisolated(nonsending) public func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
+    public func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
         let what = "giving a job up"
         let reply = try await send(
             RedisCommand(
@@ -92,7 +92,7 @@ extension RedisResults {
     }
 
     /// Those among the jobs that were revoked, in their order.
-    nonisolated(nonsending) public func revoked(among ids: [JobID]) async throws(Outage) -> [JobID] {
+    public func revoked(among ids: [JobID]) async throws(Outage) -> [JobID] {
         let marks = try await values(ids.map(keys.revoked), "looking revocations up")
         return zip(ids, marks).compactMap { id, mark in mark == nil ? nil : id }
     }

@@ -10,7 +10,7 @@ extension RedisResults {
     /// - Parameter presence: what `parley status` shows of the worker, as JSON.
     /// - Returns: how many revocations there have been (0 when there is no count, as after Redis lost its data). Any
     ///   change, down as well as up, means: look with ``revoked(among:)``.
-    nonisolated(nonsending) public func pulse(_ presence: [UInt8]) async throws(Outage) -> Int64 {
+    public func pulse(_ presence: [UInt8]) async throws(Outage) -> Int64 {
         let what = "showing that this worker lives"
         let life = Self.presenceLife.wholeMilliseconds.redisBytes
         let replies = try await send(
@@ -29,7 +29,7 @@ extension RedisResults {
 
     /// Says that this worker left in good order, so that claims that it still has are not counted as lost with it. When
     /// Redis is away nothing happens: then they are.
-    nonisolated(nonsending) public func farewell() async {
+    public func farewell() async {
         let life = Self.claimLife.wholeMilliseconds.redisBytes
         _ = try? await send(
             RedisCommand(arguments: [Self.set, keys.worker(worker).redisBytes, [], Self.px, life]), "leaving")

@@ -41,7 +41,7 @@ public struct RedisResults: ResultStore {
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    nonisolated(nonsending) public func store(
+    public func store(
         _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool = true
     ) async throws(Outage) -> [UInt8]? {
         let key = keys.result(id)
@@ -66,7 +66,7 @@ public struct RedisResults: ResultStore {
 
     /// Returns when Redis takes writes again, or the task is cancelled: it may be there and refuse (`OOM`, `READONLY`,
     /// `MISCONF`).
-    nonisolated(nonsending) public func untilAvailable() async {
+    public func untilAvailable() async {
         var rest = 0.1
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(rest * Double.random(in: 0.5...1)))
@@ -110,7 +110,7 @@ extension RedisResults {
     static let keysAtOnce = 512
 
     /// - Parameter what: what is being done, for the outage's reason.
-    nonisolated(nonsending) func send(_ command: RedisCommand, _ what: String) async throws(Outage) -> RedisValue {
+    func send(_ command: RedisCommand, _ what: String) async throws(Outage) -> RedisValue {
         do throws(RedisError) {
             return try await redis.send(command)
         } catch {
@@ -119,7 +119,7 @@ extension RedisResults {
     }
 
     /// In one pipeline.
-    nonisolated(nonsending) func send(_ commands: [RedisCommand], _ what: String) async throws(Outage) -> [RedisValue] {
+    func send(_ commands: [RedisCommand], _ what: String) async throws(Outage) -> [RedisValue] {
         do throws(RedisError) {
             return try await redis.send(commands)
         } catch {
@@ -128,7 +128,7 @@ extension RedisResults {
     }
 
     /// What each key holds, in order; nil when nothing, or no string.
-    nonisolated(nonsending) func values(_ names: [String], _ what: String) async throws(Outage) -> [[UInt8]?] {
+    func values(_ names: [String], _ what: String) async throws(Outage) -> [[UInt8]?] {
         let chunks = names.chunked(by: Self.keysAtOnce)
         let replies = try await send(
             chunks.map { RedisCommand(arguments: [Array("MGET".utf8)] + $0.map { Array($0.utf8) }) }, what)

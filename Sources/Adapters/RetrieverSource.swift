@@ -10,9 +10,9 @@ public struct RetrieverSource: PassageSource {
 
     public var isLocal: Bool { retriever.store.computes && retriever.embedder is LexicalEmbedder }
 
-    nonisolated(nonsending) public func isReady() async -> Bool { retriever.hasIndex }
+    public func isReady() async -> Bool { retriever.hasIndex }
 
-    nonisolated(nonsending) public func passages(
+    public func passages(
         for questions: [String], topK: Int, timeout: Duration
     ) async -> [Result<[Source], JobFailure>] {
         do throws(RetrievalError) {
@@ -39,7 +39,7 @@ public struct RetrieverSource: PassageSource {
         }
     }
 
-    nonisolated(nonsending) public func probe() async -> Bool {
+    public func probe() async -> Bool {
         do throws(RetrievalError) {
             // Through both services: the check embeds a word when only that tells the dimension.
             _ = try await retriever.check(timeout: .seconds(5))

@@ -12,7 +12,7 @@ public struct SystemClock: PipelineClock {
         return Timestamp(milliseconds: seconds * 1000 + attoseconds / 1_000_000_000_000_000)
     }
 
-    nonisolated(nonsending) public func sleep(for duration: Duration) async { try? await Task.sleep(for: duration) }
+    public func sleep(for duration: Duration) async { try? await Task.sleep(for: duration) }
     public func random() -> Double { Double.random(in: 0..<1) }
 
     private func read(_ clock: clockid_t) -> Duration {

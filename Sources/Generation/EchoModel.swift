@@ -7,7 +7,7 @@ public struct EchoModel: LanguageModel {
     public init() {}
 
     /// Streamed, the answer comes word by word.
-    nonisolated(nonsending) public func generate(
+    public func generate(
         _ request: GenerationRequest, onDelta: DeltaHandler?
     ) async throws(JobFailure) -> Generation {
         if let onDelta {
@@ -18,7 +18,7 @@ public struct EchoModel: LanguageModel {
             answer: request.query, model: Self.url, usage: Usage(promptTokens: tokens, completionTokens: tokens))
     }
 
-    nonisolated(nonsending) public func check() async -> String? { nil }
+    public func check() async -> String? { nil }
 
     /// Words, each with the white space behind it: joined they are the text again.
     private func words(of text: String) -> [Substring] {

@@ -56,7 +56,7 @@ public struct Generation: Sendable, Equatable {
 /// Takes the pieces of a streamed answer, in order; the model waits for it before it reads on.
 ///
 /// A ``JobFailure`` it throws ends the call with that failure, any other error with `internal`.
-public typealias DeltaHandler = nonisolated(nonsending) @Sendable (_ delta: String) async throws -> Void
+public typealias DeltaHandler = @Sendable (_ delta: String) async throws -> Void
 
 /// Something that answers questions.
 public protocol LanguageModel: Sendable {
@@ -68,24 +68,24 @@ public protocol LanguageModel: Sendable {
     /// - Throws: `model_rejected` (the service refuses this prompt), `model_unavailable` (it fails, cannot be reached
     ///   or answers garbage), `model_timeout`, `rate_limited` (with `retryAfter` when the service says), or what
     ///   `onDelta` threw; nothing else.
-    nonisolated(nonsending) func generate(
+    func generate(
         _ request: GenerationRequest, onDelta: DeltaHandler?
     ) async throws(JobFailure) -> Generation
 
     /// Nil when the model can be used, else one sentence that says what is wrong and what to do.
-    nonisolated(nonsending) func check() async -> String?
+    func check() async -> String?
 
     /// Whether its service answers at all; asks it for nothing that costs.
-    nonisolated(nonsending) func isThere() async -> Bool
+    func isThere() async -> Bool
 }
 
 extension LanguageModel {
     /// Without a service there is none that could be away.
-    nonisolated(nonsending) public func isThere() async -> Bool { true }
+    public func isThere() async -> Bool { true }
 }
 
 /// Hands `delta` to `handler`; errors become failures of the job.
-nonisolated(nonsending) func pass(_ delta: String, to handler: DeltaHandler) async throws(JobFailure) {
+func pass(_ delta: String, to handler: DeltaHandler) async throws(JobFailure) {
     do {
         try await handler(delta)
     } catch let failure as JobFailure {

@@ -14,20 +14,20 @@ public struct Outage: Error, Sendable, CustomStringConvertible {
     public var description: String { "\(service.rawValue): \(reason)" }
 }
 
-// Every requirement is `nonisolated(nonsending)`: it runs on the pipeline's executor, so that a port that has nothing to
-// wait for costs a function call and not two changes of thread.
+// Every requirement runs where its caller does (SE-0461), on the pipeline's executor: a port that has nothing to wait for
+// costs a function call and not two changes of thread.
 
 /// Where jobs come from, and where their deliveries are settled.
 public protocol Intake: Sendable {
     /// Everything that has arrived, at most `limit` messages, waiting for the first; nil when the intake has stopped.
-    nonisolated(nonsending) func nextWindow(atMost limit: Int) async -> [Incoming]?
+    func nextWindow(atMost limit: Int) async -> [Incoming]?
     /// The job's outcome is safe: the broker may forget it. Void receipts are dropped.
-    nonisolated(nonsending) func acknowledge(_ receipt: Receipt) async
+    func acknowledge(_ receipt: Receipt) async
     /// Back to the queue, unchanged, for another worker. For shutdown only, never for a failure.
-    nonisolated(nonsending) func handBack(_ receipt: Receipt) async
+    func handBack(_ receipt: Receipt) async
     /// No more is pushed; what was pushed and not taken goes back. What was taken can still be settled.
-    nonisolated(nonsending) func pause() async
-    nonisolated(nonsending) func resume() async
+    func pause() async
+    func resume() async
 }
 
 /// Where replies are kept, and who works on what.
@@ -35,41 +35,41 @@ public protocol ResultStore: Sendable {
     /// What is known of each job, in order, in one round trip. Atomic for each id: of two workers, one gets the claim.
     ///
     /// - Parameter anew: claims unless a success is stored: for jobs whose stored failure does not count.
-    nonisolated(nonsending) func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing]
+    func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing]
     /// The same without claiming any: each is ``Standing/stored(_:)``, ``Standing/revoked`` or ``Standing/free``.
-    nonisolated(nonsending) func look(_ ids: [JobID]) async throws(Outage) -> [Standing]
+    func look(_ ids: [JobID]) async throws(Outage) -> [Standing]
     /// Keeps `reply` unless a succeeded one is there already: then that one is returned, and it is the reply to publish.
     /// Atomic: of two workers that store a success, one is told of the other's.
     ///
     /// - Parameter endingClaim: this worker has the claim on the job, and it ends.
-    nonisolated(nonsending) func store(
+    func store(
         _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
     ) async throws(Outage) -> [UInt8]?
     /// Gives a claim up, if it is this worker's. Losses are remembered until the job ends.
     ///
     /// - Parameter starts: how many starts the next claim counts on from; nil forgets them.
-    nonisolated(nonsending) func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage)
+    func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage)
     /// Those of `ids` that have been revoked.
-    nonisolated(nonsending) func revoked(among ids: [JobID]) async throws(Outage) -> [JobID]
+    func revoked(among ids: [JobID]) async throws(Outage) -> [JobID]
     /// Returns when the store may be asked again, or the task is cancelled.
-    nonisolated(nonsending) func untilAvailable() async
+    func untilAvailable() async
 }
 
 /// Where replies and dead letters go. Every call returns after the broker's confirm.
 public protocol Outbox: Sendable {
-    nonisolated(nonsending) func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate
+    func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate
     /// Puts the message into the dead-letter queue, unchanged but for Parley's headers.
-    nonisolated(nonsending) func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?)
+    func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?)
         async throws(Outage)
     /// Puts the message aside in the broker; after `delay` it is back in the queue that it came from, as a new message.
     ///
     /// - Parameters:
     ///   - attempts: how many attempts it counts when it is back.
     ///   - deferrals: how often it has been put aside without one.
-    nonisolated(nonsending) func postpone(_ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int)
+    func postpone(_ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int)
         async throws(Outage)
     /// Returns when the outbox may be asked again, or the task is cancelled.
-    nonisolated(nonsending) func untilAvailable() async
+    func untilAvailable() async
 }
 
 /// What became of a message to a reply queue.
@@ -105,14 +105,14 @@ public protocol PassageSource: Sendable {
     /// It asks no service: what is found twice costs nothing.
     var isLocal: Bool { get }
     /// Whether there is anything to search, for `retrieve: auto`.
-    nonisolated(nonsending) func isReady() async -> Bool
+    func isReady() async -> Bool
     /// The nearest passages of each question, nearest first, in one call for the whole window. One question's failure
     /// is that question's alone.
-    nonisolated(nonsending) func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<
+    func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<
         [Source], JobFailure
     >]
     /// Whether the services behind it answer; costs nothing.
-    nonisolated(nonsending) func probe() async -> Bool
+    func probe() async -> Bool
 }
 
 /// What the model made of a question.
@@ -132,18 +132,18 @@ public struct Answer: Sendable, Equatable {
 }
 
 /// Takes the pieces of an answer as they come; its return is the back-pressure.
-public typealias DeltaSink = nonisolated(nonsending) @Sendable (_ delta: String) async -> Void
+public typealias DeltaSink = @Sendable (_ delta: String) async -> Void
 
 /// Answers questions.
 public protocol AnswerModel: Sendable {
     /// It asks no service: what is answered twice costs nothing.
     var isLocal: Bool { get }
     /// - Parameter onDelta: called with each piece of the answer as it comes, when the job streams.
-    nonisolated(nonsending) func answer(
+    func answer(
         _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
     ) async throws(JobFailure) -> Answer
     /// Whether the service behind it answers; costs nothing.
-    nonisolated(nonsending) func probe() async -> Bool
+    func probe() async -> Bool
 }
 
 /// Time as the pipeline sees it; simulated in tests.
@@ -153,7 +153,7 @@ public protocol PipelineClock: Sendable {
     /// What the wall clock shows, for deadlines that producers set.
     var wall: Timestamp { get }
     /// Waits; a cancelled task wakes at once.
-    nonisolated(nonsending) func sleep(for duration: Duration) async
+    func sleep(for duration: Duration) async
     /// Uniform in 0 ..< 1, for jitter.
     func random() -> Double
 }

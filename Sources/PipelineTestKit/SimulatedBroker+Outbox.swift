@@ -68,24 +68,24 @@ public struct SimulatedIntake: Intake {
         self.life = life
     }
 
-    nonisolated(nonsending) public func nextWindow(atMost limit: Int) async -> [Incoming]? {
+    public func nextWindow(atMost limit: Int) async -> [Incoming]? {
         guard life.isAlive else { return nil }
         return await broker.nextWindow(worker, atMost: limit)
     }
 
-    nonisolated(nonsending) public func acknowledge(_ receipt: Receipt) async {
+    public func acknowledge(_ receipt: Receipt) async {
         if life.isAlive { await broker.acknowledge(worker, receipt) }
     }
 
-    nonisolated(nonsending) public func handBack(_ receipt: Receipt) async {
+    public func handBack(_ receipt: Receipt) async {
         if life.isAlive { await broker.handBack(worker, receipt) }
     }
 
-    nonisolated(nonsending) public func pause() async {
+    public func pause() async {
         if life.isAlive { await broker.pause(worker: worker) }
     }
 
-    nonisolated(nonsending) public func resume() async {
+    public func resume() async {
         if life.isAlive { await broker.resume(worker: worker) }
     }
 }
@@ -102,26 +102,26 @@ public struct SimulatedOutbox: Outbox {
         self.life = life
     }
 
-    nonisolated(nonsending) public func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate {
+    public func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate {
         guard life.isAlive else { throw Outage(.rabbitMQ, "the process is dead") }
         return try await broker.publish(reply, worker: worker, life)
     }
 
-    nonisolated(nonsending) public func deadLetter(
+    public func deadLetter(
         _ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?
     ) async throws(Outage) {
         guard life.isAlive else { throw Outage(.rabbitMQ, "the process is dead") }
         try await broker.deadLetter(incoming, failure, life)
     }
 
-    nonisolated(nonsending) public func postpone(
+    public func postpone(
         _ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int
     ) async throws(Outage) {
         guard life.isAlive else { throw Outage(.rabbitMQ, "the process is dead") }
         try await broker.postpone(incoming, for: delay, attempts: attempts, deferrals: deferrals, life)
     }
 
-    nonisolated(nonsending) public func untilAvailable() async {
+    public func untilAvailable() async {
         if life.isAlive { await broker.outboxAvailable() }
     }
 }

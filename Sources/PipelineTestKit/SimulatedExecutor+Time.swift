@@ -85,6 +85,6 @@ public struct SimulatedClock: PipelineClock {
         Timestamp(milliseconds: Self.start.milliseconds + Int64(executor.now / .milliseconds(1)))
     }
 
-    nonisolated(nonsending) public func sleep(for duration: Duration) async { await executor.sleep(duration) }
+    public func sleep(for duration: Duration) async { await executor.sleep(duration) }
     public func random() -> Double { Double(executor.draw(0...999_999)) / 1_000_000 }
 }

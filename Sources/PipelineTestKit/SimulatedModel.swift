@@ -64,7 +64,7 @@ public final class SimulatedModel: Sendable {
         return state.withLock { now >= $0.awayUntil }
     }
 
-    nonisolated(nonsending) func answer(
+    func answer(
         _ job: Job, _ passages: [Source], _ timeout: Duration, _ onDelta: DeltaSink?, _ worker: SimulatedAnswers
     ) async throws(JobFailure) -> Answer {
         guard worker.life.isAlive else { throw JobFailure(.internal, "the process is dead") }
@@ -80,7 +80,7 @@ public final class SimulatedModel: Sendable {
         }
     }
 
-    nonisolated(nonsending) private func attempt(
+    private func attempt(
         _ job: Job, _ passages: [Source], _ timeout: Duration, _ onDelta: DeltaSink?, _ worker: SimulatedAnswers
     ) async throws(JobFailure) -> Answer {
         let now = executor.now
@@ -148,11 +148,11 @@ public struct SimulatedAnswers: AnswerModel {
         self.crash = crash
     }
 
-    nonisolated(nonsending) public func answer(
+    public func answer(
         _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
     ) async throws(JobFailure) -> Answer {
         try await model.answer(job, passages, timeout, onDelta, self)
     }
 
-    nonisolated(nonsending) public func probe() async -> Bool { model.isThere }
+    public func probe() async -> Bool { model.isThere }
 }

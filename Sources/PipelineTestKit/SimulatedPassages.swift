@@ -32,9 +32,9 @@ public final class SimulatedPassages: PassageSource {
     /// The `topK` of each call.
     public var topKs: [Int] { state.withLock { $0.topKs } }
 
-    nonisolated(nonsending) public func isReady() async -> Bool { ready }
+    public func isReady() async -> Bool { ready }
 
-    nonisolated(nonsending) public func passages(
+    public func passages(
         for questions: [String], topK: Int, timeout: Duration
     ) async -> [Result<[Source], JobFailure>] {
         state.withLock {
@@ -54,5 +54,5 @@ public final class SimulatedPassages: PassageSource {
         }
     }
 
-    nonisolated(nonsending) public func probe() async -> Bool { true }
+    public func probe() async -> Bool { true }
 }

@@ -150,29 +150,29 @@ public struct SimulatedResults: ResultStore {
         self.life = life
     }
 
-    nonisolated(nonsending) public func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing] {
+    public func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing] {
         try await store.begin(ids, anew: anew, life)
     }
 
-    nonisolated(nonsending) public func look(_ ids: [JobID]) async throws(Outage) -> [Standing] {
+    public func look(_ ids: [JobID]) async throws(Outage) -> [Standing] {
         try await store.look(ids, life)
     }
 
-    nonisolated(nonsending) public func store(
+    public func store(
         _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
     ) async throws(Outage) -> [UInt8]? {
         try await store.store(id, reply, status, endingClaim, life)
     }
 
-    nonisolated(nonsending) public func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
+    public func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
         try await store.release(id, keepingStarts: starts, life)
     }
 
-    nonisolated(nonsending) public func revoked(among ids: [JobID]) async throws(Outage) -> [JobID] {
+    public func revoked(among ids: [JobID]) async throws(Outage) -> [JobID] {
         try await store.revoked(among: ids, life)
     }
 
-    nonisolated(nonsending) public func untilAvailable() async {
+    public func untilAvailable() async {
         if life.isAlive { await store.untilAvailable() }
     }
 }

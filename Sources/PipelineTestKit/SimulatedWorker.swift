@@ -56,12 +56,12 @@ public struct SimulatedWorker: Sendable {
     }
 
     /// Opens its consumer: the broker begins to push.
-    nonisolated(nonsending) public func connect() async {
+    public func connect() async {
         await services.broker.connect(worker: number, prefetch: prefetch, life: life)
     }
 
     /// Works until ``stop()`` or ``kill()``.
-    nonisolated(nonsending) public func run() async {
+    public func run() async {
         await pipeline.run()
         let left = await pipeline.inFlight
         if left != 0 { services.ledger.violation("worker \(number) ended with \(left) deliveries in flight") }
@@ -69,13 +69,13 @@ public struct SimulatedWorker: Sendable {
     }
 
     /// SIGTERM: no more jobs are taken.
-    nonisolated(nonsending) public func stop() async { await services.broker.stop(worker: number) }
+    public func stop() async { await services.broker.stop(worker: number) }
 
     /// The grace period is over.
-    nonisolated(nonsending) public func abandon() async { await pipeline.abandon() }
+    public func abandon() async { await pipeline.abandon() }
 
     /// SIGKILL: from now on nothing that the worker does reaches anyone. Its tasks are cancelled so that they end.
-    nonisolated(nonsending) public func kill() async {
+    public func kill() async {
         life.end(at: services.executor.now)
         await services.broker.kill(worker: number)
         await pipeline.abandon()

@@ -6,7 +6,7 @@ struct AtMost: SuiteTrait, TestTrait, TestScoping {
     var isRecursive: Bool { true }
 
     func provideScope(
-        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+        for test: Test, testCase: Test.Case?, performing function: @Sendable @concurrent () async throws -> Void
     ) async throws {
         // The suite itself, and a test as a whole, hold no place: their cases do.
         guard !test.isSuite, testCase != nil else { return try await function() }

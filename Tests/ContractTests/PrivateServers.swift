@@ -153,7 +153,7 @@ struct PrivateRabbitMQTrait: SuiteTrait, TestScoping {
     var tls = false
 
     func provideScope(
-        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+        for test: Test, testCase: Test.Case?, performing function: @Sendable @concurrent () async throws -> Void
     ) async throws {
         let broker = try await PrivateRabbitMQ(definitions: definitions, tls: tls)
         defer { broker.stop() }

@@ -221,7 +221,7 @@ struct BrokerTrait: SuiteTrait, TestScoping {
     var tls = false
 
     func provideScope(
-        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+        for test: Test, testCase: Test.Case?, performing function: @Sendable @concurrent () async throws -> Void
     ) async throws {
         let broker = try await PrivateBroker(tls: tls)
         defer { broker.remove() }

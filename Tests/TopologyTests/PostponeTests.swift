@@ -9,7 +9,7 @@ import Testing
 private struct StillClock: PipelineClock {
     let now = Duration.zero
     let wall = Timestamp(milliseconds: 0)
-    nonisolated(nonsending) func sleep(for duration: Duration) async {}
+    func sleep(for duration: Duration) async {}
     func random() -> Double { 0.5 }
 }
 

@@ -4,7 +4,7 @@ import JSON
 
 extension ChatCompletionsModel {
     /// Looks the model up in `/models`; where that does not settle it, asks it for one token.
-    nonisolated(nonsending) public func check() async -> String? {
+    public func check() async -> String? {
         let failures = FailureMapping(url: completionsURL, apiKey: apiKey, query: "")
         var offered: [String] = []
         var list = httpRequest([], timeout: .seconds(5), streams: false)
@@ -37,7 +37,7 @@ extension ChatCompletionsModel {
     }
 
     /// Asks for the list of models: any answer will do that a gateway does not give for a service that is away.
-    nonisolated(nonsending) public func isThere() async -> Bool {
+    public func isThere() async -> Bool {
         var list = httpRequest([], timeout: .seconds(5), streams: false)
         list.method = "GET"
         list.url = modelsURL.string

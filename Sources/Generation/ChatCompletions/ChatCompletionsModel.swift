@@ -53,7 +53,7 @@ public struct ChatCompletionsModel: LanguageModel {
         self.alwaysStream = alwaysStream
     }
 
-    nonisolated(nonsending) public func generate(
+    public func generate(
         _ request: GenerationRequest, onDelta: DeltaHandler?
     ) async throws(JobFailure) -> Generation {
         guard request.timeout > .zero else {
@@ -113,7 +113,7 @@ public struct ChatCompletionsModel: LanguageModel {
 
     // MARK: - Answers
 
-    private nonisolated(nonsending) func whole(
+    private func whole(
         _ message: HTTPRequest, _ failures: FailureMapping
     ) async throws(JobFailure) -> ChatAnswer {
         let response: HTTPResponse
@@ -124,7 +124,7 @@ public struct ChatCompletionsModel: LanguageModel {
         return try ChatAnswer(response.body, failures)
     }
 
-    private nonisolated(nonsending) func streamed(
+    private func streamed(
         _ message: HTTPRequest, _ failures: FailureMapping, _ onDelta: DeltaHandler?
     ) async throws(JobFailure) -> ChatAnswer {
         let response: HTTPStreamedResponse

@@ -32,7 +32,7 @@ public struct ExtractiveModel: LanguageModel {
             usage: Usage(promptTokens: read, completionTokens: TokenEstimate.tokens(in: answer)), sources: sources)
     }
 
-    nonisolated(nonsending) public func check() async -> String? { nil }
+    public func check() async -> String? { nil }
 
     /// The answer in pieces, one a sentence, and the passages they come from.
     func compose(_ request: GenerationRequest) -> (pieces: [String], sources: [Source]) {
