@@ -142,10 +142,9 @@ public struct RabbitMQOutbox: Outbox {
     }
 
     private func send(_ message: OutgoingMessage) async throws(Outage) -> Sending {
-        // The publisher would hold the message until its deadline, and a cancelled task could not take it back.
-        guard await publisher.canPublish else { throw Outage(.rabbitMQ, "no connection that takes messages") }
         do throws(RabbitMQError) {
-            return .published(try await publisher.publish(message))
+            // The publisher would hold the message until its deadline, and a cancelled task could not take it back.
+            return .published(try await publisher.publish(message, waits: false))
         } catch {
             switch error.code {
             case .invalidMessage: return .inexpressible

@@ -15,6 +15,7 @@ public struct RedisResults: ResultStore {
     let redis: RedisClient
     let ttl: Duration
     let jitter: Double
+    private let spread = Spread()
     let keys: RedisKeys
     let worker: String
 
@@ -81,7 +82,7 @@ public struct RedisResults: ResultStore {
     private func lifetime() -> Int64 {
         let (seconds, attoseconds) = ttl.components
         let milliseconds = Double(seconds) * 1000 + Double(attoseconds) / 1e15
-        return max(1, Int64((milliseconds * Double.random(in: (1 - jitter)...(1 + jitter))).rounded()))
+        return max(1, Int64((milliseconds * (1 + jitter * spread.next())).rounded()))
     }
 
     static let set = Array("SET".utf8)

@@ -93,22 +93,21 @@ struct PropertiesReader {
     private var replyTo = TextMemory()
 
     mutating func read(_ c: UnsafePointer<amqp_basic_properties_t>) -> MessageProperties {
-        var p = MessageProperties()
         let flags = c.pointee._flags
         func has(_ bit: Int) -> Bool { flags & (1 << bit) != 0 }
-        if has(15) { p.contentType = contentType.text(c.pointee.content_type) }
-        if has(14) { p.contentEncoding = c.pointee.content_encoding.text }
-        if has(13) { p.headers = FieldTable(copying: c.pointee.headers) }
-        if has(12) { p.deliveryMode = c.pointee.delivery_mode }
-        if has(11) { p.priority = c.pointee.priority }
-        if has(10) { p.correlationID = c.pointee.correlation_id.text }
-        if has(9) { p.replyTo = replyTo.text(c.pointee.reply_to) }
-        if has(8) { p.expiration = c.pointee.expiration.text }
-        if has(7) { p.messageID = c.pointee.message_id.text }
-        if has(6) { p.timestamp = c.pointee.timestamp }
-        if has(5) { p.type = c.pointee.type.text }
-        if has(4) { p.userID = c.pointee.user_id.text }
-        if has(3) { p.appID = c.pointee.app_id.text }
-        return p
+        return MessageProperties(
+            contentType: has(15) ? contentType.text(c.pointee.content_type) : nil,
+            contentEncoding: has(14) ? c.pointee.content_encoding.text : nil,
+            headers: has(13) ? FieldTable(copying: c.pointee.headers) : FieldTable(),
+            deliveryMode: has(12) ? c.pointee.delivery_mode : nil,
+            priority: has(11) ? c.pointee.priority : nil,
+            correlationID: has(10) ? c.pointee.correlation_id.text : nil,
+            replyTo: has(9) ? replyTo.text(c.pointee.reply_to) : nil,
+            expiration: has(8) ? c.pointee.expiration.text : nil,
+            messageID: has(7) ? c.pointee.message_id.text : nil,
+            timestamp: has(6) ? c.pointee.timestamp : nil,
+            type: has(5) ? c.pointee.type.text : nil,
+            userID: has(4) ? c.pointee.user_id.text : nil,
+            appID: has(3) ? c.pointee.app_id.text : nil)
     }
 }

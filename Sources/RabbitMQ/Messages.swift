@@ -64,19 +64,21 @@ public struct DeliveryTag: Sendable, Hashable {
 }
 
 /// A message that the broker has handed over.
-public struct Delivery: Sendable {
+///
+/// A class, because it is handed on several times: a struct of its many strings would be counted up and down each time.
+public final class Delivery: Sendable {
     /// For settling it.
-    public var tag: DeliveryTag
+    public let tag: DeliveryTag
     /// Whether the broker has handed it out before (to anyone).
-    public var redelivered: Bool
-    public var exchange: String
-    public var routingKey: String
+    public let redelivered: Bool
+    public let exchange: String
+    public let routingKey: String
     /// The consumer that it was delivered to; empty for `basic.get`.
-    public var consumerTag: String
+    public let consumerTag: String
     /// The queue it was in: the one that the consumer consumes, or that `basic.get` named. The routing key need not say.
-    public var queue: String
-    public var properties: MessageProperties
-    public var body: [UInt8]
+    public let queue: String
+    public let properties: MessageProperties
+    public let body: [UInt8]
 
     /// A delivery made by hand, for tests of what consumes it.
     public init(
@@ -92,6 +94,13 @@ public struct Delivery: Sendable {
         self.queue = queue
         self.properties = properties
         self.body = body
+    }
+
+    /// The same, from `queue`.
+    func named(_ queue: String) -> Delivery {
+        Delivery(
+            tag: tag, redelivered: redelivered, exchange: exchange, routingKey: routingKey, consumerTag: consumerTag,
+            queue: queue, properties: properties, body: body)
     }
 }
 

@@ -2,12 +2,16 @@ import DequeModule
 import IOLoop
 
 /// A message between `publish` and its outcome.
+///
+/// Its parts are constants of their own: to read one copies nothing else.
 final class PendingPublish {
-    /// Without its body; a constant, so that it is never copied to be read.
-    let message: OutgoingMessage
+    let exchange: String
+    let routingKey: String
+    let properties: MessageProperties
+    let mandatory: Bool
     private(set) var body: [UInt8]
-    let deadline: ContinuousClock.Instant
     let bodySize: Int
+    let deadline: ContinuousClock.Instant
     var returned: PublishOutcome?
     /// Taken when called, so that the outcome is told once.
     var completion: ((Result<PublishOutcome, RabbitMQError>) -> Void)?
@@ -16,10 +20,12 @@ final class PendingPublish {
         _ message: consuming OutgoingMessage, deadline: ContinuousClock.Instant,
         completion: @escaping (Result<PublishOutcome, RabbitMQError>) -> Void
     ) {
+        exchange = message.exchange
+        routingKey = message.routingKey
+        properties = message.properties
+        mandatory = message.mandatory
         body = message.body
         bodySize = message.body.count
-        message.body = []
-        self.message = message
         self.deadline = deadline
         self.completion = completion
     }
@@ -113,7 +119,7 @@ final class PublishLine: @unchecked Sendable {
             guard pending.completion != nil else { continue }
             do throws(RabbitMQError) {
                 unconfirmed.append(pending)
-                try session.publish(pending.message, body: pending.body, on: channel)
+                try session.publish(pending, on: channel)
                 pending.dropBody()
             } catch {
                 unconfirmed.removeLast()
@@ -133,7 +139,7 @@ final class PublishLine: @unchecked Sendable {
         let number = number == 0 && multiple ? last : number
         guard number >= firstSequence, number <= last else { return }
         let index = Int(number - firstSequence)
-        for position in (multiple ? 0 : index)...index {
+        for position in (multiple ? 0 : index)..<index + 1 {
             guard let pending = unconfirmed[position] else { continue }
             unconfirmed[position] = nil
             if suspects > 0 {
@@ -141,12 +147,12 @@ final class PublishLine: @unchecked Sendable {
                 session?.scheduleFlush()
             }
             guard accepted else {
-                let text = "the broker refused a message for '\(pending.message.routingKey)' (basic.nack)"
+                let text = "the broker refused a message for '\(pending.routingKey)' (basic.nack)"
                 finish(pending, .failure(RabbitMQError(.nacked, text)))
-                refused(pending.message)
+                refused(pending)
                 continue
             }
-            refusals.accepted(pending.message)
+            refusals.accepted(exchange: pending.exchange, routingKey: pending.routingKey)
             finish(pending, .success(pending.returned ?? .confirmed))
         }
         while let first = unconfirmed.first, first == nil {
@@ -156,8 +162,10 @@ final class PublishLine: @unchecked Sendable {
     }
 
     /// Who has no other channel to try is told of each refusal, and that is all.
-    private func refused(_ message: OutgoingMessage) {
-        guard survivesConnection, let time = refusals.refused(message, at: .now) else { return }
+    private func refused(_ message: PendingPublish) {
+        guard survivesConnection,
+            let time = refusals.refused(exchange: message.exchange, routingKey: message.routingKey, at: .now)
+        else { return }
         let text =
             "the broker has refused every message for '\(message.routingKey)' for \(time.components.seconds) seconds"
         session?.close(RabbitMQError(.nacked, text))
@@ -170,11 +178,11 @@ final class PublishLine: @unchecked Sendable {
         let start = Int(nextReturn - firstSequence)
         guard start < unconfirmed.count else { return }
         for index in start..<unconfirmed.count {
-            guard let pending = unconfirmed[index], pending.message.mandatory,
-                pending.message.routingKey == message.routingKey, pending.message.exchange == message.exchange,
+            guard let pending = unconfirmed[index], pending.mandatory,
+                pending.routingKey == message.routingKey, pending.exchange == message.exchange,
                 pending.bodySize == message.body.count,
-                pending.message.properties.messageID == message.properties.messageID,
-                pending.message.properties.correlationID == message.properties.correlationID
+                pending.properties.messageID == message.properties.messageID,
+                pending.properties.correlationID == message.properties.correlationID
             else { continue }
             pending.returned = .returned(code: code, reason: reason)
             nextReturn = firstSequence + UInt64(index) + 1
@@ -192,7 +200,7 @@ final class PublishLine: @unchecked Sendable {
             suspects -= 1
             hasVerdict = true
             let text =
-                "the broker ends the connection for a message to '\(culprit.message.routingKey)': \(error.message)"
+                "the broker ends the connection for a message to '\(culprit.routingKey)': \(error.message)"
             finish(culprit, .failure(RabbitMQError(.unacceptable, text, replyCode: error.replyCode)))
         } else {
             suspects = max(suspects, suspected)
@@ -200,8 +208,8 @@ final class PublishLine: @unchecked Sendable {
         for case let pending? in written {
             // A missing exchange closes the channel; only its own messages are told so.
             let isCulprit =
-                error.replyCode != nil && !pending.message.exchange.isEmpty
-                && error.message.contains("'\(pending.message.exchange)'")
+                error.replyCode != nil && !pending.exchange.isEmpty
+                && error.message.contains("'\(pending.exchange)'")
             let reason =
                 isCulprit || error.code == .closed
                 ? error

@@ -79,9 +79,8 @@ extension RabbitMQConnection {
                 ticket: 0, queue: try arena.short(queue, "the queue's name"), no_ack: noAck ? 1 : 0)
             return amqp_send_method(wire.state, number, Method.basicGet, &method)
         }
-        guard case .message(var delivery, _) = reply else { return nil }
-        delivery.queue = queue
-        return delivery
+        guard case .message(let delivery, _) = reply else { return nil }
+        return delivery.named(queue)
     }
 
     /// Acknowledges a delivery, or with `multiple` all of its channel up to it. Tags of ended channels are ignored.

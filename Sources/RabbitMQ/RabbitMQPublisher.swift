@@ -56,16 +56,24 @@ public actor RabbitMQPublisher {
 
     /// Publishes and waits for the broker's confirm.
     ///
-    /// - Parameter timeout: for everything, the wait for a connection included; the configuration's `confirmTimeout`
-    ///   unless given.
+    /// - Parameters:
+    ///   - timeout: for everything, the wait for a connection included; the configuration's `confirmTimeout` unless
+    ///     given.
+    ///   - waits: for a connection that takes messages; otherwise, without one, ``RabbitMQError/Code/unreachable`` or
+    ///     ``RabbitMQError/Code/blocked`` is thrown at once.
     /// - Throws: ``RabbitMQError/Code/nacked``, ``RabbitMQError/Code/timedOut``, ``RabbitMQError/Code/blocked`` (the
     ///   deadline passed while the broker took nothing), ``RabbitMQError/Code/connectionLost`` (it may or may not be
     ///   queued), ``RabbitMQError/Code/notFound`` (no such exchange), ``RabbitMQError/Code/invalidMessage``.
     public func publish(
-        _ message: OutgoingMessage, timeout: Duration? = nil
+        _ message: OutgoingMessage, timeout: Duration? = nil, waits: Bool = true
     ) async throws(RabbitMQError) -> PublishOutcome {
         // Unsafe, because this is the hot path; the line calls a completion once, then drops it.
-        let result = await withUnsafeContinuation { continuation in
+        let result: Result<PublishOutcome, RabbitMQError> = await withUnsafeContinuation { continuation in
+            guard waits || canPublish else {
+                return continuation.resume(
+                    returning: .failure(
+                        RabbitMQError(isBlocked ? .blocked : .unreachable, "no connection that takes messages")))
+            }
             submit(message, timeout) { continuation.resume(returning: $0) }
         }
         return try result.get()

@@ -17,15 +17,15 @@ struct Refusals {
     private var streaks: [String: Streak] = [:]
 
     /// The broker took a message.
-    mutating func accepted(_ message: OutgoingMessage) {
+    mutating func accepted(exchange: String, routingKey: String) {
         guard !streaks.isEmpty else { return }
-        streaks[Self.address(message)] = nil
+        streaks[Self.address(exchange, routingKey)] = nil
     }
 
     /// The broker refused a message.
     /// - Returns: how long it has been refusing all for this address, when that is long enough to try another channel.
-    mutating func refused(_ message: OutgoingMessage, at now: ContinuousClock.Instant) -> Duration? {
-        let address = Self.address(message)
+    mutating func refused(exchange: String, routingKey: String, at now: ContinuousClock.Instant) -> Duration? {
+        let address = Self.address(exchange, routingKey)
         var streak = streaks[address] ?? Streak()
         guard let since = streak.since else {
             if streaks.count >= Self.maxStreaks { streaks = [:] }
@@ -45,5 +45,5 @@ struct Refusals {
         for address in streaks.keys { streaks[address]?.since = nil }
     }
 
-    private static func address(_ message: OutgoingMessage) -> String { message.exchange + "/" + message.routingKey }
+    private static func address(_ exchange: String, _ routingKey: String) -> String { exchange + "/" + routingKey }
 }

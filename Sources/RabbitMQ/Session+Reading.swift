@@ -52,20 +52,14 @@ extension Session {
         switch frame.frame_type {
         case 1: method(frame.payload.method, channel)
         case 2:
-            guard let properties = frame.payload.properties.decoded, channel.content != nil else { return }
-            let size = frame.payload.properties.body_size
-            channel.content?.delivery.properties = channel.properties.read(
-                UnsafePointer(properties.assumingMemoryBound(to: amqp_basic_properties_t.self)))
-            channel.content?.missing = size
-            // A size is only a promise: memory is taken for what may honestly come in one go.
-            channel.content?.delivery.body.reserveCapacity(Int(min(size, 1 << 20)))
-            if size == 0 { contentComplete(channel) }
+            guard let decoded = frame.payload.properties.decoded else { return }
+            let properties = channel.properties.read(
+                UnsafePointer(decoded.assumingMemoryBound(to: amqp_basic_properties_t.self)))
+            if channel.content?.header(properties, bodySize: frame.payload.properties.body_size) == true {
+                contentComplete(channel)
+            }
         case 3:
-            let bytes = frame.payload.body_fragment.raw
-            guard let missing = channel.content?.missing else { return }
-            channel.content?.delivery.body.append(contentsOf: bytes)
-            channel.content?.missing = missing - min(missing, UInt64(bytes.count))
-            if missing <= bytes.count { contentComplete(channel) }
+            if channel.content?.append(frame.payload.body_fragment.raw) == true { contentComplete(channel) }
         default: break
         }
     }
@@ -100,12 +94,10 @@ extension Session {
         case Method.basicDeliver:
             let m = decoded.assumingMemoryBound(to: amqp_basic_deliver_t.self)
             channel.content = Channel.Content(
-                kind: .delivery,
-                delivery: Delivery(
-                    tag: DeliveryTag(epoch: channel.epoch, number: m.pointee.delivery_tag),
-                    redelivered: m.pointee.redelivered != 0, exchange: channel.exchanges.text(m.pointee.exchange),
-                    routingKey: channel.routingKeys.text(m.pointee.routing_key),
-                    consumerTag: channel.consumerTags.text(m.pointee.consumer_tag), body: []))
+                .delivery, tag: m.pointee.delivery_tag, redelivered: m.pointee.redelivered != 0,
+                exchange: channel.exchanges.text(m.pointee.exchange),
+                routingKey: channel.routingKeys.text(m.pointee.routing_key),
+                consumerTag: channel.consumerTags.text(m.pointee.consumer_tag))
         case Method.basicAck:
             let m = decoded.assumingMemoryBound(to: amqp_basic_ack_t.self).pointee
             channel.line?.confirm(m.delivery_tag, multiple: m.multiple != 0, accepted: true)
@@ -115,17 +107,13 @@ extension Session {
         case Method.basicReturn:
             let m = decoded.assumingMemoryBound(to: amqp_basic_return_t.self).pointee
             channel.content = Channel.Content(
-                kind: .returned(code: m.reply_code, reason: m.reply_text.text),
-                delivery: Delivery(
-                    tag: DeliveryTag(epoch: channel.epoch, number: 0), exchange: m.exchange.text,
-                    routingKey: m.routing_key.text, body: []))
+                .returned(code: m.reply_code, reason: m.reply_text.text), exchange: m.exchange.text,
+                routingKey: m.routing_key.text)
         case Method.basicGetOK:
             let m = decoded.assumingMemoryBound(to: amqp_basic_get_ok_t.self).pointee
             channel.content = Channel.Content(
-                kind: .got(remaining: m.message_count),
-                delivery: Delivery(
-                    tag: DeliveryTag(epoch: channel.epoch, number: m.delivery_tag), redelivered: m.redelivered != 0,
-                    exchange: m.exchange.text, routingKey: m.routing_key.text, body: []))
+                .got(remaining: m.message_count), tag: m.delivery_tag, redelivered: m.redelivered != 0,
+                exchange: m.exchange.text, routingKey: m.routing_key.text)
         case Method.basicGetEmpty: channel.answer(Method.basicGetOK, .empty)
         case Method.basicCancel:
             cancelled(decoded.assumingMemoryBound(to: amqp_basic_cancel_t.self).pointee.consumer_tag.text, channel)
@@ -157,18 +145,17 @@ extension Session {
     }
 
     private func contentComplete(_ channel: Channel) {
-        guard var content = channel.content else { return }
+        guard let content = channel.content else { return }
         channel.content = nil
         switch content.kind {
         case .delivery:
-            let tag = content.delivery.consumerTag
-            guard let consumer = channel.consumers.first(where: { $0.tag == tag }) else { return }
-            content.delivery.queue = consumer.queue
-            consumer.deliver(content.delivery)
+            guard let consumer = channel.consumers.first(where: { $0.tag == content.consumerTag }) else { return }
+            consumer.deliver(content.delivery(epoch: channel.epoch, from: consumer.queue))
         case .got(let remaining):
-            channel.answer(Method.basicGetOK, .message(content.delivery, remaining: remaining))
+            channel.answer(
+                Method.basicGetOK, .message(content.delivery(epoch: channel.epoch), remaining: remaining))
         case .returned(let code, let reason):
-            channel.line?.returned(content.delivery, code: code, reason: reason)
+            channel.line?.returned(content.delivery(epoch: channel.epoch), code: code, reason: reason)
         }
     }
 

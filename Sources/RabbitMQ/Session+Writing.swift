@@ -91,8 +91,9 @@ extension Session {
 
     /// Sends `message` on `channel`, its body as far as there is room; the rest follows before anything else.
     /// - Throws: ``RabbitMQError/Code/invalidMessage``; nothing was sent then.
-    func publish(_ message: OutgoingMessage, body: [UInt8], on channel: UInt16) throws(RabbitMQError) {
+    func publish(_ message: PendingPublish, on channel: UInt16) throws(RabbitMQError) {
         guard let wire else { return }
+        let body = message.body
         arena.reset()
         let exchange = try arena.short(message.exchange, "the exchange's name")
         let routingKey = try arena.short(message.routingKey, "the routing key")

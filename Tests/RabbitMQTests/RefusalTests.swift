@@ -83,7 +83,7 @@ struct RefusalTests {
         var now = ContinuousClock.now
         func waited(for queue: String) -> Int {
             var steps = 0
-            while refusals.refused(OutgoingMessage(to: queue), at: now) == nil {
+            while refusals.refused(exchange: "", routingKey: queue, at: now) == nil {
                 now += .milliseconds(500)
                 steps += 1
             }
@@ -95,9 +95,9 @@ struct RefusalTests {
         refusals.startOver()
         #expect(waited(for: "a") == 16)
         #expect(waited(for: "b") == 4, "each address has its own")
-        refusals.accepted(OutgoingMessage(to: "b"))
+        refusals.accepted(exchange: "", routingKey: "b")
         #expect(waited(for: "a") == 32)
-        refusals.accepted(OutgoingMessage(to: "a"))
+        refusals.accepted(exchange: "", routingKey: "a")
         #expect(waited(for: "a") == 4)
         for _ in 0..<10 { _ = waited(for: "a") }
         #expect(waited(for: "a") == 128, "at most 64 seconds")
