@@ -20,20 +20,19 @@ public struct RabbitMQOutbox: Outbox {
     }
 
     public func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate {
-        var properties = MessageProperties()
-        properties.contentType = "application/json"
-        properties.deliveryMode = 2
-        properties.priority = reply.priority
-        properties.correlationID = reply.correlationID
-        properties.messageID = reply.messageID
-        properties.type = reply.kind.rawValue
-        if let traceparent = reply.traceparent { properties.headers[MessageHeaders.traceparent] = .string(traceparent) }
-        let message = OutgoingMessage(routingKey: reply.replyTo, properties: properties, body: reply.body)
-        switch try await send(message) {
+        switch try await send(Self.message(reply)) {
         case .published(.confirmed): return .confirmed
         case .published(.returned), .inexpressible: return .unroutable
         case .refused: return .refused
         }
+    }
+
+    private static func message(_ reply: OutgoingReply) -> OutgoingMessage {
+        var properties = MessageProperties(
+            contentType: "application/json", deliveryMode: 2, priority: reply.priority,
+            correlationID: reply.correlationID, messageID: reply.messageID, type: reply.kind.rawValue)
+        if let traceparent = reply.traceparent { properties.headers[MessageHeaders.traceparent] = .string(traceparent) }
+        return OutgoingMessage(routingKey: reply.replyTo, properties: properties, body: reply.body)
     }
 
     public func deadLetter(
@@ -146,19 +145,23 @@ public struct RabbitMQOutbox: Outbox {
             // The publisher would hold the message until its deadline, and a cancelled task could not take it back.
             return .published(try await publisher.publish(message, waits: false))
         } catch {
-            switch error.code {
-            case .invalidMessage: return .inexpressible
-            case .unacceptable:
-                logger.error(
-                    "the broker fails on a message: it is not sent again",
-                    metadata: ["id": "\(message.properties.messageID ?? "none")", "reason": "\(error.message)"])
-                return .inexpressible
-            case .nacked: return .refused(error.message)
-            // The exchange is missing: as good as returned. The default exchange is always there.
-            case .notFound where !message.exchange.isEmpty:
-                return .published(.returned(code: error.replyCode ?? 404, reason: error.message))
-            default: throw Outage(.rabbitMQ, error.message)
-            }
+            return try sending(message, failed: error)
+        }
+    }
+
+    private func sending(_ message: OutgoingMessage, failed error: RabbitMQError) throws(Outage) -> Sending {
+        switch error.code {
+        case .invalidMessage: return .inexpressible
+        case .unacceptable:
+            logger.error(
+                "the broker fails on a message: it is not sent again",
+                metadata: ["id": "\(message.properties.messageID ?? "none")", "reason": "\(error.message)"])
+            return .inexpressible
+        case .nacked: return .refused(error.message)
+        // The exchange is missing: as good as returned. The default exchange is always there.
+        case .notFound where !message.exchange.isEmpty:
+            return .published(.returned(code: error.replyCode ?? 404, reason: error.message))
+        default: throw Outage(.rabbitMQ, error.message)
         }
     }
 }

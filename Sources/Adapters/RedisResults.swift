@@ -59,6 +59,10 @@ public struct RedisResults: ResultStore {
         }
         if case .status = fresh { return nil }
         guard fresh.isNull else { throw refused("storing a result", fresh) }
+        return try await firstSuccess(key, reply, life)
+    }
+
+    private func firstSuccess(_ key: String, _ reply: [UInt8], _ life: [UInt8]) async throws(Outage) -> [UInt8]? {
         let kept = try await send(
             RedisCommand(script: Self.keepFirstSuccess, keys: [key], arguments: [reply, life]), "storing a result")
         if kept.isError { throw refused("storing a result", kept) }

@@ -24,7 +24,6 @@ struct Flight {
     var task: UInt64?
     /// Its order of arrival: the token of its wait for the model.
     let arrival: UInt64
-    var isRevoked = false
 
     init(arrival: UInt64) { self.arrival = arrival }
 

@@ -16,25 +16,21 @@ extension Pipeline {
         let id = assignment.job.id
         let generating = clock.now
         var call = ModelCall()
-        let outcome: Result<Answer, JobFailure>
+        let answer: Result<Answer, JobFailure>
         switch passages {
-        case .success(let sources): outcome = await generate(assignment, sources, &call)
+        case .success(let sources): answer = await generate(assignment, sources, &call)
         case .failure(let failure):
-            outcome = .failure(failure)
+            answer = .failure(failure)
             call.isCounted = failure.outage.map(isTrusted) ?? true
         }
-        switch outcome {
+        switch answer {
         case .success(let answer):
-            var reply = Reply(id: id.text, answer)
-            metrics.promptTokens.increment(by: answer.usage.promptTokens)
-            metrics.completionTokens.increment(by: answer.usage.completionTokens)
-            finish(&reply, assignment, started: started)
-            reply.timings.retrieve = retrieving.milliseconds
-            reply.timings.generate = (clock.now - generating).milliseconds
-            await settle(assignment, reply, encoded: reply.encoded(), deadLetter: nil)
+            await settle(
+                assignment,
+                outcome(of: assignment, answer, started: started, retrieving: retrieving, generating: generating))
         case .failure where isAbandoned:
             await handBack(begun: assignment, hasStreamed: call.hasStreamed)
-        case .failure where flights[id]?.isRevoked == true:
+        case .failure where isRevoked(id):
             // In a task of its own: this one has been cancelled.
             start {
                 await $0.fail(assignment, .revoked, started: started)
@@ -52,6 +48,19 @@ extension Pipeline {
             }
         }
         landed(id)
+    }
+
+    @inline(never)
+    private func outcome(
+        of assignment: Assignment, _ answer: Answer, started: Duration, retrieving: Duration, generating: Duration
+    ) -> Outcome {
+        var reply = Reply(id: assignment.job.id.text, answer)
+        metrics.promptTokens.increment(by: answer.usage.promptTokens)
+        metrics.completionTokens.increment(by: answer.usage.completionTokens)
+        finish(&reply, assignment, started: started)
+        reply.timings.retrieve = retrieving.milliseconds
+        reply.timings.generate = (clock.now - generating).milliseconds
+        return Outcome(reply, id: assignment.job.id)
     }
 
     /// What became of one call of the model.
@@ -75,38 +84,29 @@ extension Pipeline {
     private func generate(
         _ assignment: Assignment, _ sources: [Source], _ call: inout ModelCall
     ) async -> Result<Answer, JobFailure> {
-        switch await enterModel(assignment) {
-        case .granted: break
-        case .away:
-            call.isCounted = false
-            let reason = health.away[.model] ?? "the model is away"
-            return .failure(JobFailure(.modelUnavailable, reason, retryAfter: .seconds(1), outage: .model))
-        case .abandoned: return .failure(JobFailure(.internal, "the worker is shutting down"))
-        }
+        let entry = if let entry = enterAtOnce(assignment) { entry } else { await waitForModel(assignment) }
+        if let failure = failure(of: entry, &call) { return .failure(failure) }
         defer { leaveModel() }
-        if flights[assignment.job.id]?.isRevoked == true { return .failure(.revoked) }
+        if isRevoked(assignment.job.id) { return .failure(.revoked) }
         if let failure = expiry(assignment.job) { return .failure(failure) }
         let started = clock.now
         metrics.modelCalls.increment()
         defer { metrics.generation.recordNanoseconds((clock.now - started).nanoseconds) }
-        var timeout = configuration.modelTimeout
-        var isBoundByDeadline = false
-        if let deadline = assignment.job.deadline {
-            let left = deadline.since(clock.wall)
-            isBoundByDeadline = left < timeout
-            timeout = min(timeout, left)
-        }
+        let limit = configuration.modelTimeout
+        let left = assignment.job.deadline?.since(clock.wall) ?? limit
         let wasTrusted = isTrusted(.model)
         do throws(JobFailure) {
             let answer = try await model.answer(
-                assignment.job, passages: sources, timeout: timeout, onDelta: deltaHandler(assignment))
-            call.hasStreamed = await endChunks(assignment)
+                assignment.job, passages: sources, timeout: min(left, limit),
+                onDelta: deltaHandler(assignment))
+            if assignment.job.stream { call.hasStreamed = await endChunks(assignment) }
             worked(.model)
             scheduler.answered(after: clock.now - started)
             return .success(answer)
         } catch {
-            call.hasStreamed = await endChunks(assignment)
-            if isBoundByDeadline, error.code == .modelTimeout, let expired = expiry(assignment.job) {
+            if assignment.job.stream { call.hasStreamed = await endChunks(assignment) }
+            // The deadline was nearer than the model's own limit.
+            if left < limit, error.code == .modelTimeout, let expired = expiry(assignment.job) {
                 return .failure(expired)
             }
             if !Task.isCancelled { judge(error, wasTrusted, &call) }
@@ -114,7 +114,20 @@ extension Pipeline {
         }
     }
 
+    @inline(never)
+    private func failure(of entry: ModelEntry, _ call: inout ModelCall) -> JobFailure? {
+        switch entry {
+        case .granted: return nil
+        case .away:
+            call.isCounted = false
+            let reason = health.away[.model] ?? "the model is away"
+            return JobFailure(.modelUnavailable, reason, retryAfter: .seconds(1), outage: .model)
+        case .abandoned: return JobFailure(.internal, "the worker is shutting down")
+        }
+    }
+
     /// What a failed call says of the model's service, and whether it counts against the job.
+    @inline(never)
     private func judge(_ failure: JobFailure, _ wasTrusted: Bool, _ call: inout ModelCall) {
         switch failure.code {
         case .rateLimited:
@@ -131,13 +144,16 @@ extension Pipeline {
 
     // MARK: - In front of the model
 
-    /// Waits for a place among the model's calls.
-    private func enterModel(_ assignment: Assignment) async -> ModelEntry {
+    /// Nil when there is no place among the model's calls.
+    private func enterAtOnce(_ assignment: Assignment) -> ModelEntry? {
         if let refusal = refusal(assignment) { return refusal }
-        if scheduler.startAtOnce(now: clock.now) {
-            metrics.modelRunning.record(scheduler.running)
-            return .granted
-        }
+        guard scheduler.startAtOnce(now: clock.now) else { return nil }
+        metrics.modelRunning.record(scheduler.running)
+        return .granted
+    }
+
+    /// Waits for a place among the model's calls.
+    private func waitForModel(_ assignment: Assignment) async -> ModelEntry {
         let token = assignment.arrival
         return await withCheckedContinuation { continuation in
             // Decided anew inside the continuation: the way here may be long, and no place may be given to a waiter that
@@ -157,7 +173,7 @@ extension Pipeline {
     /// Why the job is not even to wait for a place.
     private func refusal(_ assignment: Assignment) -> ModelEntry? {
         if isAbandoned { return .abandoned }
-        return isOpen(.model) || flights[assignment.job.id]?.isRevoked == true ? .away : nil
+        return isOpen(.model) || isRevoked(assignment.job.id) ? .away : nil
     }
 
     /// Nobody waits for the model any more.

@@ -74,7 +74,8 @@ extension Pipeline {
                 ? reply.error.flatMap { error in
                     ErrorCode(rawValue: error.code).map { JobFailure($0, error.message) }
                 } : nil
-            start { await $0.settle(assignment, reply, encoded: stored, stored: true, deadLetter: failure) }
+            let outcome = Outcome(reply, id: assignment.job.id, stored: stored, deadLetter: failure)
+            start { await $0.settle(assignment, outcome) }
         case .revoked:
             start { await $0.fail(assignment, .revoked, started: started) }
         case .elsewhere:
@@ -157,6 +158,7 @@ extension Pipeline {
     /// The job is not worked on here any more.
     func landed(_ id: JobID, _ landing: Flight.Landing = .settled) {
         guard let flight = flights.removeValue(forKey: id) else { return }
+        if !revoked.isEmpty { revoked.remove(id) }
         for follower in flight.followers { follower.landing.resume(returning: landing) }
         nextSuspect(after: id)
     }

@@ -8,9 +8,10 @@ extension Pipeline {
         for id in revoked { revoke(id) }
     }
 
+    func isRevoked(_ id: JobID) -> Bool { !revoked.isEmpty && revoked.contains(id) }
+
     private func revoke(_ id: JobID) {
-        guard let flight = flights[id], !flight.isRevoked else { return }
-        flights[id]?.isRevoked = true
+        guard let flight = flights[id], revoked.insert(id).inserted else { return }
         if let task = flight.task { cancel(task) }
         withdrawModelWaiter(flight.arrival)
     }

@@ -50,6 +50,7 @@ extension Pipeline {
     private static let steady = Duration.seconds(10)
     private static let longestFlap = Duration.seconds(5)
 
+    @inline(never)
     private func lost(_ service: Service, _ reason: String, pause: Duration? = nil) {
         guard health.away.updateValue(reason, forKey: service) == nil else { return }
         let flaps = health.returns[service].map { clock.now - $0.at < Self.steady ? $0.flaps + 1 : 0 } ?? 0

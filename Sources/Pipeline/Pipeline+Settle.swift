@@ -16,19 +16,22 @@ extension Pipeline {
                 "reason": "\(refusal.failure.message)",
             ])
         await settle(
-            incoming, id: refusal.id, reply, encoded: reply.encoded(), stored: false, claimed: false, isRefusal: true,
-            deadLetter: refusal.failure)
+            incoming, Outcome(reply, id: refusal.id, isRefusal: true, deadLetter: refusal.failure), endingClaim: false)
     }
 
     /// A job that ends without an answer.
     func fail(
         _ assignment: Assignment, _ failure: JobFailure, started: Duration, _ complete: (inout Reply) -> Void = { _ in }
-    ) async {
+    ) async { await settle(assignment, outcome(of: assignment, failure, started: started, complete)) }
+
+    @inline(never)
+    private func outcome(
+        of assignment: Assignment, _ failure: JobFailure, started: Duration, _ complete: (inout Reply) -> Void
+    ) -> Outcome {
         var reply = Reply(id: assignment.job.id.text, failure: failure)
         finish(&reply, assignment, started: started)
         complete(&reply)
-        await settle(
-            assignment, reply, encoded: reply.encoded(), deadLetter: reply.status == .failed ? failure : nil)
+        return Outcome(reply, id: assignment.job.id, deadLetter: reply.status == .failed ? failure : nil)
     }
 
     /// The members that every reply to a decoded job has.
@@ -40,59 +43,74 @@ extension Pipeline {
         reply.timings.total = (clock.now - assignment.incoming.arrived).milliseconds
     }
 
-    func settle(
-        _ assignment: Assignment, _ reply: Reply, encoded: [UInt8], stored: Bool = false, deadLetter: JobFailure? = nil
-    ) async {
-        await settle(
-            assignment.incoming, id: assignment.job.id, reply, encoded: encoded, stored: stored,
-            claimed: assignment.isClaimed, deadLetter: deadLetter)
+    func settle(_ assignment: Assignment, _ outcome: Outcome) async {
+        await settle(assignment.incoming, outcome, endingClaim: assignment.isClaimed)
     }
 
     /// Result first, then the confirmed reply, then the dead letter, and the acknowledgement last. An outage on the way
     /// is waited out; only an abandoned worker hands the job back.
-    private func settle(
-        _ incoming: Incoming, id: JobID?, _ reply: Reply, encoded: [UInt8], stored: Bool, claimed: Bool,
-        isRefusal: Bool = false, deadLetter: JobFailure?
-    ) async {
+    private func settle(_ incoming: Incoming, _ outcome: Outcome, endingClaim: Bool) async {
         let started = clock.now
-        // A reply to one of our own queues would come back as a job: it is not sent.
-        let replyTo = incoming.envelope.replyTo.flatMap { $0.isEmpty || decoder.ownQueues.contains($0) ? nil : $0 }
-        var settlement = Settlement(id: id, replyTo: replyTo, stored: stored, deadLetter: deadLetter)
-        var body = encoded
+        let replyTo = address(of: incoming)
+        var settlement = Settlement(
+            storing: outcome.id != nil && !outcome.isStored, publishing: replyTo != nil,
+            deadLettering: outcome.deadLetter != nil)
+        var body = outcome.body
         while let step = settlement.next {
-            let isDone = await insist { () throws(Outage) in
+            do throws(Outage) {
                 switch step {
-                case .store(let id):
+                case .store:
                     // A message that is no job leaves an answer stored under its id alone, but is not answered with it.
-                    let winner = try await self.results.store(
-                        id, body, status: reply.status, endingClaim: claimed)
-                    if let winner, !isRefusal {
+                    if let winner = try await store(outcome, endingClaim), !outcome.isRefusal {
                         body = winner
-                        settlement = Settlement(id: id, replyTo: replyTo, stored: true, deadLetter: nil)
-                        return
+                        settlement = Settlement(publishing: replyTo != nil)
+                        continue
                     }
-                case .publish(let replyTo):
-                    let message = self.outgoing(.reply, to: replyTo, incoming, id: id, body: body, messageID: reply.id)
-                    try await self.publish(message)
-                case .deadLetter(let failure):
-                    try await self.outbox.deadLetter(incoming, failure, attempts: reply.attempts, id: id)
-                    self.metrics.deadLettered(failure.code)
-                    if !isRefusal { self.tellOfDeath(id, failure, attempts: reply.attempts) }
-                case .acknowledge: await self.intake.acknowledge(incoming.receipt)
+                case .publish:
+                    guard let replyTo else { break }
+                    try await publish(
+                        outgoing(.reply, to: replyTo, incoming, id: outcome.id, body: body, messageID: outcome.replyID))
+                case .deadLetter: try await deadLetter(incoming, outcome)
+                case .acknowledge: await intake.acknowledge(incoming.receipt)
                 case .release, .postpone: break
                 }
                 settlement.completed()
+            } catch {
+                if Task.isCancelled { return await handBack(incoming) }
+                await waitOut(error)
             }
-            guard isDone else { return await handBack(incoming) }
         }
+        settled(incoming, outcome, since: started)
+    }
+
+    @inline(never)
+    private func settled(_ incoming: Incoming, _ outcome: Outcome, since started: Duration) {
         metrics.settling.recordNanoseconds((clock.now - started).nanoseconds)
         metrics.duration.recordNanoseconds((clock.now - incoming.arrived).nanoseconds)
-        metrics.settled(reply.status)
+        metrics.settled(outcome.status)
         settled += 1
         if logger.logLevel <= .debug {
-            logger.debug("settled", metadata: ["id": "\(reply.id ?? "none")", "status": "\(reply.status.rawValue)"])
+            logger.debug(
+                "settled", metadata: ["id": "\(outcome.replyID ?? "none")", "status": "\(outcome.status.rawValue)"])
         }
         departed(incoming)
+    }
+
+    /// A reply to one of our own queues would come back as a job: it is not sent.
+    private func address(of incoming: Incoming) -> String? {
+        incoming.envelope.replyTo.flatMap { $0.isEmpty || decoder.ownQueues.contains($0) ? nil : $0 }
+    }
+
+    private func store(_ outcome: Outcome, _ endingClaim: Bool) async throws(Outage) -> [UInt8]? {
+        guard let id = outcome.id else { return nil }
+        return try await results.store(id, outcome.body, status: outcome.status, endingClaim: endingClaim)
+    }
+
+    private func deadLetter(_ incoming: Incoming, _ outcome: Outcome) async throws(Outage) {
+        guard let failure = outcome.deadLetter else { return }
+        try await outbox.deadLetter(incoming, failure, attempts: outcome.attempts, id: outcome.id)
+        metrics.deadLettered(failure.code)
+        if !outcome.isRefusal { tellOfDeath(outcome.id, failure, attempts: outcome.attempts) }
     }
 
     private func tellOfDeath(_ id: JobID?, _ failure: JobFailure, attempts: Int) {
@@ -121,22 +139,23 @@ extension Pipeline {
     /// - Parameter failure: why it is tried again; nil when nothing has failed.
     func postpone(_ assignment: Assignment, _ postponement: Postponement, because failure: JobFailure?) async {
         let incoming = assignment.incoming
-        var settlement = Settlement(
-            postponed: postponement, claimed: failure != nil && assignment.isClaimed ? assignment.job.id : nil)
+        var settlement = Settlement.postponement(releasing: failure != nil && assignment.isClaimed)
         while let step = settlement.next {
-            let isDone = await insist { () throws(Outage) in
+            do throws(Outage) {
                 switch step {
-                case .release(let id, let starts): try await self.results.release(id, keepingStarts: starts)
-                case .postpone(let postponement):
-                    try await self.outbox.postpone(
+                case .release: try await results.release(assignment.job.id, keepingStarts: nil)
+                case .postpone:
+                    try await outbox.postpone(
                         incoming, for: postponement.delay, attempts: postponement.attempts,
                         deferrals: postponement.deferrals)
-                case .acknowledge: await self.intake.acknowledge(incoming.receipt)
+                case .acknowledge: await intake.acknowledge(incoming.receipt)
                 case .store, .publish, .deadLetter: break
                 }
                 settlement.completed()
+            } catch {
+                if Task.isCancelled { return await handBack(incoming) }
+                await waitOut(error)
             }
-            guard isDone else { return await handBack(incoming) }
         }
         metrics.postponed(failure?.code)
         if let failure, logger.logLevel <= .info {
@@ -163,6 +182,11 @@ extension Pipeline {
         }
         guard fate != .confirmed else { return }
         if fate == .refused, Task.isCancelled { throw Outage(.rabbitMQ, "the reply queue refuses the reply") }
+        untaken(reply, fate)
+    }
+
+    @inline(never)
+    private func untaken(_ reply: OutgoingReply, _ fate: ReplyFate) {
         metrics.unroutable.increment()
         logger.notice(
             fate == .unroutable

@@ -25,36 +25,27 @@ import Testing
         return steps
     }
 
-    @Test func acknowledgesLast() throws {
-        let id = try #require(JobID("a"))
-        let failure = JobFailure(.internal, "x")
+    @Test func acknowledgesLast() {
         #expect(
-            steps(Settlement(id: id, replyTo: "r", stored: false, deadLetter: failure))
-                == [.store(id), .publish(to: "r"), .deadLetter(failure), .acknowledge])
+            steps(Settlement(storing: true, publishing: true, deadLettering: true))
+                == [.store, .publish, .deadLetter, .acknowledge])
     }
 
-    @Test func leavesOutWhatIsNotNeeded() throws {
-        let id = try #require(JobID("a"))
-        #expect(steps(Settlement(id: id, replyTo: nil, stored: false, deadLetter: nil)) == [.store(id), .acknowledge])
-        #expect(
-            steps(Settlement(id: id, replyTo: "r", stored: true, deadLetter: nil)) == [.publish(to: "r"), .acknowledge])
-        #expect(steps(Settlement(id: nil, replyTo: nil, stored: false, deadLetter: nil)) == [.acknowledge])
+    @Test func leavesOutWhatIsNotNeeded() {
+        #expect(steps(Settlement(storing: true, publishing: false)) == [.store, .acknowledge])
+        #expect(steps(Settlement(publishing: true)) == [.publish, .acknowledge])
+        #expect(steps(Settlement(publishing: false)) == [.acknowledge])
     }
 
-    @Test func aJobThatComesBackIsGivenUpThenPutAsideThenAcknowledged() throws {
-        let id = try #require(JobID("a"))
-        let later = Postponement(delay: .seconds(1), attempts: 1, deferrals: 0)
-        #expect(
-            steps(Settlement(postponed: later, claimed: id))
-                == [.release(id, keepingStarts: nil), .postpone(later), .acknowledge])
-        #expect(steps(Settlement(postponed: later, claimed: nil)) == [.postpone(later), .acknowledge])
+    @Test func aJobThatComesBackIsGivenUpThenPutAsideThenAcknowledged() {
+        #expect(steps(Settlement.postponement(releasing: true)) == [.release, .postpone, .acknowledge])
+        #expect(steps(Settlement.postponement(releasing: false)) == [.postpone, .acknowledge])
     }
 
-    @Test func staysAtAStepUntilItIsDone() throws {
-        let id = try #require(JobID("a"))
-        let settlement = Settlement(id: id, replyTo: "r", stored: false, deadLetter: nil)
-        #expect(settlement.next == .store(id))
-        #expect(settlement.next == .store(id))
+    @Test func staysAtAStepUntilItIsDone() {
+        let settlement = Settlement(storing: true, publishing: true)
+        #expect(settlement.next == .store)
+        #expect(settlement.next == .store)
     }
 }
 
