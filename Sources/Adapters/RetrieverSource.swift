@@ -16,27 +16,37 @@ public struct RetrieverSource: PassageSource {
         for questions: [String], topK: Int, timeout: Duration
     ) async -> [Result<[Source], JobFailure>] {
         do throws(RetrievalError) {
-            let found: [[Source]]
-            if retriever.store.computes {
-                found = try await offTheLoop { () throws(RetrievalError) in
-                    try await retriever.retrieve(questions, topK: topK, timeout: timeout)
-                }
-            } else {
-                // Two requests and some JSON: cheaper here than the changes of thread.
-                found = try await retriever.retrieve(questions, topK: topK, timeout: timeout)
-            }
+            // Two requests and some JSON: cheaper here than the changes of thread.
+            let found =
+                retriever.store.computes
+                ? try await computed(questions, topK, timeout)
+                : try await retriever.retrieve(questions, topK: topK, timeout: timeout)
             return found.map { .success($0) }
         } catch {
-            // One question that the embedder refuses fails the whole call: then each is asked by itself.
-            guard questions.count > 1, !error.isTransient, error.code != .cancelled else {
-                let failure = JobFailure(
-                    .retrievalFailed, error.message, retryAfter: error.retryAfter, outage: error.outage)
-                return questions.map { _ in .failure(failure) }
-            }
-            var results: [Result<[Source], JobFailure>] = []
-            for question in questions { results += await passages(for: [question], topK: topK, timeout: timeout) }
-            return results
+            return await results(questions, topK, timeout, after: error)
         }
+    }
+
+    private func computed(
+        _ questions: [String], _ topK: Int, _ timeout: Duration
+    ) async throws(RetrievalError) -> [[Source]] {
+        try await offTheLoop { () throws(RetrievalError) in
+            try await retriever.retrieve(questions, topK: topK, timeout: timeout)
+        }
+    }
+
+    /// One question that the embedder refuses fails the whole call: then each is asked by itself.
+    private func results(
+        _ questions: [String], _ topK: Int, _ timeout: Duration, after error: RetrievalError
+    ) async -> [Result<[Source], JobFailure>] {
+        guard questions.count > 1, !error.isTransient, error.code != .cancelled else {
+            let failure = JobFailure(
+                .retrievalFailed, error.message, retryAfter: error.retryAfter, outage: error.outage)
+            return questions.map { _ in .failure(failure) }
+        }
+        var results: [Result<[Source], JobFailure>] = []
+        for question in questions { results += await passages(for: [question], topK: topK, timeout: timeout) }
+        return results
     }
 
     public func probe() async -> Bool {

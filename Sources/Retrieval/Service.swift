@@ -6,21 +6,27 @@ struct Service: Sendable {
     /// As messages name it.
     let name: String
     let http: HTTPClient
-    var headers: [HTTPHeader] = []
+    private let headers: [HTTPHeader]
+    private let headersWithBody: [HTTPHeader]
 
     static let maxAnswerBytes = 256 << 20
+
+    init(name: String, http: HTTPClient, headers: [HTTPHeader] = []) {
+        self.name = name
+        self.http = http
+        self.headers = headers
+        headersWithBody = headers + [HTTPHeader(name: "Content-Type", value: "application/json")]
+    }
 
     /// Any status is an answer; only a missing answer throws.
     func send(
         _ method: String, _ url: String, body: [UInt8]? = nil, timeout: Duration
     ) async throws(RetrievalError) -> HTTPResponse {
-        var headers = headers
-        if body != nil { headers.append(HTTPHeader(name: "Content-Type", value: "application/json")) }
-        let timeouts = HTTPTimeouts(connect: min(.seconds(5), timeout), total: timeout)
         do throws(HTTPError) {
             return try await http.send(
                 HTTPRequest(
-                    method: method, url: url, headers: headers, body: body, timeouts: timeouts,
+                    method: method, url: url, headers: body == nil ? headers : headersWithBody, body: body,
+                    timeouts: HTTPTimeouts(connect: min(.seconds(5), timeout), total: timeout),
                     maxBodyBytes: Self.maxAnswerBytes))
         } catch {
             throw RetrievalError(error)
@@ -31,7 +37,12 @@ struct Service: Sendable {
     func json(
         _ method: String, _ url: String, body: [UInt8]? = nil, timeout: Duration
     ) async throws(RetrievalError) -> JSONElement {
-        let response = try await send(method, url, body: body, timeout: timeout)
+        try json(await send(method, url, body: body, timeout: timeout), method, url)
+    }
+
+    private func json(
+        _ response: HTTPResponse, _ method: String, _ url: String
+    ) throws(RetrievalError) -> JSONElement {
         guard response.isSuccess else { throw failure(response, method, url) }
         do throws(JSONError) {
             return try JSONDocument(response.body).root

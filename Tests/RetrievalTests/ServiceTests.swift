@@ -188,7 +188,8 @@ import Testing
         let store = try ChromaStore(url: "\(server.url)/docs", http: http)
         store.remember(
             ChromaStore.Collection(
-                id: "old", description: StoreDescription(dimension: 2, embedder: nil, passages: 1, documents: nil),
+                id: "old", queryURL: "\(store.base)/collections/old/query",
+                description: StoreDescription(dimension: 2, embedder: nil, passages: 1, documents: nil),
                 distanceScale: 1, needsUnitVectors: false))
         #expect(try await store.search([[1, 0]], topK: 1, timeout: .seconds(5)).first?.count == 1)
         #expect(server.requests.count == 3)

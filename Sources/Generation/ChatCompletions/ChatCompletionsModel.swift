@@ -12,6 +12,8 @@ public struct ChatCompletionsModel: LanguageModel {
     let apiKey: String?
     let prompt: PromptTemplate
     let alwaysStream: Bool
+    private let wholeHeaders: [HTTPHeader]
+    private let streamHeaders: [HTTPHeader]
 
     /// The temperature of jobs that name none.
     public static let defaultTemperature = 0.3
@@ -51,6 +53,13 @@ public struct ChatCompletionsModel: LanguageModel {
         self.apiKey = key
         self.prompt = prompt
         self.alwaysStream = alwaysStream
+        wholeHeaders = Self.headers(accept: "application/json", key)
+        streamHeaders = Self.headers(accept: "text/event-stream, application/json", key)
+    }
+
+    private static func headers(accept: String, _ apiKey: String?) -> [HTTPHeader] {
+        [HTTPHeader("content-type", "application/json"), HTTPHeader("accept", accept)]
+            + (apiKey.map { [HTTPHeader("authorization", "Bearer \($0)")] } ?? [])
     }
 
     public func generate(
@@ -61,8 +70,8 @@ public struct ChatCompletionsModel: LanguageModel {
         }
         let (messages, offered) = prompt.prompt(for: request)
         let streams = onDelta != nil || alwaysStream
-        let body = requestBody(request, messages, streams: streams)
-        let message = httpRequest(body, timeout: request.timeout, streams: streams)
+        let message = httpRequest(
+            requestBody(request, messages, streams: streams), timeout: request.timeout, streams: streams)
         let failures = FailureMapping(url: completionsURL, apiKey: apiKey, query: request.query)
         let answer =
             streams
@@ -101,13 +110,8 @@ public struct ChatCompletionsModel: LanguageModel {
     }
 
     func httpRequest(_ body: [UInt8], timeout: Duration, streams: Bool) -> HTTPRequest {
-        var headers = [
-            HTTPHeader("content-type", "application/json"),
-            HTTPHeader("accept", streams ? "text/event-stream, application/json" : "application/json"),
-        ]
-        if let apiKey { headers.append(HTTPHeader("authorization", "Bearer \(apiKey)")) }
-        return HTTPRequest(
-            method: "POST", url: completionsURL.string, headers: headers, body: body,
+        HTTPRequest(
+            method: "POST", url: completionsURL.string, headers: streams ? streamHeaders : wholeHeaders, body: body,
             timeouts: HTTPTimeouts(total: timeout), maxBodyBytes: Self.maxBodyBytes)
     }
 

@@ -10,6 +10,7 @@ import Synchronization
 public final class ChromaStore: VectorStore {
     struct Collection: Sendable {
         var id: String
+        var queryURL: String
         var description: StoreDescription
         /// Similarity is one minus this much of the distance: Chroma's `l2` is the square of the Euclidean distance,
         /// which for unit vectors is twice `cosine`'s and `ip`'s.
@@ -96,9 +97,7 @@ public final class ChromaStore: VectorStore {
         }
     }
 
-    public var current: StoreDescription? {
-        if case .found(let collection) = knowledge.withLock({ $0 }) { collection.description } else { nil }
-    }
+    public var current: StoreDescription? { known?.description }
 
     public func open() async throws(RetrievalError) -> StoreDescription? {
         guard var collection = try await lookUp(timeout: .seconds(10)) else { return nil }
@@ -142,7 +141,7 @@ public final class ChromaStore: VectorStore {
         }
         let space = json["configuration_json"]?["hnsw"]?["space"]?.string
         return Collection(
-            id: id,
+            id: id, queryURL: "\(base)/collections/\(id)/query",
             description: StoreDescription(
                 dimension: json["dimension"]?.int, embedder: json["metadata"]?[Self.embedderKey]?.string, passages: 0,
                 documents: nil),
@@ -154,8 +153,12 @@ public final class ChromaStore: VectorStore {
         knowledge.withLock { $0 = collection.map { .found($0) } ?? .missing(since: .now) }
     }
 
+    private var known: Collection? {
+        if case .found(let collection) = knowledge.withLock({ $0 }) { collection } else { nil }
+    }
+
     func known(timeout: Duration) async throws(RetrievalError) -> Collection {
-        if case .found(let collection) = knowledge.withLock({ $0 }) { return collection }
+        if let known { return known }
         if let found = try await lookUp(timeout: timeout) { return found }
         throw RetrievalError(.notFound, "Chroma has no collection \(name) at \(location): run parley ingest")
     }
@@ -167,7 +170,7 @@ public final class ChromaStore: VectorStore {
     ) async throws(RetrievalError) -> [[Match]] {
         guard !queries.isEmpty, topK > 0 else { return queries.map { _ in [] } }
         let deadline = ContinuousClock.now + timeout
-        let collection = try await known(timeout: timeout)
+        let collection = if let known { known } else { try await known(timeout: timeout) }
         let body = Self.queryBody(queries, topK: topK, scaled: collection.needsUnitVectors)
         var response = try await query(collection, queries, body, deadline)
         guard response.status == 404 else { return try rows(response, queries.count, collection) }
@@ -188,7 +191,7 @@ public final class ChromaStore: VectorStore {
                 .incompatible, "the question has \(odd.vector.count) numbers, the collection \(name) \(dimension)")
         }
         return try await service.send(
-            "POST", "\(base)/collections/\(collection.id)/query", body: body,
+            "POST", collection.queryURL, body: body,
             timeout: max(deadline - .now, .milliseconds(1)))
     }
 

@@ -54,16 +54,24 @@ public final class OpenAIEmbedder: Embedder {
     }
 
     private func embed(_ texts: ArraySlice<String>, timeout: Duration) async throws(RetrievalError) -> [Embedding] {
+        let answer = try await service.json("POST", url, body: requestBody(texts), timeout: timeout)
+        return try vectors(answer, of: texts.count)
+    }
+
+    private func requestBody(_ texts: ArraySlice<String>) -> [UInt8] {
         var writer = JSONWriter(capacity: texts.reduce(128) { $0 + $1.utf8.count + 8 })
         writer.object { json in
             json.member("model", model)
             json.key("input")
             json.array { list in for text in texts { list.string(text) } }
         }
-        let answer = try await service.json("POST", url, body: writer.bytes, timeout: timeout)
+        return writer.bytes
+    }
+
+    private func vectors(_ answer: JSONElement, of count: Int) throws(RetrievalError) -> [Embedding] {
         let rows = answer["data"]?.elements ?? []
-        guard rows.count == texts.count else {
-            throw service.invalid("it sent \(rows.count) vectors for \(texts.count) texts")
+        guard rows.count == count else {
+            throw service.invalid("it sent \(rows.count) vectors for \(count) texts")
         }
         var vectors = [Embedding?](repeating: nil, count: rows.count)
         for (position, row) in rows.enumerated() {
