@@ -38,6 +38,7 @@ final class EasyHandle {
     func clear() {
         errorText[0] = 0
         set(CURLOPT_PRIVATE, pointer: nil)
+        set(CURLOPT_CURLU, pointer: nil)
         parley_easy_set_headers(raw, nil)
         parley_easy_set_bytes(raw, CURLOPT_COPYPOSTFIELDS, nil)
     }
@@ -84,15 +85,19 @@ final class EasyHandle {
     /// Sets the URL, the method, the body (which is copied) and the limits.
     ///
     /// - Parameter streamed: the length of the answer is then its reader's business.
-    func apply(_ request: HTTPRequest, _ versions: HTTPClientConfiguration.Versions, secure: Bool, streamed: Bool) {
+    func apply(
+        _ request: HTTPRequest, to target: Target, _ versions: HTTPClientConfiguration.Versions, streamed: Bool
+    ) {
+        // Of the two libcurl takes the parts, and has no need to put them together again.
         set(CURLOPT_URL, request.url)
+        set(CURLOPT_CURLU, pointer: target.parts.map(UnsafeMutableRawPointer.init))
         switch versions.value {
         case .automatic: set(CURLOPT_HTTP_VERSION, parley_http_2_tls)
         case .http1: set(CURLOPT_HTTP_VERSION, parley_http_1_1)
         case .http2PriorKnowledge: set(CURLOPT_HTTP_VERSION, parley_http_2_prior)
         }
         // Waiting to learn whether a connection multiplexes pays only where it may.
-        let mayMultiplex = versions == .http2PriorKnowledge || (secure && versions == .automatic)
+        let mayMultiplex = versions == .http2PriorKnowledge || (target.url.isSecure && versions == .automatic)
         set(CURLOPT_PIPEWAIT, mayMultiplex ? 1 : 0)
         set(CURLOPT_CONNECTTIMEOUT_MS, max(1, request.timeouts.connect.milliseconds))
         let isBounded = !streamed && request.method != "HEAD"

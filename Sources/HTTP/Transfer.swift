@@ -10,14 +10,14 @@ final class Transfer {
 
     let id: UInt64
     let request: HTTPRequest
-    let url: HTTPURL
+    /// What libcurl reads while it has the handle, like ``headers``.
+    let target: Target
     let streamed: Bool
     let started = ContinuousClock.now
     unowned let engine: TransferEngine
 
     /// `nil` once the transfer has ended.
     var easy: EasyHandle?
-    /// What libcurl reads while it has the handle.
     var headers: HeaderList?
 
     var status = 0
@@ -44,10 +44,12 @@ final class Transfer {
     var headWaiter: Waiter<HTTPResponse>?
     var chunkWaiter: Waiter<[UInt8]?>?
 
-    init(id: UInt64, request: HTTPRequest, url: HTTPURL, streamed: Bool, engine: TransferEngine) {
+    var url: HTTPURL { target.url }
+
+    init(id: UInt64, request: HTTPRequest, target: Target, streamed: Bool, engine: TransferEngine) {
         self.id = id
         self.request = request
-        self.url = url
+        self.target = target
         self.streamed = streamed
         self.engine = engine
     }

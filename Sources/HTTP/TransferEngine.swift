@@ -17,6 +17,7 @@ final class TransferEngine {
     private var nextID: UInt64
     private let stride: UInt64
     private var idle: [EasyHandle] = []
+    private var targets: [String: Target] = [:]
     private var headerLists: [HeaderList] = []
     private var noted: [Transfer] = []
     private var kickPending = false
@@ -36,6 +37,8 @@ final class TransferEngine {
 
     /// Easy handles kept for reuse.
     private static let maxIdleHandles = 256
+    /// Targets kept for reuse; who asks for more different ones has no use for them.
+    private static let maxTargets = 64
     /// Header lists kept for reuse.
     private static let maxHeaderLists = 8
 
@@ -95,8 +98,8 @@ final class TransferEngine {
 
     /// Hands the request to libcurl at the end of this turn of the loop.
     func start(_ request: HTTPRequest, streamed: Bool) throws(HTTPError) -> Transfer {
-        let url = try HTTPURL(request.url)
-        let transfer = Transfer(id: nextID, request: request, url: url, streamed: streamed, engine: self)
+        let target = try target(of: request)
+        let transfer = Transfer(id: nextID, request: request, target: target, streamed: streamed, engine: self)
         nextID += stride
         try checkMethod(of: transfer)
         let headers = try headerList(of: transfer)
@@ -108,7 +111,7 @@ final class TransferEngine {
         guard let easy = idle.popLast() ?? newHandle() else {
             throw transfer.error(.failed, "libcurl has no memory for another transfer", curlCode: CURLE_OUT_OF_MEMORY)
         }
-        easy.apply(request, configuration.versions, secure: url.isSecure, streamed: streamed)
+        easy.apply(request, to: target, configuration.versions, streamed: streamed)
         transfer.headers = headers
         parley_easy_set_headers(easy.raw, headers.list)
         transfer.listen(to: easy)
@@ -152,6 +155,14 @@ final class TransferEngine {
             throw HTTPError(
                 code: .invalidRequest, message: "\(transfer.url): the method \"\(method)\" is not capital letters")
         }
+    }
+
+    private func target(of request: HTTPRequest) throws(HTTPError) -> Target {
+        if let known = targets[request.url] { return known }
+        let target = try Target(request.url)
+        if targets.count >= Self.maxTargets { targets = [:] }
+        targets[request.url] = target
+        return target
     }
 
     /// One made before when there is one: a client's requests mostly have the same few headers.
