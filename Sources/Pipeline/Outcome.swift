@@ -2,7 +2,8 @@ import ChatJobs
 
 /// How a delivery ends: the reply to keep and to publish, and why the message becomes a dead letter, if it does.
 ///
-/// A class, and made by functions that do not wait: a reply that is held across a wait takes kilobytes of its job's task.
+/// A class, and made by functions that do not wait and are not inlined: what an `async` function has about it, its inlined
+/// callees' variables included, is part of the job's task until it returns, and a reply takes kilobytes.
 final class Outcome: Sendable {
     /// What the reply is kept under; nil when the message had no readable id.
     let id: JobID?

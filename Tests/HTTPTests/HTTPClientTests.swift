@@ -52,6 +52,57 @@ import Testing
         }
     }
 
+    /// libcurl's handles serve one request after the other.
+    @Test func aRequestHasNothingOfThoseBefore() async throws {
+        let server = try TestServer { request, peer in
+            let names = ["authorization", "content-type", "content-length", "x-mine"]
+            let seen = names.map { request.headers[$0] ?? "-" }.joined(separator: " ")
+            return peer.respond(
+                headers: "X-Seen: \(request.method) \(request.target) \(request.body.count) \(seen)\r\n")
+        }
+        defer { server.stop() }
+        let secret = server.url.replacingOccurrences(of: "http://", with: "http://me:open@")
+        let typed = [HTTPHeader(name: "Content-Type", value: "a/b"), HTTPHeader(name: "X-Mine", value: "1")]
+        let large = [UInt8](repeating: 65, count: 3)
+        let basic = "Basic \(Data("me:open".utf8).base64EncodedString())"
+        let exchanges: [(HTTPRequest, String)] = [
+            (
+                HTTPRequest(method: "PUT", url: secret + "/1", headers: typed, body: large, maxBodyBytes: 9),
+                "PUT /1 3 \(basic) a/b 3 1"
+            ),
+            (HTTPRequest(url: server.url + "/2?q"), "GET /2?q 0 - - - -"),
+            (HTTPRequest(method: "HEAD", url: server.url + "/3"), "HEAD /3 0 - - - -"),
+            (HTTPRequest(method: "POST", url: server.url + "/4", body: [1]), "POST /4 1 - - 1 -"),
+            (HTTPRequest(method: "DELETE", url: server.url + "/5"), "DELETE /5 0 - - - -"),
+            (HTTPRequest(method: "POST", url: server.url + "/6", headers: typed), "POST /6 0 - a/b 0 1"),
+            (HTTPRequest(url: server.url), "GET / 0 - - - -"),
+        ]
+        try await withClient { client in
+            for (request, expected) in exchanges + exchanges.reversed() {
+                let answer = try await client.send(request)
+                #expect(answer.header("x-seen") == expected)
+            }
+        }
+    }
+
+    @Test func moreDifferentAddressesThanAreKeptAreAllServed() async throws {
+        let server = try TestServer { request, peer in peer.respond(body: Array(request.target.utf8)) }
+        defer { server.stop() }
+        try await withClient { client in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<300 {
+                    group.addTask {
+                        let headers = [HTTPHeader(name: "X-Number", value: "\(number)")]
+                        let answer = try await client.send(
+                            HTTPRequest(url: "\(server.url)/\(number)", headers: headers))
+                        #expect(String(decoding: answer.body, as: UTF8.self) == "/\(number)")
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
     @Test(arguments: [8, 100, 128, 129]) func threeHundredRequestsAtOnceShareFewConnections(limit: Int) async throws {
         let server = try TestServer { request, peer in
             usleep(2000)
