@@ -1,3 +1,5 @@
+import Glibc
+
 /// One value of a ``JSONDocument``. Cheap to copy; keeps its document alive.
 public struct JSONElement: Sendable {
     /// What a value is.
@@ -110,19 +112,19 @@ public struct JSONElement: Sendable {
     /// given twice, as in most readers.
     public subscript(name: String) -> JSONElement? {
         guard kind == .object else { return nil }
-        var found: JSONElement?
         var name = name
-        name.withUTF8 { wanted in
-            forEachMember { key, value in
-                let node = key.node
-                let matches =
-                    node.escaped
-                    ? key.unescaped().elementsEqual(wanted)
-                    : Int(node.end - node.start) == wanted.count && key.raw.elementsEqual(wanted)
-                if matches { found = value }
+        return name.withUTF8 { wanted in
+            storage.bytes.withUnsafeBytes { text in
+                var found: JSONElement?
+                forEachMember { key, value in
+                    let node = key.node
+                    let raw = text[Int(node.start)..<Int(node.end)]
+                    let matches = node.escaped ? key.unescaped().elementsEqual(wanted) : equal(raw, wanted)
+                    if matches { found = value }
+                }
+                return found
             }
         }
-        return found
     }
 
     private func forEachMember(_ body: (_ key: JSONElement, _ value: JSONElement) -> Void) {
@@ -172,4 +174,12 @@ public struct JSONElement: Sendable {
         }
         return result
     }
+}
+
+private func equal(_ one: Slice<UnsafeRawBufferPointer>, _ other: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard one.count == other.count else { return false }
+    guard let start = UnsafeRawBufferPointer(rebasing: one).baseAddress, let other = other.baseAddress else {
+        return true
+    }
+    return memcmp(start, other, one.count) == 0
 }

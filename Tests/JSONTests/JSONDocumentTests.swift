@@ -71,6 +71,13 @@ private func parse(_ text: String) throws -> JSONElement { try JSONDocument(Arra
         }
     }
 
+    @Test func membersAreFoundByTheirWholeName() throws {
+        let root = try parse(#"{"":1,"ab":2,"a":3,"\u0061b":4,"ab":5,"ax":6}"#)
+        #expect(root[""]?.int == 1 && root["a"]?.int == 3 && root["ab"]?.int == 5 && root["ax"]?.int == 6)
+        #expect(root["abc"] == nil && root["b"] == nil)
+        #expect(try parse(#"{"ab":2,"\u0061b":4}"#)["ab"]?.int == 4)
+    }
+
     @Test func hugeNumbersAreInfiniteAndNotIntegers() throws {
         #expect(try parse("1e999").double == .infinity)
         #expect(try parse("1e999").int == nil)

@@ -147,7 +147,9 @@ struct ReconnectTests {
         let f = try Fixture()
         let events = Log<ConnectionEvent>()
         let publisher = publisher(f, "blocked", events: events)
-        _ = await expectError(.unreachable) { try await publisher.publish(OutgoingMessage(to: "blocked"), waits: false) }
+        _ = await expectError(.unreachable) {
+            try await publisher.publish(OutgoingMessage(to: "blocked"), waits: false)
+        }
         await publisher.start()
         #expect(try await publisher.publish(OutgoingMessage(to: "blocked")) == .confirmed)
         try await f.broker.control("set_vm_memory_high_watermark", "0")
@@ -155,7 +157,9 @@ struct ReconnectTests {
             try await publisher.publish(OutgoingMessage(to: "blocked"), timeout: .seconds(3))
         }
         #expect(await publisher.isBlocked)
-        _ = await expectError(.blocked) { try await publisher.publish(OutgoingMessage(to: "blocked"), waits: false) }
+        _ = await expectError(.blocked) {
+            try await publisher.publish(OutgoingMessage(to: "blocked"), waits: false)
+        }
         _ = await expectError(.blocked) {
             try await publisher.publish(OutgoingMessage(to: "blocked"), timeout: .milliseconds(200))
         }
