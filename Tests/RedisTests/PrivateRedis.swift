@@ -108,7 +108,7 @@ func eventually(
 /// exec it does all the same, so a port found free may be taken for a moment more: bind again, or take another.
 private let streamType = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
 
-private let nextPort = Mutex(Int.random(in: 20_000..<30_000))
+private let drawn = Atomic(Int.random(in: 0..<10_000))
 
 /// A loopback port that nobody listens on at this moment, each only once, and below the range from which the kernel
 /// gives ports to those who name none.
@@ -120,10 +120,7 @@ func freePort() throws -> Int {
 
 private func boundSocket() throws -> (descriptor: Int32, port: Int) {
     for _ in 0..<200 {
-        let port = nextPort.withLock { port in
-            port = port < 30_000 ? port + 1 : 20_000
-            return port
-        }
+        let port = 20_000 + drawn.wrappingAdd(1, ordering: .relaxed).newValue % 10_000
         let descriptor = socket(AF_INET, streamType, 0)
         var address = loopback(port)
         let bound = withUnsafePointer(to: &address) {
