@@ -33,6 +33,11 @@ extension TransferEngine {
         case CURLE_GOT_NOTHING, CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_PARTIAL_FILE, CURLE_HTTP2,
             CURLE_HTTP2_STREAM:
             return transfer.error(.connectionLost, text, curlCode: code)
+        case CURLE_OUT_OF_MEMORY where transfer.sent:
+            return transfer.error(
+                .failed, "\(text), or a line of the answer's header is longer than libcurl takes", curlCode: code)
+        case CURLE_UNSUPPORTED_PROTOCOL where transfer.sent:
+            return transfer.error(.invalidResponse, "the answer is not HTTP (\(text))", curlCode: code)
         case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL:
             return transfer.error(.invalidURL, text, curlCode: code)
         case CURLE_WEIRD_SERVER_REPLY, CURLE_BAD_CONTENT_ENCODING:

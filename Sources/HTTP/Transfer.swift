@@ -23,6 +23,7 @@ final class Transfer {
     var status = 0
     var headerBytes: [UInt8] = []
     var headComplete = false
+    private var isAtStatusLine = true
     /// The body of a whole answer, or what a stream's reader has not taken yet.
     var body: [UInt8] = []
     var paused = false
@@ -124,8 +125,8 @@ final class Transfer {
         if firstByteTimer != nil { stop(&firstByteTimer) }
         engine.progressed = true
         if headComplete { return line.count }
-        // A status line begins a head; the one before was an interim answer (1xx).
-        if line.count >= 9, line.starts(with: "HTTP/".utf8) {
+        // A status line begins a head; the one before it, if any, was an interim answer's (1xx).
+        if isAtStatusLine {
             headerBytes.removeAll(keepingCapacity: true)
             if line.starts(with: "HTTP/2".utf8) { engine.noteMultiplexed() }
             let digits = line.drop { $0 != UInt8(ascii: " ") }.dropFirst().prefix(3)
@@ -136,7 +137,8 @@ final class Transfer {
             return line.count &+ 1
         }
         headerBytes.append(contentsOf: line)
-        if line.count <= 2, status >= 200 || status == 101 {
+        isAtStatusLine = line.count <= 2
+        if isAtStatusLine, status >= 200 || status == 101 {
             headComplete = true
             if streamed { engine.note(self) }
         }

@@ -225,7 +225,9 @@ final class TransferEngine {
     private func finished(_ transfer: Transfer, _ code: CURLcode) {
         guard let multi, let easy = transfer.easy else { return }
         guard code != CURLE_OK else {
-            return end(transfer, .success(()))
+            // To libcurl an answer that ends inside its head is one.
+            let text = "the connection was closed before the answer's header was complete"
+            return end(transfer, transfer.headComplete ? .success(()) : .failure(transfer.error(.connectionLost, text)))
         }
         if transfer.failure == nil, code == CURLE_OPERATION_TIMEDOUT, mayConnectAgain(transfer) {
             curl_multi_remove_handle(multi, easy.raw)

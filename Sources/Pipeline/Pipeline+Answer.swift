@@ -20,7 +20,8 @@ extension Pipeline {
         switch passages {
         case .success(let sources): answer = await generate(assignment, sources, &call)
         case .failure(let failure):
-            answer = .failure(failure)
+            // A deadline that has passed meanwhile says more than what it was spent on.
+            answer = .failure(expiry(assignment.job) ?? failure)
             call.isCounted = failure.outage.map(isTrusted) ?? true
         }
         switch answer {

@@ -261,7 +261,7 @@ import Testing
             #expect(await code("http://no-such-host.invalid/")?.code == .unreachable)
             #expect(await code(server.url + "/middle")?.code == .connectionLost)
             #expect(await code(server.url + "/nothing")?.code == .connectionLost)
-            #expect(await code(server.url + "/nonsense")?.isUnreachable == false)
+            #expect(await code(server.url + "/nonsense")?.code == .invalidResponse)
             #expect(await code(server.url + "/notgzip")?.code == .invalidResponse)
             #expect(await code("ftp://127.0.0.1/")?.code == .invalidURL)
             #expect(await code(server.url, method: "GET /")?.code == .invalidRequest)

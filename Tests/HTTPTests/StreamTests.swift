@@ -128,6 +128,24 @@ import Testing
         }
     }
 
+    /// libcurl calls that an answer without a fault.
+    @Test(arguments: [
+        "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Ty", "HTTP/1.1 429 X\r\nRetry-After: 1\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nA: b",
+    ])
+    func anAnswerThatEndsInsideItsHeadIsNone(_ head: String) async throws {
+        let server = try TestServer { _, peer in peer.send(head) && false }
+        defer { server.stop() }
+        try await withClient { client in
+            let request = HTTPRequest(method: "POST", url: server.url, body: [1])
+            let whole = await failure { () async throws(HTTPError) in try await client.send(request) }
+            #expect(whole?.code == .connectionLost)
+            let stream = await failure { () async throws(HTTPError) in try await client.stream(request) }
+            #expect(stream?.code == .connectionLost)
+            #expect(await client.inFlight == 0)
+        }
+    }
+
     @Test func collectingHasALimit() async throws {
         let server = try TestServer { _, peer in peer.respond(body: [UInt8](repeating: 1, count: 300_000)) }
         defer { server.stop() }

@@ -52,4 +52,15 @@ import Testing
         #expect(bench.passages?.calls == [["What about b?"]])
         #expect(bench.passages?.topKs == [2])
     }
+
+    /// The search takes 10 ms.
+    @Test(arguments: [(Int64(8), Reply.Status.expired), (800, .failed)])
+    func aSearchThatFailsAfterTheDeadlineIsNotBlamed(_ milliseconds: Int64, _ status: Reply.Status) throws {
+        var configuration = PipelineConfiguration()
+        configuration.retry.maxAttempts = 1
+        let bench = Workbench(configuration, index: true, failingSearches: 100)
+        bench.answer(SimulatedMessage(number: 0, try job("a") { $0.deadline = later(milliseconds) }))
+        #expect(bench.replies.map(\.status) == [status])
+        #expect(bench.model.calls.isEmpty)
+    }
 }

@@ -16,14 +16,16 @@ struct Workbench: Sendable {
     /// - Parameter index: whether there is a vector store, and whether it has an index.
     init(
         _ configuration: PipelineConfiguration = PipelineConfiguration(), latencies: Latencies = .constant,
-        index: Bool? = nil, isLocal: Bool = false,
+        index: Bool? = nil, failingSearches: Int = 0, isLocal: Bool = false,
         reaction: @escaping @Sendable (Job) -> SimulatedModel.Reaction = { _ in .answers }
     ) {
         broker = SimulatedBroker(executor: executor, ledger: ledger, latencies: latencies)
         store = SimulatedStore(executor: executor, ledger: ledger, latencies: latencies)
         model = SimulatedModel(
             executor: executor, ledger: ledger, latencies: latencies, isLocal: isLocal, reaction: reaction)
-        passages = index.map { [executor] in SimulatedPassages(executor: executor, latencies: latencies, ready: $0) }
+        passages = index.map { [executor] in
+            SimulatedPassages(executor: executor, latencies: latencies, ready: $0, failing: failingSearches)
+        }
         worker = SimulatedWorker(
             number: 0,
             services: SimulatedWorker.Services(
