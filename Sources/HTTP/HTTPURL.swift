@@ -17,7 +17,7 @@ public struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
             do throws(Problem) { return (try Parts(bytes), "") } catch { return (nil, error.text) }
         }
         guard let parts = parsed.parts else {
-            throw HTTPError(code: .invalidURL, message: "\"\(Self.withoutUserInfo(text))\" \(parsed.problem)")
+            throw HTTPError(code: .invalidURL, message: "\"\(Self.withoutSecrets(text))\" \(parsed.problem)")
         }
         string = text
         schemeEnd = parts.schemeEnd
@@ -38,8 +38,8 @@ public struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
     }
     /// Scheme, host and port: what one pool of connections serves.
     public var origin: String { "\(scheme)://\(host):\(port)" }
-    /// Without user name and password: may be logged.
-    public var description: String { Self.withoutUserInfo(string) }
+    /// Without user name and password, and without the query, in which some services want their key: may be logged.
+    public var description: String { Self.withoutSecrets(string) }
 
     /// This URL with `path` added at its end, with exactly one slash between; a query stays behind the path.
     ///
@@ -56,6 +56,11 @@ public struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
 
     private func slice(_ from: Int, _ to: Int) -> String {
         String(decoding: string.utf8.dropFirst(from).prefix(to - from), as: UTF8.self)
+    }
+
+    private static func withoutSecrets(_ text: String) -> String {
+        let text = text.firstIndex(of: "?").map { text[..<$0] + "?…" } ?? text[...]
+        return withoutUserInfo(String(text))
     }
 
     private static func withoutUserInfo(_ text: String) -> String {

@@ -55,10 +55,11 @@ struct Service: Sendable {
 
     /// The error that an error status stands for.
     func failure(_ response: HTTPResponse, _ method: String, _ url: String) -> RetrievalError {
+        let url = (try? HTTPURL(url))?.description ?? withoutUserInfo(url)
         let isTransient = response.status == 429 || response.status == 408 || response.status >= 500
         return RetrievalError(
             isTransient ? .unavailable : .rejected,
-            "\(name) answered \(method) \(withoutUserInfo(url)) with \(response.status): \(Self.excerpt(response.body))",
+            "\(name) answered \(method) \(url) with \(response.status): \(Self.excerpt(response.body))",
             status: response.status, retryAfter: Self.retryAfter(response))
     }
 

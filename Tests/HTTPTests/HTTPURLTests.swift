@@ -19,7 +19,7 @@ import Testing
         #expect(url.scheme == "https")
         #expect(url.host == "Example.com")
         #expect(url.port == 8443)
-        #expect(url.description == "HTTPS://Example.com:8443/a?b=c@d")
+        #expect(url.description == "HTTPS://Example.com:8443/a?…")
         let six = try HTTPURL("http://[::1]:81")
         #expect(six.host == "[::1]")
         #expect(six.port == 81)

@@ -246,13 +246,13 @@ public final class ChromaStore: VectorStore {
             else { throw service.invalid("the columns of its answer differ in length") }
             var matches: [Match] = []
             for (place, id) in rowIDs.enumerated() {
-                guard let id = id.string, let distance = rowDistances[place].double, distance.isFinite else {
-                    throw service.invalid("a row of its answer has no id or no distance")
-                }
+                guard let id = id.string, let distance = rowDistances[place].double,
+                    case let score = Float(1 - distance * collection.distanceScale), score.isFinite
+                else { throw service.invalid("a row of its answer has no id or no distance") }
                 matches.append(
                     Match(
                         passage: Self.passage(id: id, text: rowDocuments[place].string ?? "", rowMetadatas[place]),
-                        score: Float(1 - distance * collection.distanceScale)))
+                        score: score))
             }
             // Equal distances come in no fixed order.
             matches.sort { ($1.score, $0.passage.id) < ($0.score, $1.passage.id) }

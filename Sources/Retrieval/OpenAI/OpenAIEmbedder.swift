@@ -23,7 +23,7 @@ public final class OpenAIEmbedder: Embedder {
         do throws(HTTPError) {
             let base = try HTTPURL(baseURL)
             url = try base.appending("embeddings").string
-            identity = "\(model ?? "default")@\(base.description)"
+            identity = "\(model ?? "default")@\(withoutUserInfo(baseURL))"
         } catch {
             throw RetrievalError(.invalidSetting, "embeddings.url: \(error.message)")
         }
