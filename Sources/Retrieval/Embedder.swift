@@ -45,7 +45,7 @@ public func makeEmbedder(
     return try OpenAIEmbedder(baseURL: url, model: model, apiKey: apiKey, http: http)
 }
 
-/// A URL that may be logged.
+/// A setting's URL as messages about the setting show it: its query, a tenant's name perhaps, is part of it.
 func withoutUserInfo(_ url: String) -> String {
     guard let scheme = url.firstRange(of: "://") else { return url }
     let authority = url[scheme.upperBound...].prefix { !"/?#".contains($0) }

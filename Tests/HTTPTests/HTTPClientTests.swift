@@ -166,6 +166,17 @@ import Testing
         #expect(server.requests == 1)
     }
 
+    @Test func onlyTheFirstLineOfAHeadIsAStatusLine() async throws {
+        let server = try TestServer { _, peer in
+            peer.respond(headers: "A: 1\r\nHTTP/1.1 500 nope: x\r\n", body: [65])
+        }
+        defer { server.stop() }
+        try await withClient { client in
+            let answer = try await client.send(HTTPRequest(url: server.url))
+            #expect(answer.status == 200 && answer.header("a") == "1" && answer.body == [65])
+        }
+    }
+
     @Test func interimAnswersAndTrailersAreNotTheAnswer() async throws {
         let server = try TestServer { _, peer in
             peer.send("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n") && peer.beginChunked(headers: "A: 1\r\n")

@@ -120,6 +120,7 @@ import Testing
 
     @Test(arguments: [
         #"{"ids":[]}"#, #"{"ids":[["a"]],"documents":[["d"]],"metadatas":[[null]],"distances":[["x"]]}"#,
+        #"{"ids":[["a"]],"documents":[["d"]],"metadatas":[[null]],"distances":[[-1e39]]}"#,
         #"{"ids":[["a"]],"documents":[[]],"metadatas":[[null]],"distances":[[0.5]]}"#, "[1]", "nonsense",
     ])
     func chromaAnswersThatMakeNoSenseAreErrors(_ body: String) async throws {
