@@ -12,10 +12,23 @@ let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 
-/// A room of the house: a library target under Sources/.
-func room(_ name: String, uses: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: uses, swiftSettings: strict)
+/// The floors of the house, from the bottom up: the folders of Sources/. A target uses only those of its own floor and below.
+enum Floor: String {
+    case basics = "Basics"
+    case transports = "Transports"
+    case core = "Core"
+    case adapters = "Adapters"
+    case services = "Services"
+    case commands = "Commands"
 }
+
+/// A room: a library target in its floor's folder.
+func room(_ name: String, on floor: Floor, uses: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: uses, path: "Sources/\(floor.rawValue)/\(name)", swiftSettings: strict)
+}
+
+/// The module map of a C library.
+func shim(_ name: String) -> Target { .systemLibrary(name: name, path: "Sources/Basics/\(name)") }
 
 /// The tests of a room, under Tests/.
 func tests(of name: String, uses: [Target.Dependency] = []) -> Target {
@@ -44,44 +57,48 @@ let package = Package(
     ],
     targets: [
         // Floor 1: module maps, the loop, and the contract as types.
-        .systemLibrary(name: "CEpoll"),
-        .systemLibrary(name: "CRabbitMQ"),
-        .systemLibrary(name: "CHiredis"),
-        .systemLibrary(name: "CCurl"),
-        .systemLibrary(name: "CZlib"),
-        room("IOLoop", uses: ["CEpoll", heap]),
-        room("JSON"),
-        room("Gzip", uses: ["CZlib"]),
-        room("ChatJobs", uses: ["JSON"]),
+        shim("CEpoll"),
+        shim("CRabbitMQ"),
+        shim("CHiredis"),
+        shim("CCurl"),
+        shim("CZlib"),
+        room("IOLoop", on: .basics, uses: ["CEpoll", heap]),
+        room("ParleyJSON", on: .basics),
+        room("ParleyGzip", on: .basics, uses: ["CZlib"]),
+        room("ChatJobs", on: .basics, uses: ["ParleyJSON"]),
 
         // Floor 2: the transports, knowing nothing of chat.
-        room("RabbitMQ", uses: ["IOLoop", "CRabbitMQ", logging, deque]),
-        room("Redis", uses: ["IOLoop", "CHiredis", logging, deque]),
-        room("HTTP", uses: ["IOLoop", "CCurl", logging]),
-        room("Telemetry", uses: ["JSON", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics")]),
+        room("ParleyRabbitMQ", on: .transports, uses: ["IOLoop", "CRabbitMQ", logging, deque]),
+        room("ParleyRedis", on: .transports, uses: ["IOLoop", "CHiredis", logging, deque]),
+        room("ParleyHTTP", on: .transports, uses: ["IOLoop", "CCurl", logging]),
+        room(
+            "Telemetry", on: .adapters,
+            uses: ["ParleyJSON", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics")]),
 
         // Floor 3: what happens to a job, without a socket in sight.
-        room("Pipeline", uses: ["ChatJobs", deque, heap, logging, metrics]),
-        room("PipelineTestKit", uses: ["Pipeline", "ChatJobs", heap, logging]),
-        .target(name: "CHNSW"),
-        room("Retrieval", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", "CHNSW", logging]),
-        room("Generation", uses: ["ChatJobs", "JSON", "HTTP"]),
+        room("Pipeline", on: .core, uses: ["ChatJobs", deque, heap, logging, metrics]),
+        room("PipelineTestKit", on: .core, uses: ["Pipeline", "ChatJobs", heap, logging]),
+        .target(name: "CHNSW", path: "Sources/Core/CHNSW"),
+        room("Retrieval", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
+        room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP"]),
 
         // Floor 4: the ports' implementations, the names of queues, the settings.
-        room("Topology", uses: ["ChatJobs", "RabbitMQ"]),
+        room("Topology", on: .adapters, uses: ["ChatJobs", "ParleyRabbitMQ"]),
         room(
-            "Settings",
+            "ParleySettings", on: .adapters,
             uses: [
                 .product(name: "Configuration", package: "swift-configuration"), "Yams",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         room(
-            "Adapters",
-            uses: ["Pipeline", "ChatJobs", "RabbitMQ", "Redis", "Retrieval", "Generation", "Topology", logging]),
-        room(
-            "Admin",
+            "Adapters", on: .adapters,
             uses: [
-                "Telemetry", "JSON", logging, .product(name: "HummingbirdCore", package: "hummingbird"),
+                "Pipeline", "ChatJobs", "ParleyRabbitMQ", "ParleyRedis", "Retrieval", "Generation", "Topology", logging,
+            ]),
+        room(
+            "Admin", on: .services,
+            uses: [
+                "Telemetry", "ParleyJSON", logging, .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -90,14 +107,20 @@ let package = Package(
 
         // Floor 5: the assembly, the client for Swift producers, and what operators do.
         room(
-            "Operations", uses: ["ChatJobs", "Gzip", "JSON", "RabbitMQ", "Redis", "Topology", "IOLoop", logging]),
-        room("ParleyClient", uses: ["ChatJobs", "IOLoop", "RabbitMQ", "Redis", "Topology", logging]),
-        room(
-            "Worker",
+            "Operations", on: .services,
             uses: [
-                "Adapters", "Admin", "ChatJobs", "Generation", "Gzip", "HTTP", "IOLoop", "JSON", "Pipeline", "RabbitMQ",
-                "Redis",
-                "Retrieval", "Settings", "Telemetry", "Topology", logging, metrics,
+                "ChatJobs", "ParleyGzip", "ParleyJSON", "ParleyRabbitMQ", "ParleyRedis", "Topology", "IOLoop", logging,
+            ]),
+        room(
+            "ParleyClient", on: .services,
+            uses: ["ChatJobs", "IOLoop", "ParleyRabbitMQ", "ParleyRedis", "Topology", logging]),
+        room(
+            "Worker", on: .services,
+            uses: [
+                "Adapters", "Admin", "ChatJobs", "Generation", "ParleyGzip", "ParleyHTTP", "IOLoop", "ParleyJSON",
+                "Pipeline", "ParleyRabbitMQ",
+                "ParleyRedis",
+                "Retrieval", "ParleySettings", "Telemetry", "Topology", logging, metrics,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
 
@@ -105,38 +128,42 @@ let package = Package(
         .executableTarget(
             name: "parley",
             dependencies: [
-                "Worker", "ParleyClient", "Operations", "Admin", "ChatJobs", "IOLoop", "JSON", "RabbitMQ", "Redis",
-                "Retrieval", "Settings", "Telemetry", "Topology", logging, metrics,
+                "Worker", "ParleyClient", "Operations", "Admin", "ChatJobs", "IOLoop", "ParleyJSON", "ParleyRabbitMQ",
+                "ParleyRedis",
+                "Retrieval", "ParleySettings", "Telemetry", "Topology", logging, metrics,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ], swiftSettings: strict),
+            ], path: "Sources/Commands/parley", swiftSettings: strict),
 
         // The simulation, run by scripts/simulate.
         .executableTarget(
             name: "simulate",
             dependencies: [
                 "PipelineTestKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ], swiftSettings: strict),
+            ], path: "Sources/Commands/simulate", swiftSettings: strict),
 
         tests(of: "IOLoop", uses: ["CEpoll"]),
-        tests(of: "JSON"),
-        tests(of: "Gzip"),
-        tests(of: "ChatJobs", uses: ["JSON"]),
+        tests(of: "ParleyJSON"),
+        tests(of: "ParleyGzip"),
+        tests(of: "ChatJobs", uses: ["ParleyJSON"]),
         tests(of: "Pipeline", uses: ["PipelineTestKit", "ChatJobs"]),
-        tests(of: "RabbitMQ", uses: ["IOLoop", "CRabbitMQ", logging]),
-        tests(of: "Topology", uses: ["Adapters", "ChatJobs", "CRabbitMQ", "IOLoop", "Pipeline", "RabbitMQ", logging]),
-        tests(of: "Redis", uses: ["IOLoop", logging]),
-        tests(of: "HTTP", uses: ["IOLoop", "CZlib", logging]),
-        tests(of: "Telemetry", uses: ["JSON", logging, metrics]),
-        tests(of: "Retrieval", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", "CHNSW", logging]),
-        tests(of: "Generation", uses: ["ChatJobs", "JSON", "HTTP", "IOLoop", logging]),
-        tests(of: "Settings"),
-        tests(of: "Adapters", uses: ["ChatJobs", "IOLoop", "Pipeline", "Redis", "Topology", logging]),
-        tests(of: "Operations", uses: ["ChatJobs", "JSON", "RabbitMQ", "Topology", "IOLoop", logging]),
+        tests(of: "ParleyRabbitMQ", uses: ["IOLoop", "CRabbitMQ", logging]),
+        tests(
+            of: "Topology",
+            uses: ["Adapters", "ChatJobs", "CRabbitMQ", "IOLoop", "Pipeline", "ParleyRabbitMQ", logging]),
+        tests(of: "ParleyRedis", uses: ["IOLoop", logging]),
+        tests(of: "ParleyHTTP", uses: ["IOLoop", "CZlib", logging]),
+        tests(of: "Telemetry", uses: ["ParleyJSON", logging, metrics]),
+        tests(of: "Retrieval", uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
+        tests(of: "Generation", uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging]),
+        tests(of: "ParleySettings"),
+        tests(of: "Adapters", uses: ["ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Topology", logging]),
+        tests(of: "Operations", uses: ["ChatJobs", "ParleyJSON", "ParleyRabbitMQ", "Topology", "IOLoop", logging]),
         // The contract from outside: the built program, real servers.
         .testTarget(
             name: "ContractTests",
             dependencies: [
-                "parley", "ParleyClient", "RabbitMQ", "Redis", "Topology", "IOLoop", "JSON", "CZlib", logging,
+                "parley", "ParleyClient", "ParleyRabbitMQ", "ParleyRedis", "Topology", "IOLoop", "ParleyJSON", "CZlib",
+                logging,
             ],
             swiftSettings: strict),
         tests(

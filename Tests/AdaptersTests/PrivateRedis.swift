@@ -1,1 +1,1 @@
-../RedisTests/PrivateRedis.swift
+../ParleyRedisTests/PrivateRedis.swift

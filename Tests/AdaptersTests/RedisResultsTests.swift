@@ -1,7 +1,7 @@
 import Adapters
 import ChatJobs
+import ParleyRedis
 import Pipeline
-import Redis
 import Testing
 import Topology
 

@@ -1,5 +1,5 @@
 import ChatJobs
-import JSON
+import ParleyJSON
 import Testing
 
 @Suite struct ReplyTests {

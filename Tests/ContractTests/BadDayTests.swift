@@ -1,6 +1,6 @@
 import Glibc
-import JSON
-import RabbitMQ
+import ParleyJSON
+import ParleyRabbitMQ
 import Testing
 
 /// What an operator meets on a bad day, on a broker of the suite's own: each has its line in the log and does no harm.

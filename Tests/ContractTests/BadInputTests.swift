@@ -1,5 +1,5 @@
-import JSON
-import RabbitMQ
+import ParleyJSON
+import ParleyRabbitMQ
 import Testing
 
 /// Sections 4 and 5: what is no job is answered with the reason and kept as a dead letter, and the worker goes on.

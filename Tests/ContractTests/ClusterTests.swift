@@ -1,5 +1,5 @@
 import Glibc
-import RabbitMQ
+import ParleyRabbitMQ
 import Testing
 
 /// A cluster with quorum queues, as `scripts/cluster` starts it, and what is left of the jobs when its nodes die.

@@ -1,6 +1,6 @@
 import Glibc
-import JSON
-import RabbitMQ
+import ParleyJSON
+import ParleyRabbitMQ
 import Testing
 
 /// Section 6: the command line.

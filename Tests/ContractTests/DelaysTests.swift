@@ -1,6 +1,6 @@
-import JSON
-import RabbitMQ
-import Redis
+import ParleyJSON
+import ParleyRabbitMQ
+import ParleyRedis
 import Testing
 
 /// Section 6: `parley delays`.

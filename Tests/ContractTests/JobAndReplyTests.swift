@@ -1,5 +1,5 @@
-import JSON
-import RabbitMQ
+import ParleyJSON
+import ParleyRabbitMQ
 import Testing
 
 /// Sections 1 and 2: jobs and replies.

@@ -1,5 +1,5 @@
-import RabbitMQ
-import Redis
+import ParleyRabbitMQ
+import ParleyRedis
 import Testing
 
 /// What each of the shipped users must not do.

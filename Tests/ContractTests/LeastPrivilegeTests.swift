@@ -1,9 +1,9 @@
 import Glibc
 import IOLoop
-import JSON
 import Logging
-import RabbitMQ
-import Redis
+import ParleyJSON
+import ParleyRabbitMQ
+import ParleyRedis
 import Testing
 import Topology
 

@@ -1,6 +1,6 @@
 import Glibc
 import IOLoop
-import JSON
+import ParleyJSON
 import Synchronization
 
 /// An OpenAI-compatible model on loopback, a thread a connection, that takes its time and remembers what it was asked.

@@ -1,7 +1,7 @@
 import IOLoop
-import JSON
 import Logging
-import RabbitMQ
+import ParleyJSON
+import ParleyRabbitMQ
 
 /// A job queue of a test's own with dead letters in it, and no worker.
 struct Mortuary: Sendable {

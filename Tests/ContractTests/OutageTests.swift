@@ -1,6 +1,6 @@
 import Glibc
-import JSON
-import RabbitMQ
+import ParleyJSON
+import ParleyRabbitMQ
 import Testing
 
 /// An outage of a service is no failure of any job.

@@ -1,6 +1,6 @@
 import Glibc
 import IOLoop
-import JSON
+import ParleyJSON
 
 /// The built program, running.
 final class ParleyProcess: Sendable {

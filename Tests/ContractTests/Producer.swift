@@ -1,8 +1,8 @@
 import IOLoop
-import JSON
 import Logging
-import RabbitMQ
-import Redis
+import ParleyJSON
+import ParleyRabbitMQ
+import ParleyRedis
 
 /// Another system: publishes jobs and takes replies over plain AMQP, and looks into Redis.
 struct Producer: Sendable {

@@ -1,7 +1,7 @@
 import Glibc
-import JSON
-import RabbitMQ
-import Redis
+import ParleyJSON
+import ParleyRabbitMQ
+import ParleyRedis
 import Testing
 
 /// Section 6: `parley requeue`.

@@ -1,7 +1,7 @@
 import Glibc
-import JSON
-import RabbitMQ
-import Redis
+import ParleyJSON
+import ParleyRabbitMQ
+import ParleyRedis
 import Testing
 
 /// Sections 3 and 4: results, order, and what happens when workers end.

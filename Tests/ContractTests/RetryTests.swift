@@ -1,6 +1,6 @@
 import Glibc
-import JSON
-import RabbitMQ
+import ParleyJSON
+import ParleyRabbitMQ
 import Testing
 
 /// Section 4 and 5: what becomes of jobs whose model fails.

@@ -1,4 +1,4 @@
-import JSON
+import ParleyJSON
 import Testing
 
 /// Section 4: what a worker does with jobs that are revoked.

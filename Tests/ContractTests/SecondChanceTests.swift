@@ -1,4 +1,4 @@
-import JSON
+import ParleyJSON
 import Testing
 
 /// Sections 5 and 6: jobs that died, were requeued, and are worked on again.

@@ -1,6 +1,6 @@
 import ChatJobs
-import HTTP
-import JSON
+import ParleyHTTP
+import ParleyJSON
 import Testing
 
 @testable import Generation

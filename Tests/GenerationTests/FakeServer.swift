@@ -1,6 +1,6 @@
 import Foundation
 import Glibc
-import JSON
+import ParleyJSON
 import Synchronization
 
 /// A model's server on loopback that says what the test tells it to, byte by byte. A thread a connection.

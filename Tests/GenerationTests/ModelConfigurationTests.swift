@@ -1,6 +1,6 @@
 import ChatJobs
 import Foundation
-import JSON
+import ParleyJSON
 import Testing
 
 @testable import Generation

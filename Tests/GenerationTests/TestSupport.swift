@@ -1,7 +1,7 @@
 import ChatJobs
-import HTTP
 import IOLoop
 import Logging
+import ParleyHTTP
 import Synchronization
 
 @testable import Generation

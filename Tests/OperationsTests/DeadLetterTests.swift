@@ -1,6 +1,6 @@
 import ChatJobs
-import JSON
-import RabbitMQ
+import ParleyJSON
+import ParleyRabbitMQ
 import Testing
 import Topology
 

@@ -1,7 +1,7 @@
 import Glibc
 import IOLoop
 import Logging
-import RabbitMQ
+import ParleyRabbitMQ
 import Testing
 
 @testable import Operations

@@ -1,5 +1,5 @@
-import HTTP
-import JSON
+import ParleyHTTP
+import ParleyJSON
 import Testing
 
 @testable import Retrieval

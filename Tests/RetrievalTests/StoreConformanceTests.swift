@@ -1,4 +1,4 @@
-import HTTP
+import ParleyHTTP
 import Testing
 
 @testable import Retrieval

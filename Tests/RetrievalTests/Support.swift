@@ -1,7 +1,7 @@
 import Glibc
-import HTTP
 import IOLoop
 import Logging
+import ParleyHTTP
 import Retrieval
 import Synchronization
 import Testing

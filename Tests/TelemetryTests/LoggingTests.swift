@@ -1,6 +1,6 @@
 import Glibc
-import JSON
 import Logging
+import ParleyJSON
 import Testing
 
 @testable import Telemetry

@@ -1,7 +1,7 @@
 import ChatJobs
 import Foundation
 import IOLoop
-import RabbitMQ
+import ParleyRabbitMQ
 import Testing
 
 @testable import Topology

@@ -1,6 +1,6 @@
 import ChatJobs
 import IOLoop
-import RabbitMQ
+import ParleyRabbitMQ
 import Testing
 
 @testable import Topology

@@ -1,5 +1,5 @@
 import ChatJobs
-import RabbitMQ
+import ParleyRabbitMQ
 import Testing
 
 @testable import Topology

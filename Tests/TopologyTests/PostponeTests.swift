@@ -1,7 +1,7 @@
 import Adapters
 import ChatJobs
+import ParleyRabbitMQ
 import Pipeline
-import RabbitMQ
 import Testing
 
 @testable import Topology

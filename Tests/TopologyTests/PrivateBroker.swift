@@ -1,1 +1,1 @@
-../RabbitMQTests/PrivateBroker.swift
+../ParleyRabbitMQTests/PrivateBroker.swift

@@ -1,1 +1,1 @@
-../RabbitMQTests/Support.swift
+../ParleyRabbitMQTests/Support.swift

@@ -1,0 +1,40 @@
+import ChatJobs
+import Generation
+import Pipeline
+
+/// A language model as the pipeline's answering port.
+package struct GeneratedAnswers: AnswerModel {
+    let model: any LanguageModel
+    /// It computes, and must not hold up the loop.
+    private let isExtractive: Bool
+
+    package init(model: any LanguageModel) {
+        self.model = model
+        isExtractive = model is ExtractiveModel
+    }
+
+    package var isLocal: Bool { isExtractive || model is EchoModel }
+
+    package func answer(
+        _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
+    ) async throws(JobFailure) -> Answer {
+        let request = Self.request(job, passages, timeout)
+        let made =
+            isExtractive
+            ? try await computed(request, onDelta) : try await model.generate(request, onDelta: onDelta)
+        return Answer(text: made.answer, model: made.model, usage: made.usage, sources: made.sources)
+    }
+
+    private func computed(_ request: GenerationRequest, _ onDelta: DeltaSink?) async throws(JobFailure) -> Generation {
+        try await offTheLoop { () throws(JobFailure) in try await model.generate(request, onDelta: onDelta) }
+    }
+
+    private static func request(_ job: Job, _ passages: [Source], _ timeout: Duration) -> GenerationRequest {
+        GenerationRequest(
+            query: job.query, history: job.history, passages: passages, model: job.options.model,
+            temperature: job.options.temperature, maxTokens: job.options.maxTokens, seed: job.options.seed,
+            timeout: timeout)
+    }
+
+    package func probe() async -> Bool { await model.isThere() }
+}

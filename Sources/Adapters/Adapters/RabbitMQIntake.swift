@@ -1,0 +1,64 @@
+import ChatJobs
+import ParleyRabbitMQ
+import Pipeline
+import Topology
+
+/// The job queue as the pipeline's intake.
+package struct RabbitMQIntake: Intake {
+    let consumer: RabbitMQConsumer
+    let clock: any PipelineClock
+
+    package init(consumer: RabbitMQConsumer, clock: any PipelineClock) {
+        self.consumer = consumer
+        self.clock = clock
+    }
+
+    package func nextWindow(atMost limit: Int) async -> [Incoming]? {
+        guard let deliveries = await consumer.next(atMost: limit) else { return nil }
+        let now = clock.now
+        return deliveries.map { incoming($0, arrived: now) }
+    }
+
+    package func acknowledge(_ receipt: Receipt) async {
+        await consumer.acknowledge(DeliveryTag(epoch: receipt.epoch, number: receipt.number))
+    }
+
+    package func handBack(_ receipt: Receipt) async {
+        await consumer.reject(DeliveryTag(epoch: receipt.epoch, number: receipt.number), requeue: true)
+    }
+
+    /// Takes no more jobs; what the pipeline has not taken yet goes back to the broker.
+    package func pause() async { await consumer.pause() }
+
+    /// Takes jobs again.
+    package func resume() async { await consumer.resume() }
+
+    private func incoming(_ delivery: Delivery, arrived: Duration) -> Incoming {
+        let properties = delivery.properties
+        var envelope = Envelope()
+        envelope.contentType = properties.contentType
+        envelope.contentEncoding = properties.contentEncoding
+        envelope.messageID = properties.messageID
+        envelope.correlationID = properties.correlationID
+        envelope.replyTo = properties.replyTo
+        envelope.priority = properties.priority
+        if !properties.headers.isEmpty {
+            envelope.traceparent = properties.headers[MessageHeaders.traceparent]?.string
+            envelope.earlierAttempts = properties.headers.count(MessageHeaders.earlierAttempts)
+            envelope.deferrals = properties.headers.count(MessageHeaders.deferrals)
+            envelope.requeues = properties.headers.count(MessageHeaders.requeues)
+        }
+        return Incoming(
+            receipt: Receipt(epoch: delivery.tag.epoch, number: delivery.tag.number), envelope: envelope,
+            body: delivery.body, queue: delivery.queue, redelivered: delivery.redelivered, arrived: arrived,
+            original: delivery)
+    }
+}
+
+extension FieldTable {
+    /// A header that counts; 0 when it is absent or nonsense.
+    fileprivate func count(_ key: String) -> Int {
+        guard let value = self[key]?.int, (0...1_000_000).contains(value) else { return 0 }
+        return Int(value)
+    }
+}

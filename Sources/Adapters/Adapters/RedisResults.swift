@@ -1,0 +1,161 @@
+import ChatJobs
+import ParleyRedis
+import Pipeline
+import Topology
+
+/// The jobs' ledger in Redis: results (contract, section 3), who works on what, what was revoked, which workers live.
+///
+/// Results are kept in `RedisResults.swift`, claims and revocations in `RedisResults+Claims.swift`, the worker's own
+/// sign of life in `RedisResults+Presence.swift`. It needs a single primary, with or without replicas, not a cluster:
+/// its scripts touch keys of several jobs, and of workers that are only known inside the script.
+///
+/// Every method throws an ``Outage`` that quotes Redis when Redis is away or refuses (`OOM`, `READONLY`, `LOADING`,
+/// `MISCONF`, `NOPERM` …). A key of another type where a string belongs is as good as a key that is not there.
+package struct RedisResults: ResultStore {
+    let redis: RedisClient
+    let ttl: Duration
+    let jitter: Double
+    private let spread = Spread()
+    let keys: RedisKeys
+    let worker: String
+
+    /// - Parameters:
+    ///   - ttl: `results.ttl`.
+    ///   - jitter: `results.ttl_jitter`: the fraction by which each key's life varies either way, drawn uniformly, so
+    ///     that what was written together does not expire together.
+    ///   - keys: the keys' names, under `redis.prefix`.
+    ///   - worker: names this process among all that ever run; no white space. One is drawn at random by default.
+    package init(
+        redis: RedisClient, ttl: Duration, jitter: Double, keys: RedisKeys = RedisKeys(),
+        worker: String = RedisResults.randomToken()
+    ) {
+        self.redis = redis
+        self.ttl = ttl
+        self.jitter = jitter
+        self.keys = keys
+        self.worker = worker
+    }
+
+    /// A name for a worker process: 16 hexadecimal digits from the system's random numbers.
+    package static func randomToken() -> String {
+        let digits = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    package func store(
+        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool = true
+    ) async throws(Outage) -> [UInt8]? {
+        let key = keys.result(id)
+        let life = Array(String(lifetime()).utf8)
+        // The common case needs no script: nothing is stored yet. The claim goes after the result has come, so that at
+        // no moment there is neither. Whether it could be deleted does not matter to a job whose result is safe.
+        let set = RedisCommand(arguments: [Self.set, Array(key.utf8), reply, Self.px, life, Self.nx])
+        let fresh: RedisValue
+        if endingClaim {
+            let delete = RedisCommand(arguments: [Self.del, Array(keys.claim(id).utf8)])
+            fresh = try await send([set, delete], "storing a result").first ?? .null
+        } else {
+            fresh = try await send(set, "storing a result")
+        }
+        if case .status = fresh { return nil }
+        guard fresh.isNull else { throw refused("storing a result", fresh) }
+        return try await firstSuccess(key, reply, life)
+    }
+
+    private func firstSuccess(_ key: String, _ reply: [UInt8], _ life: [UInt8]) async throws(Outage) -> [UInt8]? {
+        let kept = try await send(
+            RedisCommand(script: Self.keepFirstSuccess, keys: [key], arguments: [reply, life]), "storing a result")
+        if kept.isError { throw refused("storing a result", kept) }
+        return kept.bytes
+    }
+
+    /// Returns when Redis takes writes again, or the task is cancelled: it may be there and refuse (`OOM`, `READONLY`,
+    /// `MISCONF`).
+    package func untilAvailable() async {
+        var rest = 0.1
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(rest * Double.random(in: 0.5...1)))
+            try? await redis.waitUntilConnected()
+            let sign = RedisCommand("SET", keys.worker(worker), "{}", "NX", "PX", 5000)
+            if let answer = try? await redis.send(sign), !answer.isError { return }
+            rest = min(2, rest * 2)
+        }
+    }
+
+    /// Milliseconds.
+    private func lifetime() -> Int64 {
+        let (seconds, attoseconds) = ttl.components
+        let milliseconds = Double(seconds) * 1000 + Double(attoseconds) / 1e15
+        return max(1, Int64((milliseconds * (1 + jitter * spread.next())).rounded()))
+    }
+
+    static let set = Array("SET".utf8)
+    static let del = Array("DEL".utf8)
+    static let px = Array("PX".utf8)
+    private static let nx = Array("NX".utf8)
+
+    /// Returns the stored reply when it succeeded; replaces anything else.
+    private static let keepFirstSuccess = RedisScript(
+        """
+        local stored = redis.call('MGET', KEYS[1])[1]
+        if stored then
+          local readable, reply = pcall(cjson.decode, stored)
+          if readable and type(reply) == 'table' and reply.status == 'succeeded' then return stored end
+        end
+        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+        return false
+        """)
+}
+
+// MARK: - Asking Redis
+
+extension RedisResults {
+    /// So many keys at most are named by one command, for the sake of everybody else whom Redis serves in turn (and far
+    /// fewer than Lua's `unpack` takes).
+    static let keysAtOnce = 512
+
+    /// - Parameter what: what is being done, for the outage's reason.
+    func send(_ command: RedisCommand, _ what: String) async throws(Outage) -> RedisValue {
+        do throws(RedisError) {
+            return try await redis.send(command)
+        } catch {
+            throw Outage(.redis, "\(what): \(error.message)")
+        }
+    }
+
+    /// In one pipeline.
+    func send(_ commands: [RedisCommand], _ what: String) async throws(Outage) -> [RedisValue] {
+        do throws(RedisError) {
+            return try await redis.send(commands)
+        } catch {
+            throw Outage(.redis, "\(what): \(error.message)")
+        }
+    }
+
+    /// What each key holds, in order; nil when nothing, or no string.
+    func values(_ names: [String], _ what: String) async throws(Outage) -> [[UInt8]?] {
+        let chunks = names.chunked(by: Self.keysAtOnce)
+        let replies = try await send(
+            chunks.map { RedisCommand(arguments: [Array("MGET".utf8)] + $0.map { Array($0.utf8) }) }, what)
+        var values: [[UInt8]?] = []
+        values.reserveCapacity(names.count)
+        for (chunk, reply) in zip(chunks, replies) {
+            guard let some = reply.array, some.count == chunk.count else { throw refused(what, reply) }
+            values.append(contentsOf: some.map(\.bytes))
+        }
+        return values
+    }
+
+    func refused(_ what: String, _ value: RedisValue) -> Outage {
+        guard case .error(let text) = value else {
+            return Outage(.redis, "\(what): Redis gave an answer that makes no sense")
+        }
+        return Outage(.redis, "\(what): Redis refuses: \(text)")
+    }
+}
+
+extension Array {
+    func chunked(by size: Int) -> [ArraySlice<Element>] {
+        stride(from: 0, to: count, by: size).map { self[$0..<Swift.min($0 + size, count)] }
+    }
+}

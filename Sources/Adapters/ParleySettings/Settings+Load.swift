@@ -1,0 +1,219 @@
+import Configuration
+import Glibc
+import SystemPackage
+import Yams
+
+/// What is wrong with a configuration: every mistake at once.
+package struct SettingsError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// One sentence each: the key, the value, what is allowed.
+    package let problems: [String]
+
+    package init(problems: [String]) { self.problems = problems }
+
+    package var description: String {
+        problems.count == 1
+            ? "configuration: \(problems[0])"
+            : "configuration: \(problems.count) mistakes\n" + problems.map { "  \($0)" }.joined(separator: "\n")
+    }
+}
+
+extension Settings {
+    /// The file read when none is named, if it exists.
+    package static let defaultFile = "config/parley.yaml"
+
+    /// Reads flags, then the environment (`PARLEY_` and the key in capitals, `_` for `.`), then the file, then defaults.
+    ///
+    /// - Parameters:
+    ///   - file: a YAML file; nil: `PARLEY_CONFIG`, else ``defaultFile`` when it exists.
+    ///   - overrides: keys and values from flags.
+    ///   - others: finds further mistakes, for values that other parts read; asked when there are some already, so that
+    ///     all are named together.
+    /// - Throws: ``SettingsError`` with every wrong key and value.
+    package static func load(
+        file: String?, environment: [String: String], overrides: [(key: String, value: String)] = [],
+        others: (Settings) -> [String] = { _ in [] }
+    ) async throws(SettingsError) -> Settings {
+        var problems: [String] = []
+        var providers: [any ConfigProvider] = []
+        var flags: [AbsoluteConfigKey: ConfigValue] = [:]
+        for (key, value) in overrides {
+            if !keys.contains(key) {
+                problems.append(unknown(key, in: "--set"))
+            } else if value.isEmpty {
+                problems.append("\(key) is \"\" in --set; a value is needed, or leave it out")
+            }
+            flags[AbsoluteConfigKey(key.split(separator: ".").map(String.init), context: [:])] = ConfigValue(
+                .string(value), isSecret: false)
+        }
+        providers.append(InMemoryProvider(values: flags))
+        // Empty variables count as not set: compose files and unit files write them so.
+        let set = environment.filter { !$0.value.isEmpty }
+        providers.append(EnvironmentVariablesProvider(environmentVariables: set).prefixKeys(with: "parley"))
+        file: if let path = file ?? set["PARLEY_CONFIG"] ?? (access(defaultFile, R_OK) == 0 ? defaultFile : nil) {
+            do {
+                guard let root = try yaml(inFile: path) else { break file }
+                check(root, prefix: "", path, &problems)
+                providers.append(try await FileProvider<YAMLSnapshot>(filePath: FilePath(path)))
+            } catch let error as SettingsError {
+                problems += error.problems
+            } catch {
+                problems.append("the file \(path) cannot be read: \(error)")
+            }
+        }
+        var reader = SettingsReader(config: ConfigReader(providers: providers))
+        let settings = Settings(&reader, openAIKey: set["OPENAI_API_KEY"])
+        problems += reader.problems
+        guard problems.isEmpty else { throw SettingsError(problems: problems + others(settings)) }
+        return settings
+    }
+
+    private init(_ reader: inout SettingsReader, openAIKey: String?) {
+        self.init()
+        reader.string("rabbitmq.url", &rabbitmqURL)
+        reader.string("redis.url", &redisURL)
+        reader.string("redis.prefix", &redisPrefix)
+        if redisPrefix.utf8.count > 64 || !redisPrefix.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
+            reader.wrong("redis.prefix", redisPrefix, "at most 64 printable ASCII characters, no spaces")
+        }
+        reader.string("queue.name", &queue.name)
+        if queue.name.hasPrefix("amq.") { reader.wrong("queue.name", queue.name, "not starting with amq.") }
+        reader.choice("queue.type", &queue.kind)
+        reader.lanes("queue.lanes", &queue.lanes)
+        reader.int("worker.prefetch", &worker.prefetch, in: 1...65_535)
+        reader.int("worker.window", &worker.window, in: 1...65_535)
+        reader.duration("worker.shutdown_grace", &worker.shutdownGrace, in: .zero ... .seconds(86_400))
+        reader.string("admin.listen", &adminListen)
+        reader.string("model.url", &model.url)
+        reader.string("model.name", &model.name)
+        reader.string("model.api_key", &model.apiKey)
+        model.apiKey = model.apiKey ?? openAIKey
+        // Below the broker's consumer_timeout, 30 minutes unless changed: it would take the job back.
+        reader.duration("model.timeout", &model.timeout, in: .milliseconds(1) ... .seconds(1500))
+        reader.int("model.max_concurrency", &model.maxConcurrency, in: 1...65_535)
+        reader.string("embeddings.url", &embeddings.url)
+        reader.string("embeddings.model", &embeddings.model)
+        reader.string("embeddings.api_key", &embeddings.apiKey)
+        embeddings.apiKey = embeddings.apiKey ?? openAIKey
+        reader.string("vectors.url", &vectorsURL)
+        reader.choice("retrieval.mode", &retrieval.mode)
+        reader.int("retrieval.top_k", &retrieval.topK, in: 1...64)
+        reader.duration("results.ttl", &results.ttl, in: .seconds(1) ... .seconds(10 * 365 * 86_400))
+        reader.double("results.ttl_jitter", &results.ttlJitter, in: 0...0.9)
+        reader.duration("priority.max_wait", &priorityMaxWait, in: .milliseconds(1) ... .seconds(86_400))
+        reader.int("retry.max_attempts", &retry.maxAttempts, in: 1...1000)
+        reader.duration("retry.base", &retry.base, in: .milliseconds(1) ... .seconds(86_400))
+        reader.double("retry.factor", &retry.factor, in: 1...100)
+        reader.duration("retry.max", &retry.max, in: .milliseconds(1) ... .seconds(365 * 86_400))
+        reader.int("retry.max_deliveries", &retry.maxDeliveries, in: 1...1000)
+        reader.size("limits.body", &limits.body, in: 1...(128 << 20))
+        reader.size("limits.query", &limits.query, in: 1...(128 << 20))
+        reader.choice("log.level", &log.level)
+        reader.choice("log.format", &log.format)
+        reader.string("prompt.system", &prompt.system)
+        reader.string("prompt.user", &prompt.user)
+        reader.int("prompt.history_tokens", &prompt.historyTokens, in: 0...1_000_000)
+        reader.int("prompt.context_tokens", &prompt.contextTokens, in: 0...1_000_000)
+    }
+
+    /// Every key there is.
+    package static let keys: Set<String> = [
+        "rabbitmq.url", "redis.url", "redis.prefix", "queue.name", "queue.type", "queue.lanes", "worker.prefetch",
+        "worker.window",
+        "worker.shutdown_grace", "admin.listen", "model.url", "model.name", "model.api_key", "model.timeout",
+        "model.max_concurrency", "embeddings.url", "embeddings.model", "embeddings.api_key", "vectors.url",
+        "retrieval.mode", "retrieval.top_k", "results.ttl", "results.ttl_jitter", "retry.max_attempts", "retry.base",
+        "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query", "log.level", "log.format",
+        "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
+        "priority.max_wait",
+    ]
+
+    /// What is wrong with a URL, naming it without what may be a password.
+    package static func refusal(_ key: String, _ url: String, _ reason: String) -> String {
+        let shown = url.split(separator: ",", omittingEmptySubsequences: false).map { part in
+            guard let at = part.lastIndex(of: "@") else { return String(part) }
+            let scheme = part.range(of: "://").map { part[..<$0.upperBound] } ?? ""
+            return "\(scheme)***\(part[at...])"
+        }
+        return "\(key) is \"\(shown.joined(separator: ","))\": \(reason)"
+    }
+
+    // MARK: - Unknown keys
+
+    /// Nil when the file holds nothing but comments.
+    private static func yaml(inFile path: String) throws(SettingsError) -> Node? {
+        guard let bytes = contents(ofFile: path) else {
+            throw SettingsError(problems: ["the file \(path) cannot be read: \(String(cString: strerror(errno)))"])
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw SettingsError(problems: ["the file \(path) is not UTF-8"])
+        }
+        do {
+            return try Yams.compose(yaml: text)
+        } catch {
+            throw SettingsError(problems: ["the file \(path) is not YAML: \(error)"])
+        }
+    }
+
+    private static func check(_ node: Node, prefix: String, _ path: String, _ problems: inout [String]) {
+        guard let mapping = node.mapping else {
+            if !keys.contains(prefix), !(prefix.isEmpty && node.scalar?.string.isEmpty ?? false) {
+                problems.append(prefix.isEmpty ? "\(path) is no mapping of keys" : unknown(prefix, in: path))
+            } else if node.sequence != nil {
+                problems.append("\(prefix) in \(path) is a list; one value is needed")
+            }
+            return
+        }
+        for (key, value) in mapping {
+            let name = key.string ?? "?"
+            // A section with nothing under it (all its keys commented out) is no mistake.
+            if value.mapping == nil, prefix.isEmpty, value.scalar?.string.isEmpty ?? false, !keys.contains(name) {
+                continue
+            }
+            check(value, prefix: prefix.isEmpty ? name : "\(prefix).\(name)", path, &problems)
+        }
+    }
+
+    /// Environment variables that look like a key misspelt, a sentence each. No mistake, since others may have variables
+    /// that begin with `PARLEY_`, too.
+    package static func suspicious(in environment: [String: String]) -> [String] {
+        let variables = keys.map { "PARLEY_" + $0.uppercased().replacing(".", with: "_") }.sorted()
+        return environment.filter { !$0.value.isEmpty }.keys.sorted().compactMap { name in
+            guard name.hasPrefix("PARLEY_"), name != "PARLEY_CONFIG", !variables.contains(name),
+                let near = variables.min(by: { distance($0, name) < distance($1, name) }),
+                distance(near, name) <= 2
+            else { return nil }
+            return "the environment variable \(name) has no effect; did you mean \(near)?"
+        }
+    }
+
+    private static func unknown(_ key: String, in place: String) -> String {
+        let near = keys.min { distance($0, key) < distance($1, key) }
+        let hint = near.flatMap { distance($0, key) <= 4 ? "; did you mean \($0)?" : nil } ?? ""
+        return "\(key) in \(place) is no key of Parley's\(hint)"
+    }
+
+    /// Levenshtein distance.
+    private static func distance(_ a: String, _ b: String) -> Int {
+        let b = Array(b.utf8)
+        var row = Array(0...b.count)
+        for (i, x) in a.utf8.enumerated() {
+            var previous = row[0]
+            row[0] = i + 1
+            for (j, y) in b.enumerated() {
+                let substituted = previous + (x == y ? 0 : 1)
+                previous = row[j + 1]
+                row[j + 1] = min(substituted, row[j] + 1, previous + 1)
+            }
+        }
+        return row[b.count]
+    }
+
+    private static func contents(ofFile path: String) -> [UInt8]? {
+        guard let file = fopen(path, "rb") else { return nil }
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 16_384)
+        while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
+        return ferror(file) == 0 ? bytes : nil
+    }
+}

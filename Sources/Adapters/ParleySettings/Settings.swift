@@ -1,0 +1,121 @@
+/// Everything an operator can set, read once and validated as a whole. Names are the keys of the configuration file
+/// (contract, section 7); nothing deeper reads a file or the environment.
+package struct Settings: Sendable, Equatable {
+    package var rabbitmqURL = "amqp://guest:guest@127.0.0.1:5672/"
+    package var redisURL = "redis://127.0.0.1:6379/0"
+    /// `redis.prefix`: what Parley's keys in Redis begin with.
+    package var redisPrefix = "chat"
+    package var queue = Queue()
+    package var worker = Worker()
+    /// `admin.listen`: `host:port`, or `off`.
+    package var adminListen = "127.0.0.1:9464"
+    package var model = Model()
+    package var embeddings = Embeddings()
+    package var vectorsURL = "file:.parley/knowledge.index"
+    package var retrieval = Retrieval()
+    package var results = Results()
+    package var retry = Retry()
+    /// `priority.max_wait`.
+    package var priorityMaxWait: Duration = .seconds(60)
+    package var limits = Limits()
+    package var log = Log()
+    package var prompt = Prompt()
+
+    /// `queue.*`
+    package struct Queue: Sendable, Equatable {
+        package enum Kind: String, Sendable, CaseIterable { case classic, quorum }
+        /// A further job queue beside the main one, consumed with a weight.
+        package struct Lane: Sendable, Equatable {
+            package var name: String
+            package var weight: Int
+        }
+        package var name = "chat.jobs"
+        package var kind = Kind.classic
+        package var lanes: [Lane] = []
+    }
+
+    /// `worker.*`
+    package struct Worker: Sendable, Equatable {
+        package var prefetch = 512
+        package var window = 64
+        package var shutdownGrace: Duration = .seconds(30)
+    }
+
+    /// `model.*`
+    package struct Model: Sendable, Equatable {
+        package var url = "builtin:extractive"
+        package var name: String?
+        package var apiKey: String?
+        package var timeout: Duration = .seconds(60)
+        package var maxConcurrency = 512
+    }
+
+    /// `embeddings.*`
+    package struct Embeddings: Sendable, Equatable {
+        package var url = "builtin:lexical"
+        package var model: String?
+        package var apiKey: String?
+    }
+
+    /// `retrieval.*`
+    package struct Retrieval: Sendable, Equatable {
+        package enum Mode: String, Sendable, CaseIterable { case auto, always, never }
+        package var mode = Mode.auto
+        package var topK = 4
+    }
+
+    /// `results.*`
+    package struct Results: Sendable, Equatable {
+        package var ttl: Duration = .seconds(24 * 3600)
+        package var ttlJitter = 0.1
+    }
+
+    /// `retry.*`
+    package struct Retry: Sendable, Equatable {
+        package var maxAttempts = 5
+        package var base: Duration = .seconds(1)
+        package var factor = 2.0
+        package var max: Duration = .seconds(600)
+        package var maxDeliveries = 3
+    }
+
+    /// `limits.*`, in bytes.
+    package struct Limits: Sendable, Equatable {
+        package var body = 1 << 20
+        package var query = 32 << 10
+    }
+
+    /// `log.*`
+    package struct Log: Sendable, Equatable {
+        package enum Level: String, Sendable, CaseIterable { case trace, debug, info, notice, warning, error, critical }
+        package enum Format: String, Sendable, CaseIterable { case auto, text, json }
+        package var level = Level.info
+        package var format = Format.auto
+    }
+
+    /// `prompt.*`; nil means the built-in template.
+    package struct Prompt: Sendable, Equatable {
+        package var system: String?
+        package var user: String?
+        package var historyTokens = 1500
+        package var contextTokens = 3000
+    }
+
+    package init() {}
+}
+
+/// Whatever prints settings prints no secrets: keys are secret, and URLs have passwords in them.
+extension Settings: CustomStringConvertible, CustomReflectable {
+    package var description: String { "settings of \(queue.name)" }
+    package var customMirror: Mirror { Mirror(self, children: ["queue": queue.name]) }
+}
+
+extension Settings.Model: CustomStringConvertible, CustomReflectable {
+    package var description: String { name ?? "model" }
+    package var customMirror: Mirror { Mirror(self, children: ["name": name as Any]) }
+}
+
+extension Settings.Embeddings: CustomStringConvertible, CustomReflectable {
+    package var description: String { model ?? "embeddings" }
+    package var customMirror: Mirror { Mirror(self, children: ["model": model as Any]) }
+}

@@ -1,0 +1,122 @@
+import Configuration
+
+/// Reads typed values and remembers every mistake instead of stopping at the first.
+struct SettingsReader {
+    let config: ConfigReader
+    private(set) var problems: [String] = []
+
+    init(config: ConfigReader) { self.config = config }
+
+    private func text(_ key: String) -> String? { config.string(forKey: ConfigKey(key)) }
+
+    mutating func wrong(_ key: String, _ value: String, _ allowed: String) {
+        problems.append("\(key) is \"\(value)\"; allowed: \(allowed)")
+    }
+
+    mutating func string(_ key: String, _ value: inout String) {
+        if let text = text(key), !text.isEmpty { value = text }
+    }
+
+    mutating func string(_ key: String, _ value: inout String?) {
+        if let text = text(key), !text.isEmpty { value = text }
+    }
+
+    mutating func int(_ key: String, _ value: inout Int, in range: ClosedRange<Int>) {
+        guard let text = text(key), !text.isEmpty else { return }
+        guard let number = Int(text), range.contains(number) else {
+            return wrong(key, text, "an integer from \(range.lowerBound) to \(range.upperBound)")
+        }
+        value = number
+    }
+
+    mutating func double(_ key: String, _ value: inout Double, in range: ClosedRange<Double>) {
+        guard let text = text(key), !text.isEmpty else { return }
+        guard let number = Double(text), range.contains(number) else {
+            return wrong(key, text, "a number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        value = number
+    }
+
+    mutating func duration(_ key: String, _ value: inout Duration, in range: ClosedRange<Duration>) {
+        guard let text = text(key), !text.isEmpty else { return }
+        guard let duration = Quantity.duration(text), range.contains(duration) else {
+            let (low, high) = (Quantity.text(range.lowerBound), Quantity.text(range.upperBound))
+            return wrong(key, text, "a duration such as 500ms, 30s, 10m, 24h, from \(low) to \(high)")
+        }
+        value = duration
+    }
+
+    mutating func size(_ key: String, _ value: inout Int, in range: ClosedRange<Int>) {
+        guard let text = text(key), !text.isEmpty else { return }
+        guard let size = Quantity.size(text), range.contains(size) else {
+            return wrong(key, text, "a size such as 4096, 256KiB, 1MiB, up to \(range.upperBound / (1 << 20))MiB")
+        }
+        value = size
+    }
+
+    mutating func choice<T: RawRepresentable & CaseIterable>(_ key: String, _ value: inout T)
+    where T.RawValue == String {
+        guard let text = text(key), !text.isEmpty else { return }
+        guard let choice = T(rawValue: text) else {
+            return wrong(key, text, T.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        value = choice
+    }
+
+    mutating func lanes(_ key: String, _ value: inout [Settings.Queue.Lane]) {
+        guard let text = text(key), !text.isEmpty else { return }
+        var lanes: [Settings.Queue.Lane] = []
+        for part in text.split(separator: ",") {
+            let pair = part.split(separator: ":").map { $0.filter { $0 != " " } }
+            guard pair.count == 2, let weight = Int(pair[1]), (1...1000).contains(weight), !pair[0].isEmpty,
+                pair[0].utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }), pair[0] != "dead", !pair[0].hasPrefix("delay"),
+                !lanes.contains(where: { $0.name == pair[0] })
+            else { return wrong(key, text, "name:weight pairs with different names, such as high:8, bulk:1") }
+            lanes.append(.init(name: pair[0], weight: weight))
+        }
+        value = lanes
+    }
+}
+
+/// Durations (`500ms`, `30s`, `10m`, `24h`, `7d`) and sizes (`4096`, `256KiB`, `1MiB`, `1GiB`) as they are written.
+package enum Quantity {
+    private static let durations: [(String, Duration)] = [
+        ("ms", .milliseconds(1)), ("s", .seconds(1)), ("m", .seconds(60)), ("h", .seconds(3600)),
+        ("d", .seconds(86_400)),
+    ]
+
+    /// Nil when `text` is no duration; a unit is required, a fraction allowed (`1.5s`).
+    package static func duration(_ text: String) -> Duration? {
+        for (unit, length) in durations where text.hasSuffix(unit) {
+            guard let count = Double(text.dropLast(unit.count)), count.isFinite, (0...1e9).contains(count) else {
+                continue
+            }
+            return count == count.rounded() ? length * Int(count) : length * count
+        }
+        return text == "0" ? .zero : nil
+    }
+
+    /// Nil when `text` is no size. `KiB` is 1,024 bytes; `KB`, `kB` is 1,000; `B` or nothing is bytes.
+    package static func size(_ text: String) -> Int? {
+        let units = [
+            ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("KB", 1000), ("kB", 1000), ("MB", 1_000_000),
+            ("B", 1),
+            ("", 1),
+        ]
+        for (unit, factor) in units where text.hasSuffix(unit) {
+            guard let count = Int(text.dropLast(unit.count).filter { $0 != " " }), (0...Int(Int32.max)).contains(count)
+            else { continue }
+            return count * factor
+        }
+        return nil
+    }
+
+    /// The shortest way to write a duration with one unit.
+    package static func text(_ duration: Duration) -> String {
+        for (unit, length) in durations.reversed() where duration >= length {
+            let count = duration / length
+            if count == count.rounded() { return "\(Int(count))\(unit)" }
+        }
+        return duration == .zero ? "0s" : "\(duration)"
+    }
+}

@@ -1,0 +1,66 @@
+import ChatJobs
+import ParleyRabbitMQ
+
+/// Parley's own headers on messages in RabbitMQ (contract, section 5, and the private ones).
+package enum MessageHeaders {
+    package static let errorCode = "x-parley-error-code"
+    package static let error = "x-parley-error"
+    package static let attempts = "x-parley-attempts"
+    package static let deadAt = "x-parley-dead-at"
+    package static let sourceQueue = "x-parley-source-queue"
+    /// The producer's `expiration`, which a dead letter must not keep: it would vanish.
+    package static let expiration = "x-parley-expiration"
+    /// Attempts made so far, on a job that waits for its next one.
+    package static let earlierAttempts = "x-parley-retries"
+    /// How often the job was put aside without an attempt being counted.
+    package static let deferrals = "x-parley-deferrals"
+    /// How often an operator sent the job back.
+    package static let requeues = "x-parley-requeues"
+    package static let traceparent = "traceparent"
+
+    /// The producer's properties for a message that Parley publishes again on its behalf.
+    ///
+    /// Left out is what the broker would act on a second time: `expiration`, `user_id` (checked against the connection's
+    /// user), `CC` and `BCC` (routed again), and its own record of dead-lettering, which brokers before 4.0 take for a
+    /// cycle and drop the message (RabbitMQ documentation, Dead Letter Exchanges).
+    package static func forwarded(_ properties: MessageProperties) -> MessageProperties {
+        var forwarded = properties
+        forwarded.deliveryMode = 2
+        forwarded.userID = nil
+        forwarded.expiration = nil
+        var headers = FieldTable()
+        for (key, value) in properties.headers.pairs where !isBrokers(key) { headers[key] = value }
+        if let expiration = properties.expiration { headers[Self.expiration] = .string(expiration) }
+        forwarded.headers = headers
+        return forwarded
+    }
+
+    /// The headers that a message cannot do without, when all of them fit no frame: Parley's own and the trace context.
+    ///
+    /// They are short when Parley or an honest producer set them; a longer one is left out.
+    package static func own(_ headers: FieldTable) -> FieldTable {
+        var own = FieldTable()
+        let keys = [
+            errorCode, error, attempts, deadAt, sourceQueue, expiration, earlierAttempts, deferrals, requeues,
+            traceparent,
+        ]
+        for key in keys {
+            switch headers[key] {
+            case .int(let value)?: own[key] = .int(value)
+            case .string(let text)? where text.utf8.count <= 8192: own[key] = .string(text)
+            default: break
+            }
+        }
+        return own
+    }
+
+    /// A header that counts, nil when there is nothing to count.
+    package static func count(_ value: Int) -> FieldValue? { value > 0 ? .int(Int64(value)) : nil }
+
+    private static func isBrokers(_ key: String) -> Bool {
+        switch key {
+        case "CC", "BCC", "x-death", "x-delivery-count", "x-acquired-count": true
+        default: key.hasPrefix("x-first-death-") || key.hasPrefix("x-last-death-")
+        }
+    }
+}

@@ -1,0 +1,31 @@
+import ChatJobs
+
+/// The names of Parley's keys in Redis (contract, section 3; those but the result are private).
+package struct RedisKeys: Sendable, Equatable {
+    /// `redis.prefix`.
+    package let prefix: String
+    // Made once: appending to one costs a third of an interpolation, and every job has its keys.
+    private let results: String
+    private let claims: String
+    private let revocationsOfJobs: String
+
+    package init(prefix: String = "chat") {
+        self.prefix = prefix
+        results = "\(prefix):result:"
+        claims = "\(prefix):claim:"
+        revocationsOfJobs = "\(prefix):revoked:"
+    }
+
+    /// The job's reply, as JSON.
+    package func result(_ id: JobID) -> String { results + id.text }
+    /// Who works on the job: `TOKEN STARTS LOSSES`, the token empty when nobody does.
+    package func claim(_ id: JobID) -> String { claims + id.text }
+    /// There when the job was revoked.
+    package func revoked(_ id: JobID) -> String { revocationsOfJobs + id.text }
+    /// Counts revocations, so that workers see that there is a new one.
+    package var revocations: String { "\(prefix):revocations" }
+    /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.
+    package func worker(_ token: String) -> String { "\(prefix):worker:\(token)" }
+    /// A stream of what operators did: requeues, purges, revocations.
+    package var audit: String { "\(prefix):audit" }
+}

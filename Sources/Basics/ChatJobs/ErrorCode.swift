@@ -1,0 +1,57 @@
+/// Why a job was not answered. A closed set, part of the contract (error codes of replies and dead letters).
+public enum ErrorCode: String, Sendable, Hashable, CaseIterable {
+    /// The message is no job: not JSON, a field of the wrong type or outside its bounds, no id, a forbidden reply_to.
+    case invalidJob = "invalid_job"
+    /// `content_type` is not `application/json`, or `content_encoding` is not one that is known.
+    case unsupportedMediaType = "unsupported_media_type"
+    /// The body, the query or a field is longer than its limit.
+    case tooLarge = "too_large"
+    /// The deadline passed before the answer.
+    case expired
+    /// An operator or the producer took the job back.
+    case revoked
+    /// Passages could not be fetched.
+    case retrievalFailed = "retrieval_failed"
+    /// The model refused this prompt; asking again would not help.
+    case modelRejected = "model_rejected"
+    /// The model's service failed or could not be reached.
+    case modelUnavailable = "model_unavailable"
+    /// The model did not answer in time.
+    case modelTimeout = "model_timeout"
+    /// The model's service asked to slow down.
+    case rateLimited = "rate_limited"
+    /// The job outlived too many worker crashes.
+    case workerLost = "worker_lost"
+    /// A fault of Parley's own.
+    case `internal`
+
+    /// Whether another attempt may succeed.
+    public var isRetryable: Bool {
+        switch self {
+        case .retrievalFailed, .modelUnavailable, .modelTimeout, .rateLimited, .internal: true
+        case .invalidJob, .unsupportedMediaType, .tooLarge, .expired, .revoked, .modelRejected, .workerLost: false
+        }
+    }
+}
+
+/// A job's failure as a value: the code for programs, the message for people.
+package struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
+    /// What went wrong, from the contract's closed set.
+    package let code: ErrorCode
+    /// One sentence that names the thing, the value and what is allowed. Never holds the user's question.
+    package let message: String
+    /// A service's own wish (Retry-After) before the next attempt.
+    package let retryAfter: Duration?
+    /// The service that was not there for anybody (nothing listens, the connection broke, 502 to 504): no fault of this
+    /// job's. Nil when the failure may be the job's own.
+    package let outage: Service?
+
+    package init(_ code: ErrorCode, _ message: String, retryAfter: Duration? = nil, outage: Service? = nil) {
+        self.code = code
+        self.message = message
+        self.retryAfter = retryAfter
+        self.outage = outage
+    }
+
+    package var description: String { "\(code.rawValue): \(message)" }
+}

@@ -1,0 +1,74 @@
+import Glibc
+import HeapModule
+
+/// A timer of an ``IOLoop``, for ``IOLoop/cancel(_:)``.
+package struct IOTimer: Sendable, Hashable {
+    let id: UInt64
+}
+
+/// When a timer is due. What it does is kept apart, by its id, until it fires or is cancelled: what the heap moves
+/// about is two words.
+struct TimerEntry: Comparable {
+    /// Nanoseconds of the loop's clock.
+    let due: Int64
+    let id: UInt64
+
+    static func < (a: TimerEntry, b: TimerEntry) -> Bool { a.due == b.due ? a.id < b.id : a.due < b.due }
+}
+
+extension IOLoop {
+    /// Calls `body` once on the loop, `delay` from now (never early, at most about a millisecond late on an idle loop).
+    @discardableResult
+    package func schedule(after delay: Duration, _ body: @escaping () -> Void) -> IOTimer {
+        assertOnLoop()
+        let id = nextToken
+        nextToken += 1
+        let (due, isBeyond) = Self.nanoseconds().addingReportingOverflow(delay.nanoseconds)
+        timers.insert(TimerEntry(due: isBeyond ? .max : due, id: id))
+        timerBodies[id] = body
+        return IOTimer(id: id)
+    }
+
+    /// Prevents a timer from firing; one that has fired, or is unknown, is ignored.
+    package func cancel(_ timer: IOTimer) {
+        assertOnLoop()
+        guard timerBodies.removeValue(forKey: timer.id) != nil else { return }
+        // A cancelled entry stays until due; when most entries are such, rebuild.
+        if timers.count > 64, timerBodies.count * 2 < timers.count {
+            timers = Heap(timers.unordered.filter { timerBodies[$0.id] != nil })
+        }
+    }
+
+    /// Milliseconds, rounded up; −1 when there is no timer.
+    func nextTimerDelay() -> Int32 {
+        while let first = timers.min, timerBodies[first.id] == nil { timers.removeMin() }
+        guard let first = timers.min else { return -1 }
+        let left = first.due - Self.nanoseconds()
+        return left <= 0 ? 0 : Int32(clamping: (left - 1) / 1_000_000 + 1)
+    }
+
+    func fireTimers() {
+        guard !timers.isEmpty else { return }
+        let now = Self.nanoseconds()
+        while let first = timers.min, first.due <= now {
+            timers.removeMin()
+            timerBodies.removeValue(forKey: first.id)?()
+        }
+    }
+
+    /// The loop's clock: since the machine was started, the time it slept included.
+    private static func nanoseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+}
+
+extension Duration {
+    /// Rounded up; at most ±285 years.
+    fileprivate var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let most: Int64 = 9_000_000_000
+        return max(-most, min(most, seconds)) * 1_000_000_000 + (attoseconds + 999_999_999) / 1_000_000_000
+    }
+}

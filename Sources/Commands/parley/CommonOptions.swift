@@ -1,0 +1,86 @@
+import ArgumentParser
+import Foundation
+import Logging
+import ParleyClient
+import ParleyRabbitMQ
+import ParleyRedis
+import ParleySettings
+import Telemetry
+import Topology
+import Worker
+
+/// What every command takes.
+struct CommonOptions: ParsableArguments {
+    @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"))
+    var config: String?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Sets a configuration key, over the file and the environment. May be repeated.", valueName: "key=value"))
+    var set: [String] = []
+
+    /// - Parameter quiet: commands log warnings only, so that their output stays theirs.
+    func load(quiet: Bool = true) async throws -> Settings {
+        var overrides: [(key: String, value: String)] = []
+        for pair in set {
+            guard let equals = pair.firstIndex(of: "=") else {
+                throw CommandFailure(.wrong, "--set \(pair): write key=value, such as --set worker.prefetch=100")
+            }
+            overrides.append((String(pair[..<equals]), String(pair[pair.index(after: equals)...])))
+        }
+        let settings = try await Settings.load(
+            file: config, environment: ProcessInfo.processInfo.environment, overrides: overrides,
+            others: Assembly.problems(in:))
+        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
+        bootstrapLogging(
+            level: quiet && level == .info ? .error : level, format: LogFormat(settings.log.format.rawValue) ?? .auto)
+        return settings
+    }
+
+    /// What is odd about the configuration without being wrong, a sentence each.
+    var oddities: [String] { Settings.suspicious(in: ProcessInfo.processInfo.environment) }
+
+    /// The servers and names of the configuration.
+    /// - Throws: ``SettingsError`` naming the keys that are wrong.
+    func servers() async throws -> Servers {
+        let settings = try await load()
+        var problems: [String] = []
+        var rabbitMQ: RabbitMQConfiguration?
+        var redis: RedisConfiguration?
+        do { rabbitMQ = try RabbitMQConfiguration(url: settings.rabbitmqURL) } catch {
+            problems.append(Settings.refusal("rabbitmq.url", settings.rabbitmqURL, error.message))
+        }
+        do { redis = try RedisConfiguration(url: settings.redisURL) } catch {
+            problems.append(Settings.refusal("redis.url", settings.redisURL, error.message))
+        }
+        problems += (rabbitMQ?.problems ?? []).map { "rabbitmq.url: \($0)" }
+        guard problems.isEmpty, let rabbitMQ, let redis else { throw SettingsError(problems: problems) }
+        return Servers(
+            settings: settings, rabbitMQ: rabbitMQ, redis: redis, queues: JobQueues(settings),
+            keys: RedisKeys(prefix: settings.redisPrefix))
+    }
+
+    /// A client connected to the servers of the configuration.
+    func connect() async throws -> ParleyClient { try await connect(to: servers()) }
+
+    func connect(to servers: Servers) async throws -> ParleyClient {
+        try await ParleyClient.connect(
+            ParleyClientConfiguration(
+                rabbitMQ: servers.rabbitMQ, redis: servers.redis, queues: servers.queues, keys: servers.keys))
+    }
+}
+
+/// Where a command's servers are, and what things are called there.
+struct Servers {
+    let settings: Settings
+    var rabbitMQ: RabbitMQConfiguration
+    let redis: RedisConfiguration
+    let queues: JobQueues
+    let keys: RedisKeys
+}
+
+struct JSONOption: ParsableArguments {
+    @Flag(name: .long, help: "Prints JSON, one object a line; the form is stable.")
+    var json = false
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import ChatJobs
+import Logging
+import ParleyJSON
+import Worker
+
+struct SearchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "search", abstract: "Shows what retrieval finds for a question, with scores.")
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: JSONOption
+    @Argument(help: "The question; with --batch a file of JSON Lines with a member query (- is standard input).")
+    var query: String
+    @Option(help: "How many passages, 1 to 64; retrieval.top_k unless given.") var topK: Int?
+    @Flag(help: "Reads many questions, and prints one JSON line for each.") var batch = false
+
+    func run() async throws {
+        guard query.contains(where: { !$0.isWhitespace }) else {
+            throw CommandFailure(.wrong, batch ? "a file is needed" : "query is empty; a question is needed")
+        }
+        let settings = try await common.load()
+        let topK = topK ?? settings.retrieval.topK
+        guard (1...64).contains(topK) else { throw CommandFailure(.wrong, "--top-k \(topK): 1 to 64 is allowed") }
+        let assembly = try Assembly(settings, logger: Logger(label: "parley"))
+        guard try await assembly.retriever.check() != nil else {
+            throw CommandFailure(.failed, "\(assembly.store.location): no index yet; run parley ingest PATH")
+        }
+        if batch {
+            let lines = try LineReader(path: query)
+            while let questions = try nextQuestions(lines) {
+                let found = try await assembly.retriever.retrieve(questions, topK: topK, timeout: .seconds(60))
+                for (question, sources) in zip(questions, found) { printJSON(question, sources) }
+            }
+            return
+        }
+        let found = try await assembly.retriever.retrieve([query], topK: topK, timeout: .seconds(30)).first ?? []
+        if output.json { return printJSON(query, found) }
+        if found.isEmpty { print("nothing found") }
+        for (index, source) in found.enumerated() {
+            print("[\(index + 1)] \(source.id)  \(source.title)  (\(rounded(source.score)))")
+            print(source.text.split(separator: "\n").map { "    \($0)" }.joined(separator: "\n") + "\n")
+        }
+    }
+
+    private func nextQuestions(_ lines: LineReader) throws -> [String]? {
+        var questions: [String] = []
+        while questions.count < 64, let line = try lines.next() {
+            guard line.contains(where: { $0 > 0x20 }) else { continue }
+            guard let query = (try? JSONDocument(line))?.root["query"]?.string else {
+                throw CommandFailure(.wrong, "\(query): a line without a member query")
+            }
+            questions.append(query)
+        }
+        return questions.isEmpty ? nil : questions
+    }
+
+    private func printJSON(_ question: String, _ sources: [Source]) {
+        var json = JSONWriter()
+        json.object {
+            $0.member("query", question)
+            $0.key("results")
+            $0.array { for source in sources { source.write(to: &$0) } }
+        }
+        printLine(json.bytes)
+    }
+}

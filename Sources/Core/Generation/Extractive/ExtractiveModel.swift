@@ -1,0 +1,137 @@
+import ChatJobs
+
+/// Answers with the passages' own best sentences and cites them: no server, no invention.
+///
+/// The answer is one to three sentences, about 400 characters at most, each followed by the number of its passage;
+/// ``Generation/sources`` are the passages quoted, `[1]` the first. When none of the passages speaks of what was
+/// asked it says so, in Chinese or in English, whichever the question is in. It sees only words, not meaning: a
+/// passage that answers in words all different from the question's is not found.
+package struct ExtractiveModel: LanguageModel {
+    static let url = "builtin:extractive"
+
+    /// The answer when nothing was found, by the question's language.
+    static let nothingFound = "I could not find this in the knowledge base."
+    static let nothingFoundChinese = "知识库中没有找到相关内容。"
+
+    package init() {}
+
+    /// Works on Swift's own threads, not on the caller's: an I/O loop has better things to do for 100 µs.
+    @concurrent package func generate(
+        _ request: GenerationRequest, onDelta: DeltaHandler?
+    ) async throws(JobFailure) -> Generation {
+        let (pieces, sources) = compose(request)
+        if let onDelta {
+            for piece in pieces { try await pass(piece, to: onDelta) }
+        }
+        let answer = pieces.joined()
+        let read = request.passages.reduce(TokenEstimate.tokens(in: request.query)) {
+            $0 + TokenEstimate.tokens(in: $1.text)
+        }
+        return Generation(
+            answer: answer, model: Self.url,
+            usage: Usage(promptTokens: read, completionTokens: TokenEstimate.tokens(in: answer)), sources: sources)
+    }
+
+    package func check() async -> String? { nil }
+
+    /// The answer in pieces, one a sentence, and the passages they come from.
+    func compose(_ request: GenerationRequest) -> (pieces: [String], sources: [Source]) {
+        let question = Question(request.query)
+        var candidates: [Candidate] = []
+        var titleMatches: [UInt64] = []
+        for (index, passage) in request.passages.enumerated() {
+            titleMatches.append(matches(passage.title, question))
+            candidates += sentences(of: passage, index, question)
+        }
+        let selection = SentenceSelection(
+            candidates, titleMatches: titleMatches, passages: request.passages, termCount: question.terms.count)
+        let chosen = selection.chosen()
+        guard !chosen.isEmpty else {
+            return ([question.isChinese ? Self.nothingFoundChinese : Self.nothingFound], [])
+        }
+        return cited(chosen, from: request.passages)
+    }
+
+    /// Each sentence with its citation; one citation for sentences of one passage that follow each other.
+    private func cited(_ chosen: [Candidate], from passages: [Source]) -> (pieces: [String], sources: [Source]) {
+        var pieces: [String] = []
+        var sources: [Source] = []
+        for (index, candidate) in chosen.enumerated() {
+            let isFirst = index == 0 || chosen[index - 1].passage != candidate.passage
+            let isLast = index + 1 == chosen.count || chosen[index + 1].passage != candidate.passage
+            if isFirst { sources.append(passages[candidate.passage]) }
+            let text = shortened(candidate.text)
+            var piece = index == 0 ? text : (needsSpace(before: text, isFirst: isFirst) ? " " : "") + text
+            if isLast { piece += " [\(sources.count)]" }
+            pieces.append(piece)
+        }
+        return (pieces, sources)
+    }
+
+    /// Chinese sentences follow each other without a space.
+    private func needsSpace(before text: String, isFirst: Bool) -> Bool {
+        isFirst || (text.utf8.first ?? 0) < 0xE3
+    }
+
+    private func shortened(_ text: String) -> String {
+        guard text.count > SentenceSelection.maxCharacters else { return text }
+        var cut = text.prefix(SentenceSelection.maxCharacters)
+        if let space = cut.lastIndex(of: " "), cut.distance(from: space, to: cut.endIndex) < 40 { cut = cut[..<space] }
+        return cut + "…"
+    }
+
+    private func sentences(of passage: Source, _ index: Int, _ question: Question) -> [Candidate] {
+        var text = passage.text
+        return text.withUTF8 { bytes in
+            var scanner = TextScanner(bytes)
+            return SentenceSplitter(bytes, title: passage.title).sentences.enumerated().map { position, range in
+                var matches: UInt64 = 0
+                scanner.terms(in: range) { if let term = question.index(of: $0) { matches |= 1 << UInt64(term) } }
+                return Candidate(passage: index, position: position, text: joined(bytes[range]), matches: matches)
+            }
+        }
+    }
+
+    private func matches(_ title: String, _ question: Question) -> UInt64 {
+        var title = title
+        return title.withUTF8 { bytes in
+            var scanner = TextScanner(bytes)
+            var matches: UInt64 = 0
+            scanner.terms(in: 0..<bytes.count) { if let term = question.index(of: $0) { matches |= 1 << UInt64(term) } }
+            return matches
+        }
+    }
+
+    /// A sentence on one line: line breaks (and the indentation behind them) become a space, or nothing between
+    /// Chinese characters.
+    private func joined(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> String {
+        if bytes.first == UInt8(ascii: "|"), bytes.last == UInt8(ascii: "|") { return tableRow(bytes) }
+        guard bytes.contains(where: { $0 < 0x20 }) else { return String(decoding: bytes, as: UTF8.self) }
+        var result: [UInt8] = []
+        result.reserveCapacity(bytes.count)
+        var pending = false
+        for byte in bytes {
+            if byte < 0x20 || byte == 0x20 && pending {
+                pending = true
+                continue
+            }
+            if pending {
+                if result.last.map({ $0 < 0x80 }) == true || byte < 0x80 { result.append(0x20) }
+                pending = false
+            }
+            result.append(byte)
+        }
+        return String(decoding: result, as: UTF8.self)
+    }
+
+    /// `| Phones | 20 W |` as `Phones – 20 W`.
+    private func tableRow(_ bytes: Slice<UnsafeBufferPointer<UInt8>>) -> String {
+        let cells = bytes.split(separator: UInt8(ascii: "|")).map { cell in
+            let text = cell.drop { $0 == 0x20 }
+            return String(
+                decoding: text.prefix((text.lastIndex { $0 != 0x20 } ?? text.startIndex - 1) - text.startIndex + 1),
+                as: UTF8.self)
+        }
+        return cells.filter { !$0.isEmpty }.joined(separator: " – ")
+    }
+}

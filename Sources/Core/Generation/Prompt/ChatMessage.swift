@@ -1,0 +1,11 @@
+/// One message of a prompt.
+package struct ChatMessage: Sendable, Equatable {
+    package enum Role: String, Sendable { case system, user, assistant }
+    package var role: Role
+    package var content: String
+
+    package init(role: Role, content: String) {
+        self.role = role
+        self.content = content
+    }
+}

@@ -1,0 +1,159 @@
+import ChatJobs
+
+/// Why a port could not do what it was asked. An outage is not an error of the job: the pipeline waits and asks again.
+package struct Outage: Error, Sendable, CustomStringConvertible {
+    package let service: Service
+    /// What it said.
+    package let reason: String
+
+    package init(_ service: Service, _ reason: String) {
+        self.service = service
+        self.reason = reason
+    }
+
+    package var description: String { "\(service.rawValue): \(reason)" }
+}
+
+// Every requirement runs where its caller does (SE-0461), on the pipeline's executor: a port that has nothing to wait for
+// costs a function call and not two changes of thread.
+
+/// Where jobs come from, and where their deliveries are settled.
+package protocol Intake: Sendable {
+    /// Everything that has arrived, at most `limit` messages, waiting for the first; nil when the intake has stopped.
+    func nextWindow(atMost limit: Int) async -> [Incoming]?
+    /// The job's outcome is safe: the broker may forget it. Void receipts are dropped.
+    func acknowledge(_ receipt: Receipt) async
+    /// Back to the queue, unchanged, for another worker. For shutdown only, never for a failure.
+    func handBack(_ receipt: Receipt) async
+    /// No more is pushed; what was pushed and not taken goes back. What was taken can still be settled.
+    func pause() async
+    func resume() async
+}
+
+/// Where replies are kept, and who works on what.
+package protocol ResultStore: Sendable {
+    /// What is known of each job, in order, in one round trip. Atomic for each id: of two workers, one gets the claim.
+    ///
+    /// - Parameter anew: claims unless a success is stored: for jobs whose stored failure does not count.
+    func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing]
+    /// The same without claiming any: each is ``Standing/stored(_:)``, ``Standing/revoked`` or ``Standing/free``.
+    func look(_ ids: [JobID]) async throws(Outage) -> [Standing]
+    /// Keeps `reply` unless a succeeded one is there already: then that one is returned, and it is the reply to publish.
+    /// Atomic: of two workers that store a success, one is told of the other's.
+    ///
+    /// - Parameter endingClaim: this worker has the claim on the job, and it ends.
+    func store(
+        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
+    ) async throws(Outage) -> [UInt8]?
+    /// Gives a claim up, if it is this worker's. Losses are remembered until the job ends.
+    ///
+    /// - Parameter starts: how many starts the next claim counts on from; nil forgets them.
+    func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage)
+    /// Those of `ids` that have been revoked.
+    func revoked(among ids: [JobID]) async throws(Outage) -> [JobID]
+    /// Returns when the store may be asked again, or the task is cancelled.
+    func untilAvailable() async
+}
+
+/// Where replies and dead letters go. Every call returns after the broker's confirm.
+package protocol Outbox: Sendable {
+    func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate
+    /// Puts the message into the dead-letter queue, unchanged but for Parley's headers.
+    func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?)
+        async throws(Outage)
+    /// Puts the message aside in the broker; after `delay` it is back in the queue that it came from, as a new message.
+    ///
+    /// - Parameters:
+    ///   - attempts: how many attempts it counts when it is back.
+    ///   - deferrals: how often it has been put aside without one.
+    func postpone(_ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int)
+        async throws(Outage)
+    /// Returns when the outbox may be asked again, or the task is cancelled.
+    func untilAvailable() async
+}
+
+/// What became of a message to a reply queue.
+package enum ReplyFate: Sendable, Equatable {
+    case confirmed
+    /// No queue takes it: nobody waits for it.
+    case unroutable
+    /// The queue is there and does not take it at the moment: it is full, or has lost its majority.
+    case refused
+}
+
+/// A message to a reply queue.
+package struct OutgoingReply: Sendable, Equatable {
+    /// The AMQP `type` (contract, section 2).
+    package enum Kind: String, Sendable {
+        case reply = "chat.reply"
+        case chunk = "chat.chunk"
+    }
+
+    package var kind: Kind
+    package var replyTo: String
+    /// Nil only when the message that failed carried neither a correlation id nor a readable id.
+    package var correlationID: String?
+    /// The same for every publication of one reply, so that subscribers can deduplicate; nil when there is no id.
+    package var messageID: String?
+    package var priority: UInt8?
+    package var traceparent: String?
+    package var body: [UInt8]
+}
+
+/// Finds passages.
+package protocol PassageSource: Sendable {
+    /// It asks no service: what is found twice costs nothing.
+    var isLocal: Bool { get }
+    /// Whether there is anything to search, for `retrieve: auto`.
+    func isReady() async -> Bool
+    /// The nearest passages of each question, nearest first, in one call for the whole window. One question's failure
+    /// is that question's alone.
+    func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<
+        [Source], JobFailure
+    >]
+    /// Whether the services behind it answer; costs nothing.
+    func probe() async -> Bool
+}
+
+/// What the model made of a question.
+package struct Answer: Sendable, Equatable {
+    package var text: String
+    package var model: String
+    package var usage: Usage
+    /// The passages the answer rests on.
+    package var sources: [Source]
+
+    package init(text: String, model: String, usage: Usage, sources: [Source]) {
+        self.text = text
+        self.model = model
+        self.usage = usage
+        self.sources = sources
+    }
+}
+
+/// Takes the pieces of an answer as they come; its return is the back-pressure.
+package typealias DeltaSink = @Sendable (_ delta: String) async -> Void
+
+/// Answers questions.
+package protocol AnswerModel: Sendable {
+    /// It asks no service: what is answered twice costs nothing.
+    var isLocal: Bool { get }
+    /// - Parameter onDelta: called with each piece of the answer as it comes, when the job streams.
+    func answer(
+        _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
+    ) async throws(JobFailure) -> Answer
+    /// Whether the service behind it answers; costs nothing.
+    func probe() async -> Bool
+}
+
+/// Time as the pipeline sees it; simulated in tests.
+package protocol PipelineClock: Sendable {
+    /// Monotonic.
+    var now: Duration { get }
+    /// What the wall clock shows, for deadlines that producers set.
+    var wall: Timestamp { get }
+    /// Waits; a cancelled task wakes at once.
+    func sleep(for duration: Duration) async
+    /// Uniform in 0 ..< 1, for jitter.
+    func random() -> Double
+}

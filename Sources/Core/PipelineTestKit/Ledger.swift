@@ -1,0 +1,241 @@
+import ChatJobs
+import Pipeline
+import Synchronization
+
+/// Writes down what reached the simulated services, and says what of it broke the contract.
+package final class Ledger: Sendable {
+    /// Something that happened at a service.
+    package enum Event: Sendable, Equatable {
+        case modelCalled(JobID)
+        case stored(JobID, Reply.Status)
+        /// A message of this type reached a reply queue.
+        case replied(OutgoingReply.Kind, correlationID: String)
+        case unroutable(correlationID: String)
+        /// The message of this number reached the dead-letter queue.
+        case deadLettered(Int, ErrorCode)
+        case acknowledged(Int)
+        case handedBack(Int)
+        /// The message of this number reached the delay queues.
+        case postponed(Int)
+        case revoked(JobID)
+        /// The broker took the delivery back: a cut connection, a dead worker, a hand-back.
+        case redelivered(Int)
+    }
+
+    /// What is known of one message.
+    struct Account {
+        let message: SimulatedMessage
+        var arrived: [[UInt8]] = []
+        var confirmed: [[UInt8]] = []
+        var unroutable = 0
+        var deadLettersArrived: [ErrorCode] = []
+        var deadLettersConfirmed = 0
+        var redeliveries = 0
+        /// Copies of the message in the broker: more than one on its way to the delay queues.
+        var copies = 1
+        /// Of those, the ones that their publisher knows of.
+        var confirmedCopies = 1
+    }
+
+    /// What is known of the model's calls for one id.
+    struct Calls {
+        var running: [ProcessLife] = []
+        /// Those who were given an answer and live.
+        var answered: [ProcessLife] = []
+    }
+
+    struct State {
+        var accounts: [Int: Account] = [:]
+        var byCorrelation: [String: Int] = [:]
+        /// Every reply that was ever stored under an id.
+        var history: [JobID: [(body: [UInt8], status: Reply.Status)]] = [:]
+        var calls: [JobID: Calls] = [:]
+        var revoked: Set<JobID> = []
+        /// Claims taken over from dead workers.
+        var losses: [JobID: Int] = [:]
+        /// Workers that a job has killed.
+        var kills: [JobID: Int] = [:]
+        var chunks: [String: ChunkTrack] = [:]
+        var events: [Event] = []
+        var replies: [OutgoingReply] = []
+        var violations: [String] = []
+    }
+
+    let state = Mutex(State())
+
+    package init() {}
+
+    /// What happened, in order.
+    package var events: [Event] { state.withLock { $0.events } }
+    /// Everything that reached a reply queue, in order.
+    package var replies: [OutgoingReply] { state.withLock { $0.replies } }
+    /// What broke the contract; empty after a good run.
+    package var violations: [String] { state.withLock { $0.violations } }
+
+    // MARK: - What services report
+
+    func published(_ message: SimulatedMessage) {
+        state.withLock { state in
+            state.accounts[message.number] = Account(message: message)
+            if let correlation = message.envelope.correlationID { state.byCorrelation[correlation] = message.number }
+        }
+    }
+
+    func stored(_ id: JobID, _ body: [UInt8], _ status: Reply.Status) {
+        state.withLock { state in
+            state.events.append(.stored(id, status))
+            if let success = state.history[id]?.first(where: { $0.status == .succeeded }), success.body != body {
+                state.violations.append("\(id): a stored success was replaced")
+            }
+            state.history[id, default: []].append((body, status))
+        }
+    }
+
+    func callBegan(_ id: JobID, _ life: ProcessLife) {
+        state.withLock { state in
+            state.events.append(.modelCalled(id))
+            let calls = state.calls[id] ?? Calls()
+            if calls.running.contains(where: \.isAlive) { state.violations.append("\(id): two calls at once") }
+            if calls.answered.contains(where: \.isAlive) {
+                state.violations.append("\(id): asked again, although the answer was there")
+            }
+            state.calls[id, default: Calls()].running.append(life)
+        }
+    }
+
+    func callEnded(_ id: JobID, _ life: ProcessLife, answered: Bool) {
+        state.withLock { state in
+            if let index = state.calls[id]?.running.firstIndex(where: { $0 === life }) {
+                state.calls[id]?.running.remove(at: index)
+            }
+            if answered { state.calls[id]?.answered.append(life) }
+        }
+    }
+
+    func revoked(_ id: JobID) {
+        state.withLock { state in
+            state.events.append(.revoked(id))
+            state.revoked.insert(id)
+        }
+    }
+
+    /// A copy has reached the delay queues.
+    func postponed(_ number: Int) {
+        state.withLock { state in
+            state.events.append(.postponed(number))
+            state.accounts[number]?.copies += 1
+        }
+    }
+
+    func postponementConfirmed(_ number: Int) { state.withLock { $0.accounts[number]?.confirmedCopies += 1 } }
+
+    /// A claim was taken over from a dead worker.
+    func takenOver(_ id: JobID) { state.withLock { $0.losses[id, default: 0] += 1 } }
+
+    /// The job has killed a worker.
+    func killed(by id: JobID) { state.withLock { $0.kills[id, default: 0] += 1 } }
+
+    func replyArrived(_ reply: OutgoingReply, worker: Int) {
+        state.withLock { state in
+            state.events.append(.replied(reply.kind, correlationID: reply.correlationID ?? ""))
+            state.replies.append(reply)
+            guard let number = state.byCorrelation[reply.correlationID ?? ""] else {
+                state.violations.append("a reply with the unknown correlation_id \(reply.correlationID ?? "none")")
+                return
+            }
+            let key = "\(worker)/\(reply.correlationID ?? "")"
+            switch reply.kind {
+            case .reply:
+                state.accounts[number]?.arrived.append(reply.body)
+                state.chunks[key, default: ChunkTrack()].isReplied = true
+            case .chunk:
+                if let problem = state.chunks[key, default: ChunkTrack()].take(reply.body) {
+                    state.violations.append("message \(number): \(problem)")
+                }
+            }
+        }
+    }
+
+    func replyConfirmed(_ reply: OutgoingReply) {
+        guard reply.kind == .reply else { return }
+        update(reply) { $0.confirmed.append(reply.body) }
+    }
+
+    func replyUnroutable(_ reply: OutgoingReply) {
+        state.withLock { $0.events.append(.unroutable(correlationID: reply.correlationID ?? "")) }
+        if reply.kind == .reply { update(reply) { $0.unroutable += 1 } }
+    }
+
+    private func update(_ reply: OutgoingReply, _ change: (inout Account) -> Void) {
+        state.withLock { state in
+            guard let number = state.byCorrelation[reply.correlationID ?? ""] else { return }
+            if var account = state.accounts[number] {
+                change(&account)
+                state.accounts[number] = account
+            }
+        }
+    }
+
+    func deadLetterArrived(_ number: Int, _ code: ErrorCode) {
+        state.withLock { state in
+            state.events.append(.deadLettered(number, code))
+            state.accounts[number]?.deadLettersArrived.append(code)
+        }
+    }
+
+    func deadLetterConfirmed(_ number: Int) { state.withLock { $0.accounts[number]?.deadLettersConfirmed += 1 } }
+
+    func redelivered(_ number: Int) {
+        state.withLock { state in
+            state.events.append(.redelivered(number))
+            state.accounts[number]?.redeliveries += 1
+        }
+    }
+
+    func handedBack(_ number: Int) {
+        state.withLock { state in
+            state.events.append(.handedBack(number))
+            // What a leaving worker was told is lost with it.
+            if let id = state.accounts[number]?.message.id { state.calls[id]?.answered = [] }
+        }
+    }
+
+    /// The worker asks for the message to be forgotten.
+    func acknowledging(_ number: Int) {
+        state.withLock { state in
+            state.events.append(.acknowledged(number))
+            state.checkOutcomeIsSafe(number, "acknowledged")
+        }
+    }
+
+    /// The broker has forgotten the message.
+    func left(_ number: Int) {
+        state.withLock { state in
+            state.checkOutcomeIsSafe(number, "gone from the queue")
+            state.accounts[number]?.copies -= 1
+            state.accounts[number]?.confirmedCopies -= 1
+        }
+    }
+
+    func violation(_ text: String) { state.withLock { $0.violations.append(text) } }
+}
+
+/// The chunks that one worker sent for one message.
+struct ChunkTrack {
+    private var last = -1
+    var isReplied = false
+
+    /// What is wrong with the chunk's place, if anything.
+    mutating func take(_ body: [UInt8]) -> String? {
+        guard let chunk = try? Chunk(decoding: body) else { return "a chunk that cannot be read" }
+        defer { last = chunk.seq }
+        if chunk.delta.isEmpty { return "an empty chunk" }
+        // A second call of the model, after the first was lost with its worker or its connection, counts from 0 again.
+        if chunk.seq == 0 {
+            isReplied = false
+            return nil
+        }
+        if isReplied { return "chunk \(chunk.seq) came after the reply" }
+        return chunk.seq == last + 1 ? nil : "chunk \(chunk.seq) came after chunk \(last)"
+    }
+}

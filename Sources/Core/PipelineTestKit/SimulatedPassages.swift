@@ -1,0 +1,58 @@
+import ChatJobs
+import Pipeline
+import Synchronization
+
+/// A vector store that finds as many passages as it is asked for, or fails.
+package final class SimulatedPassages: PassageSource {
+    /// Whether claims are taken is the model's to say.
+    package var isLocal: Bool { true }
+    private struct State {
+        var calls: [[String]] = []
+        var topKs: [Int] = []
+    }
+
+    private let state = Mutex(State())
+    private let executor: SimulatedExecutor
+    private let latencies: Latencies
+    private let ready: Bool
+    private let failing: Int
+
+    /// - Parameters:
+    ///   - ready: whether there is an index.
+    ///   - failing: in how many of a hundred cases a question's search fails.
+    package init(executor: SimulatedExecutor, latencies: Latencies, ready: Bool = true, failing: Int = 0) {
+        self.executor = executor
+        self.latencies = latencies
+        self.ready = ready
+        self.failing = failing
+    }
+
+    /// The questions of each call.
+    package var calls: [[String]] { state.withLock { $0.calls } }
+    /// The `topK` of each call.
+    package var topKs: [Int] { state.withLock { $0.topKs } }
+
+    package func isReady() async -> Bool { ready }
+
+    package func passages(
+        for questions: [String], topK: Int, timeout: Duration
+    ) async -> [Result<[Source], JobFailure>] {
+        state.withLock {
+            $0.calls.append(questions)
+            $0.topKs.append(topK)
+        }
+        await executor.sleep(executor.draw(latencies.search))
+        if Task.isCancelled {
+            return questions.map { _ in .failure(JobFailure(.retrievalFailed, "the search was cancelled")) }
+        }
+        return questions.map { question in
+            if executor.chance(failing) { return .failure(JobFailure(.retrievalFailed, "the search failed")) }
+            return .success(
+                (0..<topK).map {
+                    Source(id: "doc.md#\($0)", score: 1 - Double($0) / 100, title: "Doc", text: "\($0): \(question)")
+                })
+        }
+    }
+
+    package func probe() async -> Bool { true }
+}

@@ -1,0 +1,178 @@
+import ChatJobs
+import Pipeline
+
+/// Redis, as the pipeline sees it: the first success of an id stays; it can be away for a while, and an answer can be
+/// lost on the way back although the command was done.
+package actor SimulatedStore {
+    private nonisolated let executor: SimulatedExecutor
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    private let ledger: Ledger
+    private let latencies: Latencies
+    private struct Claim {
+        /// Nil: given up, its starts kept.
+        var life: ProcessLife?
+        var starts: Int
+        var losses: Int
+    }
+
+    /// How long a dead worker is still believed to live.
+    static let presence = Duration.seconds(5)
+
+    private var results: [JobID: (body: [UInt8], status: Reply.Status)] = [:]
+    private var claims: [JobID: Claim] = [:]
+    /// How many claims were ever taken.
+    package private(set) var claimsTaken = 0
+    private var revocations: Set<JobID> = []
+    private var awayUntil: Duration = .zero
+    private var outages = 0
+    private var lastEffect: Duration = .zero
+    private var lastAnswer: Duration = .zero
+
+    package init(executor: SimulatedExecutor, ledger: Ledger, latencies: Latencies) {
+        self.executor = executor
+        self.ledger = ledger
+        self.latencies = latencies
+    }
+
+    /// Not reachable for `duration` from now; what is under way is lost.
+    package func goAway(for duration: Duration) {
+        awayUntil = max(awayUntil, executor.now + duration)
+        outages += 1
+    }
+
+    /// What is stored under `id`.
+    package func stored(_ id: JobID) -> Reply? { results[id].flatMap { try? Reply(decoding: $0.body) } }
+
+    /// Stores a reply before the run.
+    package func seed(_ id: JobID, _ reply: Reply) {
+        results[id] = (reply.encoded(), reply.status)
+        ledger.stored(id, reply.encoded(), reply.status)
+    }
+
+    /// What `parley revoke` does.
+    package func revoke(_ id: JobID) {
+        revocations.insert(id)
+        ledger.revoked(id)
+    }
+
+    func begin(_ ids: [JobID], anew: Bool, _ life: ProcessLife) async throws(Outage) -> [Standing] {
+        try await perform(life) { ids.map { self.standing($0, anew, life) } }
+    }
+
+    func look(_ ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [Standing] {
+        try await perform(life) {
+            ids.map { id in
+                if let stored = self.results[id] { return .stored(stored.body) }
+                return self.revocations.contains(id) ? .revoked : .free
+            }
+        }
+    }
+
+    private func standing(_ id: JobID, _ anew: Bool, _ life: ProcessLife) -> Standing {
+        if let stored = results[id], !anew || stored.status == .succeeded { return .stored(stored.body) }
+        if revocations.contains(id) { return .revoked }
+        var claim = claims[id] ?? Claim(life: nil, starts: 0, losses: 0)
+        if claim.life === life { return .claimed(starts: claim.starts, losses: claim.losses) }
+        if let holder = claim.life {
+            if !holder.hasLeft {
+                if holder.endedAt.map({ executor.now < $0 + Self.presence }) ?? true { return .elsewhere }
+                claim.losses += 1
+                ledger.takenOver(id)
+            }
+        }
+        claim.life = life
+        claim.starts += 1
+        claimsTaken += 1
+        claims[id] = claim
+        return .claimed(starts: claim.starts, losses: claim.losses)
+    }
+
+    func store(
+        _ id: JobID, _ reply: [UInt8], _ status: Reply.Status, _ endingClaim: Bool, _ life: ProcessLife
+    ) async throws(Outage) -> [UInt8]? {
+        try await perform(life) {
+            defer { if endingClaim { self.claims[id] = nil } }
+            if let kept = self.results[id], kept.status == .succeeded { return kept.body }
+            self.results[id] = (reply, status)
+            self.ledger.stored(id, reply, status)
+            return nil
+        }
+    }
+
+    func release(_ id: JobID, keepingStarts starts: Int?, _ life: ProcessLife) async throws(Outage) {
+        try await perform(life) {
+            guard let claim = self.claims[id], claim.life === life else { return }
+            let isWorthKeeping = starts != nil || claim.losses > 0
+            self.claims[id] = isWorthKeeping ? Claim(life: nil, starts: starts ?? 0, losses: claim.losses) : nil
+        }
+    }
+
+    func revoked(among ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [JobID] {
+        try await perform(life) { ids.filter(self.revocations.contains) }
+    }
+
+    /// A worker has ended in good order; that cannot be told while the store is away.
+    func farewell(_ life: ProcessLife) {
+        if life.isAlive, executor.now >= awayUntil { life.leave() }
+        life.end(at: executor.now)
+    }
+
+    func untilAvailable() async {
+        await executor.sleep(.milliseconds(50))
+        await executor.sleep(until: awayUntil)
+    }
+
+    /// Commands are done, and answered, in the order in which they were sent, as on one connection.
+    private func perform<T>(_ life: ProcessLife, _ command: () -> T) async throws(Outage) -> T {
+        let outagesBefore = outages
+        let away = Outage(.redis, "away")
+        lastEffect = max(lastEffect + .microseconds(1), executor.now + executor.draw(latencies.store))
+        let effect = lastEffect
+        lastAnswer = max(lastAnswer + .microseconds(1), effect + executor.draw(latencies.store))
+        let answer = lastAnswer
+        await executor.sleepUncancelled(until: effect)
+        guard life.isAlive, outages == outagesBefore, executor.now >= awayUntil else { throw away }
+        let result = command()
+        await executor.sleepUncancelled(until: answer)
+        guard life.isAlive, outages == outagesBefore else { throw away }
+        return result
+    }
+}
+
+/// One worker's connection to a ``SimulatedStore``.
+package struct SimulatedResults: ResultStore {
+    let store: SimulatedStore
+    let life: ProcessLife
+
+    package init(store: SimulatedStore, life: ProcessLife) {
+        self.store = store
+        self.life = life
+    }
+
+    package func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing] {
+        try await store.begin(ids, anew: anew, life)
+    }
+
+    package func look(_ ids: [JobID]) async throws(Outage) -> [Standing] {
+        try await store.look(ids, life)
+    }
+
+    package func store(
+        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
+    ) async throws(Outage) -> [UInt8]? {
+        try await store.store(id, reply, status, endingClaim, life)
+    }
+
+    package func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
+        try await store.release(id, keepingStarts: starts, life)
+    }
+
+    package func revoked(among ids: [JobID]) async throws(Outage) -> [JobID] {
+        try await store.revoked(among: ids, life)
+    }
+
+    package func untilAvailable() async {
+        if life.isAlive { await store.untilAvailable() }
+    }
+}

@@ -1,0 +1,69 @@
+/// A text to retrieve from.
+package struct Document: Sendable, Equatable {
+    /// Unique in an index: for files the path below the folder that was given, or the file's name.
+    package var id: String
+    package var title: String
+    /// Markdown or plain text.
+    package var text: String
+    package var language: String?
+
+    package init(id: String, title: String, text: String, language: String? = nil) {
+        self.id = id
+        self.title = title
+        self.text = text
+        self.language = language
+    }
+
+    /// The first heading of level 1 (`# Title`) outside code fences.
+    static func markdownTitle(of text: String) -> String? {
+        for block in MarkdownBlock.parse(text) {
+            if case .heading(let level, let title) = block.kind, level == 1, !title.isEmpty { return title }
+        }
+        return nil
+    }
+}
+
+/// A file or line that was left out, and why.
+package struct SkippedInput: Sendable, Equatable, CustomStringConvertible {
+    /// A path, or `path:line`.
+    package var path: String
+    package var reason: String
+
+    package init(path: String, reason: String) {
+        self.path = path
+        self.reason = reason
+    }
+
+    package var description: String { "\(path): \(reason)" }
+}
+
+/// FNV-1a with 64 bits (<https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>), eight bytes at a time: tells
+/// changed content and damaged files, not forged ones.
+struct ContentHash {
+    private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
+
+    mutating func add(_ bytes: some Sequence<UInt8>) {
+        var word: UInt64 = 0
+        var filled: UInt64 = 0
+        for byte in bytes {
+            word = word << 8 | UInt64(byte)
+            filled += 1
+            if filled % 8 == 0 { add(word) }
+        }
+        add(word)
+        add(filled)
+    }
+
+    mutating func add(_ text: String) { add(text.utf8) }
+
+    private mutating func add(_ word: UInt64) {
+        value = (value ^ word) &* 0x100_0000_01B3
+        value ^= value >> 29
+    }
+
+    /// 16 hexadecimal digits.
+    var hex: String {
+        let digits = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}

@@ -1,0 +1,70 @@
+import Glibc
+import ParleyJSON
+
+/// A text's vector as its embedder gave it: its numbers, or the JSON text of them, which a store over HTTP passes on
+/// without reading and writing hundreds of numbers for each question.
+package struct Embedding: Sendable, Equatable, ExpressibleByArrayLiteral {
+    private enum Form {
+        case numbers([Float])
+        /// An array of numbers and nothing else.
+        case json(JSONElement)
+    }
+
+    private let form: Form
+
+    package init(_ numbers: [Float]) { form = .numbers(numbers) }
+    package init(arrayLiteral numbers: Float...) { form = .numbers(numbers) }
+
+    /// - Returns: nil when `json` is not an array of finite numbers.
+    init?(_ json: JSONElement) {
+        guard json.isNumbers, json.count > 0 else { return nil }
+        // What makes a number infinite is a large exponent: rare, so that all are then looked at. With forty digits before
+        // the point it is the store's to refuse.
+        if Self.hasLargeExponent(json.raw) {
+            guard let numbers = json.floats, numbers.allSatisfy(\.isFinite) else { return nil }
+        }
+        form = .json(json)
+    }
+
+    private static func hasLargeExponent(_ text: ArraySlice<UInt8>) -> Bool {
+        text.withUnsafeBytes { text in
+            guard let start = text.baseAddress else { return false }
+            return "eE".utf8.contains { letter in
+                var at = 0
+                while let found = memchr(start + at, Int32(letter), text.count - at) {
+                    at = UnsafeRawPointer(found) - start + 1
+                    if at < text.count, text[at] != UInt8(ascii: "-") { return true }
+                }
+                return false
+            }
+        }
+    }
+
+    /// How many numbers it has.
+    package var count: Int {
+        switch form {
+        case .numbers(let numbers): numbers.count
+        case .json(let json): json.count
+        }
+    }
+
+    package var isEmpty: Bool { count == 0 }
+
+    /// Read anew each time when it came as JSON.
+    package var numbers: [Float] {
+        switch form {
+        case .numbers(let numbers): numbers
+        case .json(let json): json.floats ?? []
+        }
+    }
+
+    package static func == (one: Embedding, other: Embedding) -> Bool { one.numbers == other.numbers }
+
+    /// As the array of numbers it came as, or with seven decimals.
+    func write(to writer: inout JSONWriter) {
+        switch form {
+        case .numbers(let numbers): writer.vector(numbers)
+        case .json(let json): writer.raw(json.raw)
+        }
+    }
+}

@@ -1,0 +1,192 @@
+import IOLoop
+import Logging
+import Synchronization
+
+/// An index in one file, for one machine: written whole by `parley ingest`, read by many workers.
+///
+/// A worker keeps the index in memory and looks at the file's stamp when it searches, at most once a second; a file
+/// that was replaced is read, one that cannot be read is reported once while the old index serves on. The file is read
+/// and not mapped, so that one cut short under our feet is an error and not a SIGBUS.
+///
+/// Vectors are compared one by one; from 4,000 passages on by a graph, which is built in
+/// memory after loading and while exact search goes on: hnswlib trusts what it loads, so a saved graph would be one
+/// more file that must be believed. An index of `builtin:lexical` holds no vectors and is searched by its words.
+package final class FileStore: VectorStore {
+    private struct State {
+        var snapshot: IndexSnapshot?
+        var stamp: FileStamp?
+        var nextLook: ContinuousClock.Instant?
+        var isLooking = false
+        /// Why the file as it is now cannot be used.
+        var failure: RetrievalError?
+    }
+
+    private static let lookInterval: Duration = .seconds(1)
+    private static let maxFileBytes = 16 << 30
+
+    package let path: String
+    private let graphThreshold: Int
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    /// - Parameter path: the file; a relative one is relative to the working folder. Need not exist.
+    package convenience init(path: String, logger: Logger = Logger(label: "parley.retrieval")) {
+        self.init(path: path, graphThreshold: 4000, logger: logger)
+    }
+
+    init(path: String, graphThreshold: Int, logger: Logger) {
+        self.path = path
+        self.graphThreshold = graphThreshold
+        self.logger = logger
+    }
+
+    package var computes: Bool { true }
+    package var location: String { "file:\(path)" }
+
+    package var hasIndex: Bool { state.withLock { $0.snapshot != nil } || FileStamp(path: path) != nil }
+
+    package var current: StoreDescription? { state.withLock { $0.snapshot }?.file.description }
+
+    @concurrent
+    package func open() async throws(RetrievalError) -> StoreDescription? {
+        try snapshot(lookNow: true)?.file.description
+    }
+
+    /// `timeout` is not looked at: a search takes about as long as reading the index from memory once.
+    @concurrent
+    package func search(
+        _ queries: [SearchQuery], topK: Int, timeout: Duration
+    ) async throws(RetrievalError) -> [[Match]] {
+        guard let snapshot = try snapshot(lookNow: false) else {
+            throw RetrievalError(.notFound, "there is no index at \(path): run parley ingest")
+        }
+        var rows: [[Match]] = []
+        for query in queries { rows.append(try snapshot.search(query, topK: topK)) }
+        return rows
+    }
+
+    @concurrent
+    package func contentHashes() async throws(RetrievalError) -> [String: String] {
+        guard let file = try load()?.file else { return [:] }
+        return Dictionary(file.documents.map { ($0.id, $0.contentHash) }) { first, _ in first }
+    }
+
+    /// The last of two that replace at once wins, whole.
+    @concurrent
+    package func replace(_ update: StoreUpdate) async throws(RetrievalError) {
+        guard (1...IndexFile.maxDimension).contains(update.dimension) else {
+            throw RetrievalError(
+                .incompatible,
+                "\(update.embedder) makes vectors of \(update.dimension) numbers; 1 to \(IndexFile.maxDimension) can be stored"
+            )
+        }
+        var file = IndexFile(embedder: update.embedder, dimension: update.dimension)
+        if !update.startsOver, let old = try load()?.file {
+            guard EmbedderIdentity.matches(old.embedder, update.embedder), old.dimension == update.dimension else {
+                throw mismatch(
+                    index: old.description, embedder: update.embedder, dimension: update.dimension, at: location)
+            }
+            file = old
+            file.remove(Set(update.documents.map(\.id)).union(update.removed))
+        }
+        for document in update.documents {
+            guard document.vectors.count == document.passages.count,
+                document.vectors.allSatisfy({ $0.count == update.dimension })
+            else {
+                throw RetrievalError(
+                    .incompatible, "\(document.id) has vectors of another dimension than \(update.dimension)")
+            }
+            var unit = document
+            for index in unit.vectors.indices { normalize(&unit.vectors[index]) }
+            file.append(unit)
+        }
+        try Files.write(file.encoded(), to: path)
+        state.withLock { $0.nextLook = nil }
+    }
+
+    /// Whether the index in use has its graph; for tests.
+    var hasGraph: Bool { state.withLock { $0.snapshot }?.hasGraph ?? false }
+
+    // MARK: - Loading
+
+    private func load() throws(RetrievalError) -> (file: IndexFile, stamp: FileStamp)? {
+        guard let stamp = FileStamp(path: path) else { return nil }
+        let bytes = try Files.read(path, limit: Self.maxFileBytes)
+        return (try IndexFile(decoding: bytes, path: path), stamp)
+    }
+
+    /// The index to search; one caller at a time looks for a newer one, the others go on with what there is.
+    private func snapshot(lookNow: Bool) throws(RetrievalError) -> IndexSnapshot? {
+        let now = ContinuousClock.now
+        let (known, isDue) = state.withLock { state in
+            // Until there is an index every search looks, so that the first one is found by the first search after it.
+            let isMissing = state.snapshot == nil && state.stamp == nil
+            let isDue = isMissing || !state.isLooking && (lookNow || state.nextLook.map { $0 <= now } ?? true)
+            if isDue {
+                state.isLooking = true
+                state.nextLook = now + Self.lookInterval
+            }
+            return (state, isDue)
+        }
+        let result = isDue ? look(known) : known
+        if result.snapshot == nil, let failure = result.failure { throw failure }
+        return result.snapshot
+    }
+
+    private func look(_ known: State) -> State {
+        var found = known
+        found.isLooking = false
+        let stamp = FileStamp(path: path)
+        if stamp != known.stamp {
+            found.stamp = stamp
+            found.failure = nil
+            do throws(RetrievalError) {
+                found.snapshot = try load().map { IndexSnapshot($0.file) }
+            } catch {
+                found.failure = error
+                logger.warning(
+                    "the index file cannot be used",
+                    metadata: [
+                        "index": "\(path)", "error": "\(error)",
+                        "goes_on_with": "\(known.snapshot == nil ? "none" : "the index read before")",
+                    ])
+            }
+        }
+        let snapshot = found.snapshot
+        let isNew = snapshot !== known.snapshot
+        state.withLock { state in
+            state.isLooking = false
+            state.snapshot = snapshot
+            state.stamp = found.stamp
+            state.failure = found.failure
+        }
+        if isNew, let snapshot, snapshot.file.hasVectors, snapshot.file.passages.count >= graphThreshold {
+            buildGraph(of: snapshot)
+        }
+        return found
+    }
+
+    /// A task of its own: it takes seconds, and no search waits for it.
+    private func buildGraph(of snapshot: IndexSnapshot) {
+        let logger = logger
+        Task {
+            do throws(IOLoopError) {
+                try await offload("hnsw") { snapshot.buildGraph() }
+            } catch {
+                logger.warning("no graph was built, search stays exact", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+}
+
+/// The error for an index and an embedder that do not fit.
+func mismatch(
+    index: StoreDescription, embedder: String, dimension: Int?, at location: String
+) -> RetrievalError {
+    let holds = "\(index.embedder ?? "an unnamed model")\(index.dimension.map { " (\($0) numbers)" } ?? "")"
+    let makes = "\(embedder)\(dimension.map { " (\($0) numbers)" } ?? "")"
+    return RetrievalError(
+        .incompatible,
+        "the index at \(location) was made with \(holds), the configured embedder is \(makes): run parley ingest again, or set embeddings.url and embeddings.model to what made the index"
+    )
+}

@@ -1,0 +1,232 @@
+/// How far ingestion has come.
+package struct IngestProgress: Sendable, Equatable {
+    package enum Phase: String, Sendable { case reading, embedding, storing }
+    package var phase: Phase
+    /// Passages done of those to embed; of nothing while reading.
+    package var done: Int
+    package var total: Int
+
+    package init(phase: Phase, done: Int = 0, total: Int = 0) {
+        self.phase = phase
+        self.done = done
+        self.total = total
+    }
+}
+
+/// What ingestion did.
+package struct IngestSummary: Sendable, Equatable {
+    /// Documents that were not in the index before.
+    package var added = 0
+    /// Documents whose content is another than before.
+    package var changed = 0
+    package var unchanged = 0
+    /// Documents that are gone from what was read, and so from the index.
+    package var removed = 0
+    /// Passages that were embedded and stored.
+    package var passages = 0
+    /// The index was made with another embedder before, so everything was embedded again.
+    package var startedOver = false
+    package var skipped: [SkippedInput] = []
+
+    package init() {}
+}
+
+/// Loads documents into an index: reads them, cuts them into passages, embeds those of new and changed documents, and
+/// stores them. What was read is the whole truth: documents that are in the index and not in it are removed.
+package struct Ingestor: Sendable {
+    package struct Options: Sendable {
+        package var chunker: Chunker
+        /// Passages in one call of the embedder. Default 64.
+        package var batchSize: Int
+        /// Remove documents that were not read. Default true; false adds to what the index holds.
+        package var removesVanished: Bool
+        /// Passages embedded before they are stored, in whole documents. Default 4,096.
+        package var flushSize: Int
+        /// For one call of the embedder. Default 120 s.
+        package var embedTimeout: Duration
+
+        package init(
+            chunker: Chunker = Chunker(), batchSize: Int = 64, removesVanished: Bool = true, flushSize: Int = 4096,
+            embedTimeout: Duration = .seconds(120)
+        ) {
+            self.chunker = chunker
+            self.batchSize = max(1, batchSize)
+            self.removesVanished = removesVanished
+            self.flushSize = max(1, flushSize)
+            self.embedTimeout = embedTimeout
+        }
+    }
+
+    package let embedder: any Embedder
+    package let store: any VectorStore
+    package let options: Options
+
+    package init(embedder: any Embedder, store: any VectorStore, options: Options = .init()) {
+        self.embedder = embedder
+        self.store = store
+        self.options = options
+    }
+
+    /// Ingests the documents below `paths` (see ``DocumentReader``).
+    ///
+    /// - Parameter progress: called after each batch.
+    /// - Throws: ``RetrievalError``; `noDocuments` when a path does not exist or no document was found at all, which
+    ///   would empty the index. What was stored before stays stored, and the next run goes on from there.
+    @concurrent
+    package func ingest(
+        paths: [String], progress: @Sendable (IngestProgress) -> Void = { _ in }
+    ) async throws(RetrievalError) -> IngestSummary {
+        progress(IngestProgress(phase: .reading))
+        let read = try DocumentReader().read(paths)
+        guard !read.documents.isEmpty else {
+            let reasons = read.skipped.prefix(3).map(\.description).joined(separator: "; ")
+            throw RetrievalError(
+                .noDocuments,
+                "no documents in \(paths.joined(separator: ", ")): nothing was changed\(reasons.isEmpty ? "" : " (\(reasons))")"
+            )
+        }
+        return try await ingest(read.documents, skipped: read.skipped, progress: progress)
+    }
+
+    /// Ingests documents that were read elsewhere.
+    @concurrent
+    package func ingest(
+        _ documents: [Document], skipped: [SkippedInput] = [], progress: @Sendable (IngestProgress) -> Void = { _ in }
+    ) async throws(RetrievalError) -> IngestSummary {
+        var summary = IngestSummary()
+        summary.skipped = skipped
+        let known: [String: String]
+        if try await fits() {
+            known = try await store.contentHashes()
+        } else {
+            known = [:]
+            summary.startedOver = true
+        }
+        var waiting: [(document: Document, hash: String)] = []
+        for document in documents {
+            let hash = contentHash(document)
+            switch known[document.id] {
+            case nil: summary.added += 1
+            case hash:
+                summary.unchanged += 1
+                continue
+            default: summary.changed += 1
+            }
+            waiting.append((document, hash))
+        }
+        let kept = Set(documents.map(\.id))
+        let removed = options.removesVanished ? known.keys.filter { !kept.contains($0) }.sorted() : []
+        summary.removed = removed.count
+        guard !waiting.isEmpty || !removed.isEmpty else { return summary }
+
+        let cut = waiting.map { ($0.document, $0.hash, options.chunker.passages(of: $0.document)) }
+        let total = cut.reduce(0) { $0 + $1.2.count }
+        var filler = Filler(ingestor: self, total: total, startsOver: summary.startedOver, removed: removed)
+        for (document, hash, passages) in cut {
+            summary.passages += passages.count
+            try await filler.add(document, hash: hash, passages: passages, progress: progress)
+        }
+        try await filler.finish(progress: progress)
+        return summary
+    }
+
+    /// Whether the index, if there is one, was made with this embedder.
+    private func fits() async throws(RetrievalError) -> Bool {
+        do throws(RetrievalError) {
+            guard let index = try await store.open() else { return true }
+            guard let embedder = index.embedder else { return true }
+            guard EmbedderIdentity.matches(embedder, self.embedder.identity) else { return false }
+            var dimension = self.embedder.dimension
+            if dimension == nil, index.dimension != nil {
+                dimension = try await self.embedder.embed(["dimension"], timeout: options.embedTimeout).first?.count
+            }
+            return index.dimension == nil || index.dimension == dimension
+        } catch  where error.code == .corrupt {
+            return false
+        }
+    }
+
+    private func contentHash(_ document: Document) -> String {
+        var hash = ContentHash()
+        for text in [options.chunker.identity, document.title, document.language ?? "", document.text] {
+            hash.add(text)
+        }
+        return hash.hex
+    }
+}
+
+/// Collects passages across documents into full batches, and documents into updates.
+private struct Filler {
+    let ingestor: Ingestor
+    let total: Int
+    var startsOver: Bool
+    var removed: [String]
+    private var documents: [(document: Document, hash: String, passages: [Passage])] = []
+    private var vectors: [[Float]] = []
+    private var texts: [String] = []
+    private var embedded = 0
+
+    init(ingestor: Ingestor, total: Int, startsOver: Bool, removed: [String]) {
+        self.ingestor = ingestor
+        self.total = total
+        self.startsOver = startsOver
+        self.removed = removed
+    }
+
+    mutating func add(
+        _ document: Document, hash: String, passages: [Passage], progress: (IngestProgress) -> Void
+    ) async throws(RetrievalError) {
+        documents.append((document, hash, passages))
+        texts += passages.map(\.embeddedText)
+        while texts.count >= ingestor.options.batchSize { try await embed(progress) }
+        if vectors.count + texts.count >= ingestor.options.flushSize { try await flush(progress) }
+    }
+
+    mutating func finish(progress: (IngestProgress) -> Void) async throws(RetrievalError) {
+        if !documents.isEmpty || !removed.isEmpty { try await flush(progress) }
+    }
+
+    private mutating func embed(_ progress: (IngestProgress) -> Void) async throws(RetrievalError) {
+        let batch = Array(texts.prefix(ingestor.options.batchSize))
+        let made = try await ingestor.embedder.embed(batch, timeout: ingestor.options.embedTimeout)
+        guard made.count == batch.count else {
+            throw RetrievalError(
+                .invalidResponse, "\(ingestor.embedder.identity) gave \(made.count) vectors for \(batch.count) passages"
+            )
+        }
+        vectors += made.map(\.numbers)
+        texts.removeFirst(batch.count)
+        embedded += batch.count
+        progress(IngestProgress(phase: .embedding, done: embedded, total: total))
+    }
+
+    private mutating func flush(_ progress: (IngestProgress) -> Void) async throws(RetrievalError) {
+        while !texts.isEmpty { try await embed(progress) }
+        var start = 0
+        var ready: [EmbeddedDocument] = []
+        for (document, hash, passages) in documents {
+            ready.append(
+                EmbeddedDocument(
+                    id: document.id, title: document.title, contentHash: hash, passages: passages,
+                    vectors: Array(vectors[start..<(start + passages.count)])))
+            start += passages.count
+        }
+        let dimension: Int
+        if let known = vectors.first?.count ?? ingestor.embedder.dimension {
+            dimension = known
+        } else if let known = ingestor.store.current?.dimension {
+            dimension = known
+        } else {
+            throw RetrievalError(.invalidResponse, "the dimension of \(ingestor.embedder.identity) is not known")
+        }
+        progress(IngestProgress(phase: .storing, done: embedded, total: total))
+        try await ingestor.store.replace(
+            StoreUpdate(
+                embedder: ingestor.embedder.identity, dimension: dimension, startsOver: startsOver, documents: ready,
+                removed: removed))
+        startsOver = false
+        removed = []
+        documents = []
+        vectors = []
+    }
+}

@@ -1,0 +1,72 @@
+/// Why passages could not be embedded, found or stored. The description may be logged: it holds no secret.
+package struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// What kind of failure it was.
+    package struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Value: String {
+            case unreachable
+            case timedOut = "timed out"
+            case unavailable, rejected, incompatible
+            case notFound = "not found"
+            case corrupt
+            case invalidResponse = "invalid response"
+            case unreadable
+            case invalidSetting = "invalid setting"
+            case noDocuments = "no documents"
+            case cancelled
+        }
+        private let value: Value
+
+        /// The service cannot be reached, or the connection broke.
+        package static let unreachable = Code(value: .unreachable)
+        /// No answer in time.
+        package static let timedOut = Code(value: .timedOut)
+        /// The service answered that it cannot serve now (429 or 5xx).
+        package static let unavailable = Code(value: .unavailable)
+        /// The service refuses the request (any other 4xx): asking again will not help.
+        package static let rejected = Code(value: .rejected)
+        /// Index and embedder do not fit together: other model or other dimension.
+        package static let incompatible = Code(value: .incompatible)
+        /// There is no index.
+        package static let notFound = Code(value: .notFound)
+        /// The index file is damaged, or not ours.
+        package static let corrupt = Code(value: .corrupt)
+        /// The service's answer is not what its protocol says.
+        package static let invalidResponse = Code(value: .invalidResponse)
+        /// A file or folder cannot be read or written.
+        package static let unreadable = Code(value: .unreadable)
+        /// A URL or setting is wrong.
+        package static let invalidSetting = Code(value: .invalidSetting)
+        /// What was named to be ingested does not exist, or holds no documents.
+        package static let noDocuments = Code(value: .noDocuments)
+        /// The task that waited was cancelled.
+        package static let cancelled = Code(value: .cancelled)
+
+        /// A short word for logs and metric labels.
+        package var description: String { value.rawValue }
+    }
+
+    /// What a retriever is made of.
+    package enum Part: Sendable { case embedder, store }
+
+    package let code: Code
+    /// What happened, to what, and what to do.
+    package let message: String
+    /// The HTTP status, when a service answered with an error.
+    package let status: Int?
+    /// Whose failure it was, where that is known.
+    package var part: Part?
+    /// How long the service asks to be left alone.
+    package let retryAfter: Duration?
+
+    package init(_ code: Code, _ message: String, status: Int? = nil, retryAfter: Duration? = nil) {
+        self.code = code
+        self.message = message
+        self.status = status
+        self.retryAfter = retryAfter
+    }
+
+    /// Whether the same request may succeed later, with nothing changed by us.
+    package var isTransient: Bool { code == .unreachable || code == .timedOut || code == .unavailable }
+
+    package var description: String { "\(message) [\(code)]" }
+}

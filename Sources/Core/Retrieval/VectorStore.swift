@@ -1,0 +1,118 @@
+import Logging
+import ParleyHTTP
+
+/// What is known of an index.
+package struct StoreDescription: Sendable, Equatable {
+    /// Floats in a vector; nil while the index is empty.
+    package var dimension: Int?
+    /// ``Embedder/identity`` of the embedder that filled it; nil when the index does not say.
+    package var embedder: String?
+    package var passages: Int
+    /// Nil where counting them would mean to read everything.
+    package var documents: Int?
+
+    package init(dimension: Int?, embedder: String?, passages: Int, documents: Int?) {
+        self.dimension = dimension
+        self.embedder = embedder
+        self.passages = passages
+        self.documents = documents
+    }
+}
+
+/// A document with its passages and their vectors, ready to be stored.
+package struct EmbeddedDocument: Sendable, Equatable {
+    package var id: String
+    package var title: String
+    /// Changes when anything that the passages depend on changes.
+    package var contentHash: String
+    package var passages: [Passage]
+    /// One for each passage.
+    package var vectors: [[Float]]
+
+    package init(id: String, title: String, contentHash: String, passages: [Passage], vectors: [[Float]]) {
+        self.id = id
+        self.title = title
+        self.contentHash = contentHash
+        self.passages = passages
+        self.vectors = vectors
+    }
+}
+
+/// A change of an index.
+package struct StoreUpdate: Sendable {
+    /// The ``Embedder/identity`` that made the vectors.
+    package var embedder: String
+    package var dimension: Int
+    /// Drop everything first: the index was filled by another embedder.
+    package var startsOver: Bool
+    /// Replace the documents of these ids, whether they exist or not.
+    package var documents: [EmbeddedDocument]
+    /// Ids of documents to remove.
+    package var removed: [String]
+
+    package init(
+        embedder: String, dimension: Int, startsOver: Bool = false, documents: [EmbeddedDocument] = [],
+        removed: [String] = []
+    ) {
+        self.embedder = embedder
+        self.dimension = dimension
+        self.startsOver = startsOver
+        self.documents = documents
+        self.removed = removed
+    }
+}
+
+/// Keeps passages with their vectors, and finds the nearest.
+package protocol VectorStore: Sendable {
+    /// Where it is, as messages name it. No secrets.
+    var location: String { get }
+    /// Whether searching computes in this process, for milliseconds with a large index, instead of waiting for a server.
+    var computes: Bool { get }
+    /// Whether there is an index, as far as can be told without waiting.
+    var hasIndex: Bool { get }
+    /// The index in use; nil when there is none or nothing is known yet.
+    var current: StoreDescription? { get }
+    /// Looks at the index; nil when there is none yet.
+    func open() async throws(RetrievalError) -> StoreDescription?
+    /// The nearest passages of each query, nearest first, at most `topK`; all queries in one call.
+    func search(_ queries: [SearchQuery], topK: Int, timeout: Duration) async throws(RetrievalError) -> [[Match]]
+    /// The content hash of every stored document, by id; empty when there is no index.
+    func contentHashes() async throws(RetrievalError) -> [String: String]
+    /// Changes the index, which is made if it does not exist.
+    func replace(_ update: StoreUpdate) async throws(RetrievalError)
+}
+
+extension VectorStore {
+    package var computes: Bool { false }
+
+    /// Searches by vectors alone.
+    package func search(
+        _ queries: [[Float]], topK: Int, timeout: Duration
+    ) async throws(RetrievalError) -> [[Match]] {
+        try await search(queries.map { SearchQuery(vector: Embedding($0)) }, topK: topK, timeout: timeout)
+    }
+}
+
+/// Makes the store that `vectors.url` names: `file:PATH`, or `chroma+http://host:port/collection` (`chroma+https` too).
+///
+/// - Throws: ``RetrievalError/Code-swift.struct/invalidSetting`` naming what is allowed.
+package func makeStore(
+    url: String, http: HTTPClient, logger: Logger = Logger(label: "parley.retrieval")
+) throws(RetrievalError) -> any VectorStore {
+    if url.hasPrefix("file:") {
+        var path = url.dropFirst("file:".count)
+        if path.hasPrefix("///") { path = path.dropFirst(2) }
+        guard !path.isEmpty, !path.hasSuffix("/"), !path.hasPrefix("//") else {
+            throw RetrievalError(
+                .invalidSetting, "vectors.url is \"\(url)\": write file:folder/name.index or file:/absolute/name.index")
+        }
+        return FileStore(path: String(path), logger: logger)
+    }
+    if url.hasPrefix("chroma+http://") || url.hasPrefix("chroma+https://") {
+        return try ChromaStore(url: String(url.dropFirst("chroma+".count)), http: http)
+    }
+    throw RetrievalError(
+        .invalidSetting,
+        "vectors.url is \"\(withoutUserInfo(url))\": write file:folder/name.index, or chroma+http://host:port/collection (chroma+https too)"
+    )
+}

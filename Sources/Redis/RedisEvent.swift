@@ -1,9 +1,0 @@
-/// What becomes of a client's connection, for metrics and health checks.
-public enum RedisEvent: Sendable {
-    /// The server answered, credentials and database are accepted, commands can be sent.
-    case connected
-    /// A connection that served commands is over; the client makes another.
-    case disconnected(RedisError)
-    /// An attempt to connect failed; the next one follows after this wait.
-    case attemptFailed(RedisError, nextIn: Duration)
-}

@@ -1,0 +1,102 @@
+import Glibc
+import HTTPTypes
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import Telemetry
+
+/// Serves `/livez`, `/readyz` and `/metrics` over HTTP/1.1, on a thread of its own that sleeps while nobody asks.
+///
+/// Runs until graceful shutdown, which lets requests in progress finish and closes idle connections.
+package struct AdminServer: Service, CustomStringConvertible {
+    /// As service lifecycle logs it.
+    package var description: String { "admin" }
+
+    /// More connections wait in the backlog: probes and scrapers need a handful, and a flood must not eat descriptors
+    /// that the brokers' connections need.
+    private static let maximumConnections = 64
+
+    private let listen: AdminAddress
+    private let routes: AdminRoutes
+    private let logger: Logger
+    private let onBound: @Sendable (Int) -> Void
+
+    /// - Parameters:
+    ///   - listen: where; `off` runs without serving anything.
+    ///   - registry: what `/metrics` renders.
+    ///   - readiness: asked for each `/readyz`; answers from what is known already, without calling a service.
+    ///   - logger: for one line when listening begins.
+    ///   - onBound: told the port once connections are accepted.
+    package init(
+        listen: AdminAddress, registry: MetricsRegistry, readiness: @escaping @Sendable () async -> Readiness,
+        logger: Logger, onBound: @escaping @Sendable (Int) -> Void = { _ in }
+    ) {
+        self.listen = listen
+        routes = AdminRoutes(registry: registry, readiness: readiness)
+        self.logger = logger
+        self.onBound = onBound
+    }
+
+    /// Serves until graceful shutdown or cancellation; throws `AdminError` when it cannot listen.
+    package func run() async throws {
+        guard case .tcp(let host, let port) = listen.value else {
+            try? await gracefulShutdown()  // throws only when cancelled: the same end
+            return
+        }
+        do { try await server(host: host, port: port).run() } catch { throw explain(error) }
+    }
+
+    /// The process's, and not shut down with a server: the server's own task of shutting down may still be at work on it
+    /// when `run()` has returned, and NIO complains of that on standard error.
+    private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
+    private func server(host: String, port: Int) -> Server<HTTP1Channel> {
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .warning)
+        let routes = routes
+        let channel = HTTP1Channel(
+            responder: { request, writer, _ in
+                let answer = await routes.answer(method: request.method.rawValue, target: request.uri.string)
+                try await Self.write(answer, isHead: request.method == .head, to: writer)
+            },
+            configuration: .init(
+                idleTimeout: .seconds(75),
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: 16 * 1024, maxHeaderListSize: 16 * 1024, maxHeaderFieldCount: 100)))
+        return Server(
+            childChannelSetup: channel,
+            configuration: ServerConfiguration(
+                address: .hostname(host, port: port), backlog: 64,
+                availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: quiet)),
+            onServerRunning: { [logger, listen, onBound] channel in
+                let bound = channel.localAddress?.port ?? port
+                logger.info("admin listening", metadata: ["address": "\(listen)", "port": "\(bound)"])
+                onBound(bound)
+            },
+            eventLoopGroup: Self.group, logger: quiet)
+    }
+
+    @concurrent private static func write(
+        _ answer: AdminRoutes.Answer, isHead: Bool, to writer: consuming ResponseWriter
+    ) async throws {
+        var fields = HTTPFields()
+        fields[.contentType] = answer.contentType
+        fields[.contentLength] = "\(answer.body.count)"
+        fields[.cacheControl] = "no-store"
+        if let allow = answer.allow { fields[.allow] = allow }
+        let head = HTTPResponse(status: .init(code: answer.status), headerFields: fields)
+        let body = isHead ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body))
+        try await writer.write(response: head, body: body)
+    }
+
+    private func explain(_ error: any Error) -> any Error {
+        switch error {
+        case is CancellationError: error
+        case let error as IOError where error.errnoCode == EADDRINUSE: AdminError.addressInUse(listen)
+        case let error as IOError: AdminError.cannotListen(listen, reason: error.description)
+        default: AdminError.cannotListen(listen, reason: "\(error)")
+        }
+    }
+}

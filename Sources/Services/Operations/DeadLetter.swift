@@ -1,0 +1,55 @@
+import ChatJobs
+import ParleyGzip
+import ParleyJSON
+import ParleyRabbitMQ
+import Topology
+
+/// A message of the dead-letter queue, read leniently: anything may be missing (contract, section 5).
+package struct DeadLetter: Sendable {
+    package let delivery: Delivery
+
+    package init(_ delivery: Delivery) { self.delivery = delivery }
+
+    private func header(_ name: String) -> FieldValue? { delivery.properties.headers[name] }
+
+    /// From the contract's closed set, unless another program wrote it.
+    package var code: String? { header(MessageHeaders.errorCode)?.string }
+    package var error: String? { header(MessageHeaders.error)?.string }
+    package var attempts: Int? { header(MessageHeaders.attempts)?.int.map { Int($0) } }
+    /// How often an operator has sent it back so far.
+    package var requeues: Int { max(0, Int(header(MessageHeaders.requeues)?.int ?? 0)) }
+    package var deadAt: Timestamp? { header(MessageHeaders.deadAt)?.string.flatMap { Timestamp($0) } }
+    /// The job queue that it came from.
+    package var sourceQueue: String? { header(MessageHeaders.sourceQueue)?.string }
+
+    /// The property `message_id`, or else the body's `id`; need not be a valid job id.
+    package var id: String? { delivery.properties.messageID ?? job?["id"]?.string }
+    /// The body's `tenant`. Reads the body.
+    package var tenant: String? { job?["tenant"]?.string }
+
+    /// The body as JSON; nil when it is none.
+    package var job: JSONElement? { try? JSONDocument(content).root }
+
+    /// The body, decompressed when its `content_encoding` is gzip and it can be.
+    package var content: [UInt8] {
+        guard delivery.properties.contentEncoding?.lowercased() == "gzip" else { return delivery.body }
+        return (try? gunzip(delivery.body, limit: Self.largestContent)) ?? delivery.body
+    }
+
+    private static let largestContent = 16 << 20
+
+    /// The letter on one line, without its body: for lists.
+    package func write(to json: inout JSONWriter) {
+        let job = job
+        json.object {
+            $0.member("id", delivery.properties.messageID ?? job?["id"]?.string)
+            $0.member("code", code)
+            $0.member("error", error)
+            $0.member("attempts", attempts)
+            $0.member("requeues", requeues)
+            $0.member("tenant", job?["tenant"]?.string)
+            $0.member("dead_at", deadAt?.rfc3339)
+            $0.member("source_queue", sourceQueue)
+        }
+    }
+}

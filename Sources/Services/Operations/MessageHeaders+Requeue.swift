@@ -1,0 +1,19 @@
+import ParleyRabbitMQ
+import Topology
+
+extension MessageHeaders {
+    /// A dead letter's properties for its way back to a job queue: the producer's own, persistent, a fresh attempt count,
+    /// and one requeue more.
+    ///
+    /// The producer's `expiration` stays in its header: the time it gave is over, and a job that an operator sends back
+    /// must not vanish in the queue.
+    static func requeued(_ properties: MessageProperties) -> MessageProperties {
+        var requeued = forwarded(properties)
+        let requeues = max(0, properties.headers[requeues]?.int ?? 0)
+        for key in [errorCode, error, attempts, deadAt, sourceQueue, earlierAttempts, deferrals] {
+            requeued.headers[key] = nil
+        }
+        requeued.headers[Self.requeues] = .int(requeues &+ 1)
+        return requeued
+    }
+}

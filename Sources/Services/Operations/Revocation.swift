@@ -1,0 +1,66 @@
+import ChatJobs
+import Logging
+import ParleyJSON
+import ParleyRedis
+import Topology
+
+/// What became of the revocation of one job.
+package struct Revocation: Sendable, Equatable {
+    package let id: JobID
+    /// The status of the reply that is stored already, if any.
+    package let status: String?
+
+    /// It has its answer, which stays. Anything else is marked: a failure may be requeued.
+    package var isAnswered: Bool { status == Reply.Status.succeeded.rawValue }
+
+    /// One object: `id`, `state` (`revoked`, `answered`), `status` when a reply was stored before.
+    package func write(to json: inout JSONWriter) {
+        json.object {
+            $0.member("id", id.text)
+            $0.member("state", isAnswered ? "answered" : "revoked")
+            $0.member("status", status)
+        }
+    }
+}
+
+/// Marks jobs as revoked, for `ttl`: one that is queued will not be answered, one in flight is aborted within a second.
+///
+/// Doing it again renews the mark. A job with an answer is left alone; one whose stored reply is no answer (`failed`,
+/// say) is marked too, since it may have been requeued.
+/// - Returns: in the order of `ids`.
+/// - Throws: ``OperationError`` when Redis is away or refuses; nothing is known of any of them then.
+package func revoke(
+    _ ids: [JobID], ttl: Duration, redis: RedisConfiguration, keys: RedisKeys, logger: Logger
+) async throws(OperationError) -> [Revocation] {
+    let milliseconds = max(1, Int(ttl / .milliseconds(1)))
+    return try await withRedis(redis, logger: logger) { client throws(RedisError) in
+        var revocations: [Revocation] = []
+        // So many in one pipeline, whose replies may be whole answers.
+        for start in stride(from: 0, to: ids.count, by: 256) {
+            let some = Array(ids[start..<min(start + 256, ids.count)])
+            let before = try await statuses(some, client, keys)
+            let marked = zip(some, before).filter { $1 != Reply.Status.succeeded.rawValue }.map(\.0)
+            if !marked.isEmpty {
+                let marks = marked.map { RedisCommand("SET", keys.revoked($0), "1", "PX", milliseconds) }
+                // Counted after the marks, in one pipeline: who sees the count finds them.
+                for value in try await client.send(marks + [RedisCommand("INCR", keys.revocations)]) {
+                    _ = try value.get()
+                }
+            }
+            // Once more, for those that were answered meanwhile.
+            revocations += zip(some, try await statuses(some, client, keys)).map { Revocation(id: $0, status: $1) }
+        }
+        return revocations
+    }
+}
+
+private func statuses(
+    _ ids: [JobID], _ client: RedisClient, _ keys: RedisKeys
+) async throws(RedisError) -> [String?] {
+    var statuses: [String?] = []
+    for value in try await client.send(ids.map { RedisCommand("GET", keys.result($0)) }) {
+        let bytes = try value.get().bytes
+        statuses.append(bytes.map { (try? JSONDocument($0))?.root["status"]?.string ?? "unknown" })
+    }
+    return statuses
+}

@@ -1,0 +1,118 @@
+import ChatJobs
+import IOLoop
+import Logging
+import ParleyJSON
+import ParleyRabbitMQ
+import ParleyRedis
+import Topology
+
+/// Queues, servers and workers at one moment, for `parley status`.
+package struct SystemStatus: Sendable {
+    package enum Kind: String, Sendable { case jobs, delay, dead }
+
+    /// A queue; those of the delay ladder count as one.
+    package struct Queue: Sendable, Equatable {
+        package let name: String
+        package let kind: Kind
+        /// Ready ones; nil when the queue does not exist yet.
+        package let messages: Int?
+        package let consumers: Int?
+    }
+
+    /// A server.
+    package struct Service: Sendable, Equatable {
+        package let name: String
+        /// Without its password.
+        package let address: String
+        /// When it answered.
+        package let version: String?
+        /// When it did not.
+        package let problem: OperationError?
+    }
+
+    /// In the order job queue, lanes, delay, dead; empty when the broker is away.
+    package var queues: [Queue] = []
+    package var services: [Service] = []
+    /// Those that live; empty when Redis is away.
+    package var workers: [WorkerPresence] = []
+
+    /// The first server's problem.
+    package var problem: OperationError? { services.lazy.compactMap(\.problem).first }
+
+    /// Ready messages of all queues of a kind.
+    package func messages(_ kind: Kind) -> Int {
+        queues.filter { $0.kind == kind }.reduce(0) { $0 + ($1.messages ?? 0) }
+    }
+    /// Jobs that the workers hold.
+    package var inFlight: Int { workers.reduce(0) { $0 + ($1.inFlight ?? 0) } }
+    /// Jobs a second, of all workers.
+    package var rate: Double { workers.reduce(0) { $0 + ($1.rate ?? 0) } }
+
+    /// Asks both servers at once. One that is away is in ``services``, not thrown.
+    package static func read(
+        rabbitMQ: RabbitMQConfiguration, redis: RedisConfiguration, queues: JobQueues, keys: RedisKeys, logger: Logger
+    ) async -> SystemStatus {
+        async let broker = readBroker(rabbitMQ, queues, logger)
+        async let store = readStore(redis, keys, logger)
+        var status = SystemStatus()
+        let (known, rabbitMQService) = await broker
+        let (workers, redisService) = await store
+        status.queues = known
+        // Another queue's workers may share the Redis.
+        status.workers = workers.filter { $0.queue.map { $0 == queues.names.base } ?? true }
+        status.services = [rabbitMQService, redisService]
+        return status
+    }
+
+    private static func readStore(
+        _ configuration: RedisConfiguration, _ keys: RedisKeys, _ logger: Logger
+    ) async -> ([WorkerPresence], Service) {
+        let address = configuration.redacted
+        do throws(OperationError) {
+            let (workers, version) = try await withRedis(configuration, logger: logger) {
+                client throws(RedisError) in
+                let info = try await client.send(RedisCommand("INFO", "server")).get().string ?? ""
+                let version = info.split(separator: "\r\n").first { $0.hasPrefix("redis_version:") }?.dropFirst(14)
+                return (try await WorkerPresence.read(client, keys), String(version ?? "unknown"))
+            }
+            return (workers, Service(name: "redis", address: address, version: version, problem: nil))
+        } catch {
+            return ([], Service(name: "redis", address: address, version: nil, problem: error))
+        }
+    }
+
+    private static func readBroker(
+        _ configuration: RabbitMQConfiguration, _ queues: JobQueues, _ logger: Logger
+    ) async -> ([Queue], Service) {
+        let address = configuration.redacted
+        let letters = DeadLetters(configuration: configuration, queues: queues, logger: logger)
+        do throws(OperationError) {
+            return try await letters.connected { connection, _ throws(RabbitMQError) in
+                let version = connection.serverProperties["version"]?.string ?? "unknown"
+                var found: [Queue] = []
+                for job in queues.jobs { found.append(try await look(job.name, .jobs, connection)) }
+                let delays = try await queues.delays.depth(on: connection)
+                found.append(
+                    Queue(
+                        name: queues.delays.entry, kind: .delay, messages: delays.exists ? delays.total : nil,
+                        consumers: nil))
+                found.append(try await look(queues.names.dead, .dead, connection))
+                return (found, Service(name: "rabbitmq", address: address, version: version, problem: nil))
+            }
+        } catch {
+            return ([], Service(name: "rabbitmq", address: address, version: nil, problem: error))
+        }
+    }
+
+    private static func look(
+        _ name: String, _ kind: Kind, _ connection: RabbitMQConnection
+    ) async throws(RabbitMQError) -> Queue {
+        do throws(RabbitMQError) {
+            let status = try await connection.declare(QueueDeclaration(name: name), passive: true)
+            return Queue(name: name, kind: kind, messages: Int(status.messages), consumers: Int(status.consumers))
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return Queue(name: name, kind: kind, messages: nil, consumers: nil)
+        }
+    }
+}

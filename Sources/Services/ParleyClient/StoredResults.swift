@@ -1,0 +1,52 @@
+import ChatJobs
+import IOLoop
+import Logging
+import ParleyRedis
+import Topology
+
+/// Results by id, for readers that have no business with the broker.
+public actor StoredResults {
+    private let loop: IOLoop
+    private let redis: RedisClient
+    private let keys: RedisKeys
+    public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+    /// - Parameters:
+    ///   - url: `redis.url`.
+    ///   - prefix: `redis.prefix`.
+    /// - Throws: ``ParleyClientError/Code/invalid`` naming the URL's wrong part.
+    public init(
+        redis url: String, prefix: String = "chat", logger: Logger = Logger(label: "parley.results")
+    ) throws(ParleyClientError) {
+        keys = RedisKeys(prefix: prefix)
+        do throws(RedisError) {
+            let configuration = try RedisConfiguration(url: url)
+            do throws(IOLoopError) { loop = try IOLoop(name: "parley-results") } catch {
+                throw RedisError(.invalidConfiguration, "\(error)")
+            }
+            redis = RedisClient(configuration: configuration, loop: loop, logger: logger)
+        } catch {
+            throw ParleyClientError(error)
+        }
+    }
+
+    /// The stored reply's JSON; nil when there is none: not answered yet, or no longer kept.
+    /// - Throws: ``ParleyClientError``: `unreachable`, `refused`.
+    public func result(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
+        try await redis.storedResult(keys.result(id))
+    }
+
+    deinit { loop.stop() }
+}
+
+extension RedisClient {
+    /// What is under the contract's key for a job's result (contract, section 3).
+    func storedResult(_ key: String) async throws(ParleyClientError) -> [UInt8]? {
+        do throws(RedisError) {
+            try await connect()
+            return try await send(RedisCommand("GET", key)).get().bytes
+        } catch {
+            throw ParleyClientError(error)
+        }
+    }
+}

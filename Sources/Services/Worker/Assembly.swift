@@ -1,0 +1,115 @@
+import Admin
+import ChatJobs
+import Generation
+import IOLoop
+import Logging
+import ParleyHTTP
+import ParleyRabbitMQ
+import ParleyRedis
+import ParleySettings
+import Retrieval
+import Topology
+
+/// The parts that a configuration names, made but not yet connected to anything.
+package struct Assembly: Sendable {
+    package let settings: Settings
+    package let loop: IOLoop
+    /// For embeddings and vectors.
+    package let http: HTTPClient
+    package let modelHTTP: HTTPClient
+    package let rabbitMQ: RabbitMQConfiguration
+    package let redis: RedisConfiguration
+    package let queues: JobQueues
+    package let keys: RedisKeys
+    package let embedder: any Embedder
+    package let store: any VectorStore
+    package let retriever: Retriever
+    package let model: any LanguageModel
+    package let admin: AdminAddress
+
+    /// - Throws: ``SettingsError`` with every value that a part refuses; ``IOLoopError`` when the kernel gives no thread.
+    package init(_ settings: Settings, logger: Logger) throws {
+        var problems: [String] = []
+        func part<T>(
+            _ make: () throws -> T, _ name: (any Error) -> String = { ($0 as? RetrievalError)?.message ?? "\($0)" }
+        ) -> T? {
+            do { return try make() } catch {
+                problems.append(name(error))
+                return nil
+            }
+        }
+        let loop = try IOLoop(name: "parley-io")
+        let http = HTTPClient(loop: loop, logger: logger)
+        // A client of its own: over HTTP/1.1 each model call in flight holds a connection, and libcurl looks through a
+        // client's connections for every request.
+        var connections = HTTPClientConfiguration()
+        connections.maxConnectionsPerHost = max(64, settings.model.maxConcurrency)
+        connections.maxConnections = connections.maxConnectionsPerHost
+        // Answers are short or come in pieces, and thousands are waited for.
+        connections.receiveBuffer = 4096
+        let modelHTTP = HTTPClient(configuration: connections, loop: loop, logger: logger)
+        let rabbitMQ = part(
+            { try RabbitMQConfiguration(url: settings.rabbitmqURL) },
+            { Settings.refusal("rabbitmq.url", settings.rabbitmqURL, "\($0)") })
+        let redis = part(
+            { try RedisConfiguration(url: settings.redisURL) },
+            { Settings.refusal("redis.url", settings.redisURL, "\($0)") })
+        let embedder = part {
+            try makeEmbedder(
+                url: settings.embeddings.url, model: settings.embeddings.model, apiKey: settings.embeddings.apiKey,
+                http: http)
+        }
+        let store = part { try makeStore(url: settings.vectorsURL, http: http, logger: logger) }
+        let prompt = part {
+            try PromptTemplate(
+                system: settings.prompt.system ?? PromptTemplate.standardSystem,
+                user: settings.prompt.user ?? PromptTemplate.standardUser,
+                historyTokens: settings.prompt.historyTokens, contextTokens: settings.prompt.contextTokens)
+        }
+        let model = part {
+            try makeModel(
+                url: settings.model.url, name: settings.model.name, apiKey: settings.model.apiKey,
+                prompt: prompt ?? .standard, http: modelHTTP)
+        }
+        let queues = JobQueues(settings)
+        problems += queues.problems.map { "queue.name: \($0)" }
+        problems += (rabbitMQ?.problems ?? []).map { "rabbitmq.url: \($0)" }
+        let admin = part { try AdminAddress(parsing: settings.adminListen) }
+        guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let store, let model, let admin else {
+            loop.stop()
+            throw SettingsError(problems: problems)
+        }
+        self.settings = settings
+        self.loop = loop
+        self.http = http
+        self.modelHTTP = modelHTTP
+        self.rabbitMQ = rabbitMQ
+        self.redis = redis
+        self.embedder = embedder
+        self.store = store
+        self.model = model
+        self.admin = admin
+        retriever = Retriever(embedder: embedder, store: store)
+        self.queues = queues
+        keys = RedisKeys(prefix: settings.redisPrefix)
+    }
+
+    /// What the parts refuse in `settings`; empty when nothing.
+    package static func problems(in settings: Settings) -> [String] {
+        do {
+            try Assembly(settings, logger: Logger(label: "parley")).loop.stop()
+            return []
+        } catch {
+            return (error as? SettingsError)?.problems ?? ["\(error)"]
+        }
+    }
+}
+
+extension JobQueues {
+    /// The queues that a configuration names.
+    package init(_ settings: Settings) {
+        self.init(
+            base: settings.queue.name, lanes: settings.queue.lanes.map { Lane(name: $0.name, weight: $0.weight) },
+            kind: settings.queue.kind == .quorum ? .quorum : .classic)
+    }
+}

@@ -1,0 +1,37 @@
+import Admin
+import Logging
+import ParleySettings
+import Retrieval
+import ServiceLifecycle
+import Telemetry
+
+/// Runs a worker until SIGTERM or SIGINT, then drains it.
+///
+/// - Throws: ``SettingsError`` when a part refuses its settings or the index does not fit the embedder; ``AdminError``
+///   when `admin.listen` cannot be bound. Servers that cannot be reached are not errors: a worker waits for them.
+package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: Logger) async throws {
+    let assembly = try Assembly(settings, logger: logger)
+    do throws(RetrievalError) {
+        if let index = try await assembly.retriever.check() {
+            logger.info("index", metadata: ["passages": "\(index.passages)", "vectors": "\(assembly.store.location)"])
+        } else {
+            logger.notice(
+                "no index yet: jobs are answered without retrieval", metadata: ["vectors": "\(assembly.store.location)"]
+            )
+        }
+    } catch {
+        guard error.isTransient else { throw SettingsError(problems: ["vectors.url: \(error.message)"]) }
+        logger.warning("the vector store cannot be asked yet", metadata: ["reason": "\(error.message)"])
+    }
+    let worker = WorkerService(assembly, logger: logger)
+    let admin = AdminServer(
+        listen: assembly.admin, registry: registry, readiness: { await worker.readiness() }, logger: logger)
+    let group = ServiceGroup(
+        configuration: ServiceGroupConfiguration(
+            services: [
+                .init(service: admin, successTerminationBehavior: .ignore),
+                .init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup),
+            ],
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    try await group.run()
+}

@@ -1,0 +1,179 @@
+import Adapters
+import Admin
+import ChatJobs
+import IOLoop
+import Logging
+import ParleyGzip
+import ParleyRabbitMQ
+import ParleyRedis
+import ParleySettings
+import Pipeline
+import ServiceLifecycle
+
+/// One worker: consumes jobs until the service group shuts it down, then drains.
+///
+/// Everything that speaks to a socket shares one I/O loop with the pipeline, so that a job changes threads only where
+/// there is something to compute. Consuming and publishing use separate connections: a broker that blocks publishers
+/// still takes acknowledgements.
+package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible {
+    /// Service lifecycle logs a service as it describes itself: not with all that it holds.
+    package var description: String { "worker" }
+
+    let assembly: Assembly
+    let logger: Logger
+    let consumer: RabbitMQConsumer
+    let publisher: RabbitMQPublisher
+    let redis: RedisClient
+    let results: RedisResults
+    let pipeline: Pipeline
+    let presence: Presence
+
+    package init(_ assembly: Assembly, logger: Logger) {
+        self.assembly = assembly
+        self.logger = logger
+        let settings = assembly.settings
+        let queues = assembly.queues
+        let clock = SystemClock()
+        let watch = ConnectionWatch(logger: logger)
+        consumer = RabbitMQConsumer(
+            configuration: assembly.rabbitMQ, loop: assembly.loop,
+            queues: queues.consumed(prefetch: settings.worker.prefetch),
+            setup: { connection throws(RabbitMQError) in try await queues.ensure(on: connection) },
+            onEvent: { watch.rabbitMQ($0, role: "consumer") }, logger: logger)
+        publisher = RabbitMQPublisher(
+            configuration: assembly.rabbitMQ, loop: assembly.loop,
+            onEvent: { watch.rabbitMQ($0, role: "publisher") }, logger: logger)
+        redis = RedisClient(
+            configuration: assembly.redis, loop: assembly.loop, onEvent: { watch.redis($0) }, logger: logger)
+        var configuration = PipelineConfiguration()
+        configuration.window = settings.worker.window
+        configuration.modelConcurrency = settings.model.maxConcurrency
+        configuration.modelTimeout = settings.model.timeout
+        configuration.retrieve = JobOptions.Retrieve(rawValue: settings.retrieval.mode.rawValue) ?? .auto
+        configuration.topK = settings.retrieval.topK
+        configuration.priorityMaxWait = settings.priorityMaxWait
+        configuration.retry.maxAttempts = settings.retry.maxAttempts
+        configuration.retry.base = settings.retry.base
+        configuration.retry.factor = settings.retry.factor
+        configuration.retry.max = settings.retry.max
+        configuration.retry.maxDeliveries = settings.retry.maxDeliveries
+        results = RedisResults(
+            redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
+        pipeline = Pipeline(
+            intake: RabbitMQIntake(consumer: consumer, clock: clock),
+            results: results,
+            outbox: RabbitMQOutbox(publisher: publisher, queues: queues, clock: clock, logger: logger),
+            passageSource: RetrieverSource(retriever: assembly.retriever),
+            model: GeneratedAnswers(model: assembly.model),
+            decoder: JobDecoder(
+                maxBody: settings.limits.body, maxQuery: settings.limits.query, ownQueues: queues.names),
+            inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
+        presence = Presence(settings)
+    }
+
+    @Sendable private static func inflate(_ body: [UInt8], _ limit: Int) throws(JobFailure) -> [UInt8] {
+        do throws(GzipError) {
+            return try gunzip(body, limit: limit)
+        } catch {
+            switch error {
+            case .exceedsLimit:
+                throw JobFailure(.tooLarge, "the body has more than \(limit) bytes once decompressed")
+            case .malformed:
+                throw JobFailure(.invalidJob, "content_encoding is gzip, but the body is not gzip or is damaged")
+            }
+        }
+    }
+
+    /// Works until graceful shutdown: then intake stops, jobs in flight finish within `worker.shutdown_grace`, the rest
+    /// goes back to the queue.
+    package func run() async throws {
+        await redis.start()
+        await publisher.start()
+        await consumer.start()
+        let settings = assembly.settings
+        logger.notice(
+            "worker started",
+            metadata: [
+                "queue": "\(settings.queue.name)", "prefetch": "\(settings.worker.prefetch)",
+                "window": "\(settings.worker.window)", "rabbitmq": "\(assembly.rabbitMQ.redacted)",
+                "redis": "\(assembly.redis.redacted)", "vectors": "\(assembly.store.location)",
+            ])
+        let pulse = Task { await showLife() }
+        await withGracefulShutdownHandler {
+            await pipeline.run()
+        } onGracefulShutdown: {
+            // Unstructured: the handler may not wait, and run() returns as soon as the drain is done.
+            Task { await drain() }
+        }
+        pulse.cancel()
+        await pulse.value
+        await results.farewell()
+        await consumer.close()
+        await publisher.close()
+        await redis.close()
+        await assembly.http.close()
+        await assembly.modelHTTP.close()
+        logger.notice("worker stopped")
+    }
+
+    /// Tells the other workers each second that this one lives, and looks whether anything was revoked.
+    private func showLife() async {
+        var known: Int64?
+        // Once more after each change: a job may just have begun that was not revoked when it asked.
+        var looksAgain = false
+        while !Task.isCancelled {
+            let away = await pipeline.servicesAway
+            let shown = await presence.json(
+                inFlight: pipeline.inFlight, settled: pipeline.settled, away: away.keys.sorted())
+            if let revocations = try? await results.pulse(shown) {
+                let isNews = revocations != known
+                if isNews || looksAgain { await pipeline.checkRevocations() }
+                looksAgain = isNews
+                known = revocations
+            }
+            try? await Task.sleep(for: .seconds(1))
+        }
+    }
+
+    private func drain() async {
+        await presence.drain()
+        let grace = assembly.settings.worker.shutdownGrace
+        // Not waited for: a broker that stands still takes none of the grace.
+        Task { await consumer.stopConsuming() }
+        let inFlight = await pipeline.inFlight
+        logger.notice("draining", metadata: ["in_flight": "\(inFlight)", "grace": "\(grace)"])
+        try? await Task.sleep(for: grace)
+        let left = await pipeline.inFlight
+        guard left > 0 else { return }
+        logger.warning("grace is over: jobs go back to the queue", metadata: ["jobs": "\(left)"])
+        await pipeline.abandon()
+        // Replies that a broker under an alarm does not take are not waited for: their results are stored.
+        await publisher.close(within: .seconds(1))
+    }
+
+    /// What `/readyz` says: whether each service that jobs need is there.
+    package func readiness() async -> Admin.Readiness {
+        let away = await pipeline.servicesAway
+        let consuming = await consumer.isConsuming
+        let publishing = await publisher.isConnected
+        let blocked = await publisher.isBlocked
+        let stored = await redis.isConnected
+        let rabbitMQ: Admin.Readiness.State =
+            if blocked {
+                .failed("the broker takes no messages (memory or disk alarm)")
+            } else if !publishing {
+                .failed("not connected")
+            } else if !consuming, away.isEmpty {
+                .failed("not consuming \(assembly.settings.queue.name)")
+            } else if let reason = away[.rabbitMQ] {
+                .failed(reason)
+            } else {
+                .ok
+            }
+        var readiness = Admin.Readiness(["rabbitmq": rabbitMQ, "redis": stored ? .ok : .failed("not connected")])
+        for (service, reason) in away.sorted(by: { $0.key < $1.key }) where service != .rabbitMQ {
+            readiness.set(service.rawValue, .failed(reason))
+        }
+        return readiness
+    }
+}

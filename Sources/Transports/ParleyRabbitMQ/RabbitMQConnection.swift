@@ -1,0 +1,133 @@
+import CRabbitMQ
+import IOLoop
+import Logging
+
+/// One life of a connection: it does not reconnect, and everything on it fails once it has ended. It stays open until
+/// it is lost or ``close()`` is called, also when nobody refers to it any more.
+///
+/// Requests are asynchronous; none blocks the loop. Where `channel` is left out, a channel for declarations is used,
+/// which is opened when first needed and again when the broker has closed it (a failed declaration does that).
+package actor RabbitMQConnection {
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+    private nonisolated let loop: IOLoop
+    nonisolated let session: Session
+    private var control: Channel?
+    private var consumerCount = 0
+
+    private init(_ session: Session) {
+        self.session = session
+        loop = session.loop
+    }
+
+    /// Connects and logs in, on a thread of its own; the endpoints are tried in random order.
+    /// - Throws: ``RabbitMQError`` of the last endpoint tried, or of one that answered and refused.
+    package static func open(
+        _ configuration: RabbitMQConfiguration, loop: IOLoop, logger: Logger
+    ) async throws(RabbitMQError) -> RabbitMQConnection {
+        let result: Result<Wire, RabbitMQError>
+        do {
+            result = try await offload("amqp-connect") { Wire.open(configuration) }
+        } catch {
+            throw RabbitMQError(.unreachable, "cannot start a thread to connect on: \(error)")
+        }
+        let session = Session(wire: try result.get(), loop: loop, configuration: configuration, logger: logger)
+        let connection = RabbitMQConnection(session)
+        try await connection.start()
+        return connection
+    }
+
+    private func start() throws(RabbitMQError) { try session.start() }
+
+    /// What the broker says of itself: product, version, capabilities.
+    package nonisolated var serverProperties: FieldTable { session.serverProperties }
+    /// The endpoint in use.
+    package nonisolated var endpoint: RabbitMQConfiguration.Endpoint { session.endpoint }
+    /// Whether the connection has not ended.
+    package var isOpen: Bool { session.ended == nil && session.closing == nil }
+    /// The broker's reason while it takes no messages (memory or disk alarm).
+    package var blockedReason: String? { session.blockedReason }
+
+    /// Returns when the connection has ended, with the reason (``RabbitMQError/Code/closed`` after ``close()``).
+    package func waitUntilEnded() async -> RabbitMQError {
+        await withCheckedContinuation { continuation in session.whenEnded { continuation.resume(returning: $0) } }
+    }
+
+    /// Says goodbye and ends; the broker gets two seconds to answer.
+    package func close() async {
+        session.close(RabbitMQError(.closed, "the connection was closed"))
+        _ = await waitUntilEnded()
+    }
+
+    // MARK: - Channels
+
+    /// Opens a channel and returns its number.
+    package func openChannel() async throws(RabbitMQError) -> UInt16 { try await newChannel().number }
+
+    func newChannel() async throws(RabbitMQError) -> Channel {
+        let number: Result<UInt16, RabbitMQError> = await withCheckedContinuation { continuation in
+            session.openChannel { result in continuation.resume(returning: result.map(\.number)) }
+        }
+        return try channel(try number.get())
+    }
+
+    func channel(_ number: UInt16) throws(RabbitMQError) -> Channel {
+        guard let channel = session.channels[number] else {
+            throw session.ended ?? RabbitMQError(.channelClosed, "channel \(number) is not open")
+        }
+        return channel
+    }
+
+    /// Closes a channel; unsettled deliveries go back to their queues.
+    package func closeChannel(_ number: UInt16) async throws(RabbitMQError) {
+        try await call(number, Method.channelCloseOK, "channel.close") { _, wire, number in
+            var method = amqp_channel_close_t(reply_code: 200, reply_text: amqp_bytes_t(), class_id: 0, method_id: 0)
+            return amqp_send_method(wire.state, number, Method.channelClose, &method)
+        }
+    }
+
+    /// Calls `body` when the channel has ended, with the reason.
+    package func onChannelEnd(_ number: UInt16, _ body: @escaping @Sendable (RabbitMQError) -> Void)
+        throws(RabbitMQError)
+    {
+        try channel(number).onClose = body
+    }
+
+    typealias Send = (inout Arena, Wire, UInt16) throws(RabbitMQError) -> Int32
+
+    @discardableResult
+    func call(
+        _ number: UInt16?, _ reply: UInt32, _ name: StaticString, _ send: @escaping Send
+    ) async throws(RabbitMQError) -> Reply {
+        let channel: Channel
+        if let number {
+            channel = try self.channel(number)
+        } else {
+            channel = try await controlChannel()
+        }
+        let frameMax = session.frameMax
+        let result: Result<Reply, RabbitMQError> = await withCheckedContinuation { continuation in
+            session.call(channel, reply, name) { arena, wire throws(RabbitMQError) in
+                let status = try send(&arena, wire, channel.number)
+                guard status != AMQP_STATUS_TABLE_TOO_BIG.rawValue, arena.encodedSize < frameMax - 32 else {
+                    throw RabbitMQError(.invalidMessage, "the arguments of \(name) take more than \(frameMax) bytes")
+                }
+                return status
+            } completion: {
+                continuation.resume(returning: $0)
+            }
+        }
+        return try result.get()
+    }
+
+    private func controlChannel() async throws(RabbitMQError) -> Channel {
+        if let control, control.isOpen { return control }
+        let channel = try await newChannel()
+        control = channel
+        return channel
+    }
+
+    func nextConsumerTag() -> String {
+        consumerCount += 1
+        return "parley-\(consumerCount)"
+    }
+}

@@ -1,0 +1,100 @@
+import Foundation
+import ParleySettings
+import Testing
+
+private func load(
+    yaml: String? = nil, environment: [String: String] = [:], overrides: [(key: String, value: String)] = []
+) async throws -> Settings {
+    var file: String?
+    if let yaml {
+        let url = FileManager.default.temporaryDirectory.appending(path: "parley-\(UUID().uuidString).yaml")
+        try Data(yaml.utf8).write(to: url)
+        file = url.path
+    }
+    defer { if let file { try? FileManager.default.removeItem(atPath: file) } }
+    return try await Settings.load(file: file, environment: environment, overrides: overrides)
+}
+
+@Suite struct SettingsTests {
+    @Test func nothingSetMeansTheDefaults() async throws { #expect(try await load(yaml: "") == Settings()) }
+
+    @Test func flagsBeatTheEnvironmentAndTheEnvironmentBeatsTheFile() async throws {
+        let yaml = "worker:\n  prefetch: 1\n  window: 2\nqueue:\n  name: from.file\nmodel.timeout: 5s\n"
+        let settings = try await load(
+            yaml: yaml, environment: ["PARLEY_WORKER_PREFETCH": "10", "PARLEY_WORKER_WINDOW": "20"],
+            overrides: [("worker.window", "200")])
+        #expect(settings.worker.prefetch == 10)
+        #expect(settings.worker.window == 200)
+        #expect(settings.queue.name == "from.file")
+        #expect(settings.model.timeout == .seconds(5))
+    }
+
+    @Test func readsDurationsSizesAndLanes() async throws {
+        let settings = try await load(environment: [
+            "PARLEY_RESULTS_TTL": "90m", "PARLEY_LIMITS_BODY": "256KiB", "PARLEY_QUEUE_LANES": "high:8, bulk:1",
+            "PARLEY_WORKER_SHUTDOWN_GRACE": "1500ms", "PARLEY_RETRY_BASE": "0.5s",
+        ])
+        #expect(settings.results.ttl == .seconds(5400))
+        #expect(settings.limits.body == 262_144)
+        #expect(settings.queue.lanes.map(\.name) == ["high", "bulk"])
+        #expect(settings.queue.lanes.map(\.weight) == [8, 1])
+        #expect(settings.worker.shutdownGrace == .milliseconds(1500))
+        #expect(settings.retry.base == .milliseconds(500))
+    }
+
+    @Test func everyMistakeIsNamedAtOnce() async throws {
+        let yaml = "rabbitmq:\n  ulr: x\nworker:\n  prefetch: many\nresults:\n  ttl: 5\nnonsense: 1\nmodel:\n  - a\n"
+        let error = await #expect(throws: SettingsError.self) {
+            try await load(yaml: yaml, environment: ["PARLEY_QUEUE_TYPE": "stream"], overrides: [("log.levle", "info")])
+        }
+        let text = error?.description ?? ""
+        for part in [
+            "rabbitmq.ulr", "did you mean rabbitmq.url?", "worker.prefetch is \"many\"", "1 to 65535",
+            "results.ttl is \"5\"",
+            "30s", "nonsense", "queue.type is \"stream\"", "classic, quorum", "log.levle", "model in",
+        ] {
+            #expect(text.contains(part), "\(part) is missing in \(text)")
+        }
+    }
+
+    @Test func aVariableThatIsAlmostAKeyIsSuspicious() {
+        let environment = [
+            "PARLEY_MODLE_URL": "x", "PARLEY_WORKERS_PREFETCH": "5", "PARLEY_MODEL_URL": "y", "PARLEY_CONFIG": "z",
+            "PARLEY_WORKER_PASSWORD": "p", "PARLEY_TEST_REDIS_URL": "r", "MODEL_ULR": "q",
+        ]
+        #expect(
+            Settings.suspicious(in: environment) == [
+                "the environment variable PARLEY_MODLE_URL has no effect; did you mean PARLEY_MODEL_URL?",
+                "the environment variable PARLEY_WORKERS_PREFETCH has no effect; did you mean PARLEY_WORKER_PREFETCH?",
+            ])
+    }
+
+    @Test func aMissingOrBrokenFileIsNamed() async throws {
+        await #expect(throws: SettingsError.self) { try await Settings.load(file: "/nowhere.yaml", environment: [:]) }
+        await #expect(throws: SettingsError.self) { try await load(yaml: "a: [b") }
+        await #expect(throws: SettingsError.self) { try await load(yaml: "worker:\n  prefetch: [1, 2]\n") }
+    }
+
+    @Test func emptySectionsAndVariablesAreNotSet() async throws {
+        #expect(
+            try await load(yaml: "worker:\nmodel:\n  name:\n", environment: ["PARLEY_QUEUE_NAME": ""]) == Settings())
+    }
+
+    @Test func theOpenAIKeyIsHonoured() async throws {
+        #expect(try await load(environment: ["OPENAI_API_KEY": "k"]).model.apiKey == "k")
+        #expect(
+            try await load(environment: ["OPENAI_API_KEY": "k", "PARLEY_MODEL_API_KEY": "own"]).model.apiKey == "own")
+    }
+
+    @Test(arguments: [("30s", 30.0), ("10m", 600), ("24h", 86_400), ("250ms", 0.25), ("7d", 604_800), ("0", 0)])
+    func durations(_ text: String, _ seconds: Double) { #expect(Quantity.duration(text) == .seconds(seconds)) }
+
+    @Test(arguments: ["", "s", "5", "-1s", "1 year", "infs", "nanms", "1e99h"])
+    func noDurations(_ text: String) { #expect(Quantity.duration(text) == nil) }
+
+    @Test(arguments: [("4096", 4096), ("256KiB", 262_144), ("1MiB", 1_048_576), ("1 MiB", 1_048_576), ("2kB", 2000)])
+    func sizes(_ text: String, _ bytes: Int) { #expect(Quantity.size(text) == bytes) }
+
+    @Test(arguments: ["", "KiB", "-1", "1.5MiB", "1TB", "99999999999GiB"])
+    func noSizes(_ text: String) { #expect(Quantity.size(text) == nil) }
+}
