@@ -76,8 +76,9 @@ let package = Package(
             uses: ["ParleyJSON", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics")]),
 
         // Floor 3: what happens to a job, without a socket in sight.
-        room("Pipeline", on: .core, uses: ["ChatJobs", deque, heap, logging, metrics]),
-        room("PipelineTestKit", on: .core, uses: ["Pipeline", "ChatJobs", heap, logging]),
+        room("Answering", on: .core, uses: ["ChatJobs", deque, heap, logging, metrics]),
+        room("Pipeline", on: .core, uses: ["Answering", "ChatJobs", deque, heap, logging, metrics]),
+        room("PipelineTestKit", on: .core, uses: ["Answering", "Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW", path: "Sources/Core/CHNSW"),
         room("Retrieval", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
         room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP"]),
@@ -117,7 +118,8 @@ let package = Package(
         room(
             "Worker", on: .services,
             uses: [
-                "Adapters", "Admin", "ChatJobs", "Generation", "ParleyGzip", "ParleyHTTP", "IOLoop", "ParleyJSON",
+                "Adapters", "Admin", "Answering", "ChatJobs", "Generation", "ParleyGzip", "ParleyHTTP", "IOLoop",
+                "ParleyJSON",
                 "Pipeline", "ParleyRabbitMQ",
                 "ParleyRedis",
                 "Retrieval", "ParleySettings", "Telemetry", "Topology", logging, metrics,
@@ -145,7 +147,7 @@ let package = Package(
         tests(of: "ParleyJSON"),
         tests(of: "ParleyGzip"),
         tests(of: "ChatJobs", uses: ["ParleyJSON"]),
-        tests(of: "Pipeline", uses: ["PipelineTestKit", "ChatJobs"]),
+        tests(of: "Pipeline", uses: ["Answering", "PipelineTestKit", "ChatJobs"]),
         tests(of: "ParleyRabbitMQ", uses: ["IOLoop", "CRabbitMQ", logging]),
         tests(
             of: "Topology",
@@ -154,9 +156,10 @@ let package = Package(
         tests(of: "ParleyHTTP", uses: ["IOLoop", "CZlib", logging]),
         tests(of: "Telemetry", uses: ["ParleyJSON", logging, metrics]),
         tests(of: "Retrieval", uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
-        tests(of: "Generation", uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging]),
+        tests(of: "Generation", uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging]),
         tests(of: "ParleySettings"),
-        tests(of: "Adapters", uses: ["ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Topology", logging]),
+        tests(
+            of: "Adapters", uses: ["Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Topology", logging]),
         tests(of: "Operations", uses: ["ChatJobs", "ParleyJSON", "ParleyRabbitMQ", "Topology", "IOLoop", logging]),
         // The contract from outside: the built program, real servers.
         .testTarget(

@@ -221,7 +221,7 @@ struct RedisClaimsTests {
             _ = try await me.begin(id)
             try await server.stop()
             let away = await #expect(throws: Outage.self) { try await me.results.begin([id]) }
-            #expect(away?.service == .redis)
+            #expect(away?.dependency == .redis)
             #expect(away?.reason.contains("claiming jobs") == true)
             try await server.start()
             await me.results.untilAvailable()

@@ -58,7 +58,7 @@ import Testing
     }
 
     @Test func anOutageHasNoEndAndNoGrowingBackOff() {
-        let away = JobFailure(.modelUnavailable, "nobody listens", outage: .model)
+        let away = JobFailure(.modelUnavailable, "nobody listens", blame: .absence)
         let next = RetryPolicy().next(after: away, attempt: 2, deferrals: 7, isCounted: false, random: 0.5)
         #expect(next == Postponement(delay: .seconds(2), attempts: 1, deferrals: 7))
     }

@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 import Generation
 import Pipeline

@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 import Pipeline
 import Retrieval
@@ -14,7 +15,7 @@ package struct RetrieverSource: PassageSource {
 
     package func passages(
         for questions: [String], topK: Int, timeout: Duration
-    ) async -> [Result<[Source], JobFailure>] {
+    ) async -> [Result<[Source], PassageFailure>] {
         do throws(RetrievalError) {
             // Two requests and some JSON: cheaper here than the changes of thread.
             let found =
@@ -38,18 +39,20 @@ package struct RetrieverSource: PassageSource {
     /// One question that the embedder refuses fails the whole call: then each is asked by itself.
     private func results(
         _ questions: [String], _ topK: Int, _ timeout: Duration, after error: RetrievalError
-    ) async -> [Result<[Source], JobFailure>] {
+    ) async -> [Result<[Source], PassageFailure>] {
         guard questions.count > 1, !error.isTransient, error.code != .cancelled else {
-            let failure = JobFailure(
-                .retrievalFailed, error.message, retryAfter: error.retryAfter, outage: error.outage)
+            let failure = PassageFailure(
+                JobFailure(
+                    .retrievalFailed, error.message, retryAfter: error.retryAfter,
+                    blame: error.outage == nil ? .job : .absence), error.outage)
             return questions.map { _ in .failure(failure) }
         }
-        var results: [Result<[Source], JobFailure>] = []
+        var results: [Result<[Source], PassageFailure>] = []
         for question in questions { results += await passages(for: [question], topK: topK, timeout: timeout) }
         return results
     }
 
-    package func probe() async -> Bool {
+    package func probe(_ dependency: Dependency) async -> Bool {
         do throws(RetrievalError) {
             // Through both services: the check embeds a word when only that tells the dimension.
             _ = try await retriever.check(timeout: .seconds(5))
@@ -62,7 +65,7 @@ package struct RetrieverSource: PassageSource {
 
 extension RetrievalError {
     /// The service that was not there for anybody.
-    fileprivate var outage: Service? {
+    fileprivate var outage: Dependency? {
         let isAway = code == .unreachable || status.map((502...504).contains) ?? false || status == 429
         guard isAway else { return nil }
         return part == .embedder ? .embeddings : .vectors

@@ -33,25 +33,3 @@ public enum ErrorCode: String, Sendable, Hashable, CaseIterable {
         }
     }
 }
-
-/// A job's failure as a value: the code for programs, the message for people.
-package struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
-    /// What went wrong, from the contract's closed set.
-    package let code: ErrorCode
-    /// One sentence that names the thing, the value and what is allowed. Never holds the user's question.
-    package let message: String
-    /// A service's own wish (Retry-After) before the next attempt.
-    package let retryAfter: Duration?
-    /// The service that was not there for anybody (nothing listens, the connection broke, 502 to 504): no fault of this
-    /// job's. Nil when the failure may be the job's own.
-    package let outage: Service?
-
-    package init(_ code: ErrorCode, _ message: String, retryAfter: Duration? = nil, outage: Service? = nil) {
-        self.code = code
-        self.message = message
-        self.retryAfter = retryAfter
-        self.outage = outage
-    }
-
-    package var description: String { "\(code.rawValue): \(message)" }
-}

@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 
 /// What came of a wait for a place among the model's calls.
@@ -22,7 +23,7 @@ extension Pipeline {
         case .failure(let failure):
             // A deadline that has passed meanwhile says more than what it was spent on.
             answer = .failure(expiry(assignment.job) ?? failure)
-            call.isCounted = failure.outage.map(isTrusted) ?? true
+            call.isCounted = failure.blame == .job
         }
         switch answer {
         case .success(let answer):
@@ -122,7 +123,7 @@ extension Pipeline {
         case .away:
             call.isCounted = false
             let reason = health.away[.model] ?? "the model is away"
-            return JobFailure(.modelUnavailable, reason, retryAfter: .seconds(1), outage: .model)
+            return JobFailure(.modelUnavailable, reason, retryAfter: .seconds(1), blame: .absence)
         case .abandoned: return JobFailure(.internal, "the worker is shutting down")
         }
     }
@@ -137,8 +138,8 @@ extension Pipeline {
         case .modelRejected: worked(.model)
         case .modelTimeout: failed(.model, failure.message, isOutage: false)
         case .modelUnavailable:
-            failed(.model, failure.message, isOutage: failure.outage != nil)
-            if failure.outage != nil { call.isCounted = wasTrusted && isTrusted(.model) }
+            failed(.model, failure.message, isOutage: failure.blame != .job)
+            if failure.blame != .job { call.isCounted = wasTrusted && isTrusted(.model) }
         default: break
         }
     }

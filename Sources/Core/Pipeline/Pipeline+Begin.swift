@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 
 /// What is settled before any work: what was answered before, revoked, expired, in work elsewhere, or not yet due.

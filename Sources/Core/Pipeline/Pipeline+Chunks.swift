@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 
 /// The pieces of one streamed answer on their way to the reply queue.

@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 
 extension Pipeline {
@@ -21,9 +22,9 @@ extension Pipeline {
             }
         }
         guard !asking.isEmpty, let passageSource else { return (found, .zero) }
-        for service in [Service.embeddings, .vectors] where isOpen(service) {
-            let reason = health.away[service] ?? "\(service.rawValue) is away"
-            let failure = JobFailure(.retrievalFailed, reason, retryAfter: .seconds(1), outage: service)
+        for service in [Dependency.embeddings, .vectors] where isOpen(service) {
+            let reason = health.away[service] ?? "\(service) is away"
+            let failure = JobFailure(.retrievalFailed, reason, retryAfter: .seconds(1), blame: .absence)
             for index in asking { found[index] = .failure(failure) }
             return (found, .zero)
         }
@@ -37,7 +38,7 @@ extension Pipeline {
                 found[index] = .failure(JobFailure(.retrievalFailed, "the vector store gave too few results"))
                 continue
             }
-            found[index] = results[place].map { Array($0.prefix(topK[place])) }
+            found[index] = results[place].map { Array($0.prefix(topK[place])) }.mapError(\.failure)
         }
         judge(results)
         let spent = clock.now - started
@@ -46,7 +47,7 @@ extension Pipeline {
     }
 
     /// What one call says of the services behind it.
-    private func judge(_ results: [Result<[Source], JobFailure>]) {
+    private func judge(_ results: [Result<[Source], PassageFailure>]) {
         if Task.isCancelled { return }
         for result in results {
             // One call for all of them: the first that says something says it all.
@@ -55,7 +56,9 @@ extension Pipeline {
                 worked(.embeddings)
                 return worked(.vectors)
             case .failure(let failure):
-                if let service = failure.outage { return failed(service, failure.message) }
+                if failure.failure.blame != .job, let dependency = failure.dependency {
+                    return failed(dependency, failure.failure.message)
+                }
             }
         }
     }

@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 import Metrics
 
@@ -53,8 +54,8 @@ struct PipelineMetrics: Sendable {
     func deadLettered(_ code: ErrorCode) { deadLetters[code]?.increment() }
     /// A job went to the delay queues: after a failure, or for another reason.
     func postponed(_ code: ErrorCode?) { if let code { retries[code]?.increment() } else { delayed.increment() } }
-    func away(_ service: Service, _ isAway: Bool) {
-        Gauge(label: "parley_service_away", dimensions: [("service", service.rawValue)]).record(isAway ? 1 : 0)
+    func away(_ service: Dependency, _ isAway: Bool) {
+        Gauge(label: "parley_service_away", dimensions: [("service", service.description)]).record(isAway ? 1 : 0)
     }
 }
 

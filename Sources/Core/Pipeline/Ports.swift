@@ -1,17 +1,18 @@
+import Answering
 import ChatJobs
 
 /// Why a port could not do what it was asked. An outage is not an error of the job: the pipeline waits and asks again.
 package struct Outage: Error, Sendable, CustomStringConvertible {
-    package let service: Service
+    package let dependency: Dependency
     /// What it said.
     package let reason: String
 
-    package init(_ service: Service, _ reason: String) {
-        self.service = service
+    package init(_ dependency: Dependency, _ reason: String) {
+        self.dependency = dependency
         self.reason = reason
     }
 
-    package var description: String { "\(service.rawValue): \(reason)" }
+    package var description: String { "\(dependency): \(reason)" }
 }
 
 // Every requirement runs where its caller does (SE-0461), on the pipeline's executor: a port that has nothing to wait for
@@ -98,62 +99,4 @@ package struct OutgoingReply: Sendable, Equatable {
     package var priority: UInt8?
     package var traceparent: String?
     package var body: [UInt8]
-}
-
-/// Finds passages.
-package protocol PassageSource: Sendable {
-    /// It asks no service: what is found twice costs nothing.
-    var isLocal: Bool { get }
-    /// Whether there is anything to search, for `retrieve: auto`.
-    func isReady() async -> Bool
-    /// The nearest passages of each question, nearest first, in one call for the whole window. One question's failure
-    /// is that question's alone.
-    func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<
-        [Source], JobFailure
-    >]
-    /// Whether the services behind it answer; costs nothing.
-    func probe() async -> Bool
-}
-
-/// What the model made of a question.
-package struct Answer: Sendable, Equatable {
-    package var text: String
-    package var model: String
-    package var usage: Usage
-    /// The passages the answer rests on.
-    package var sources: [Source]
-
-    package init(text: String, model: String, usage: Usage, sources: [Source]) {
-        self.text = text
-        self.model = model
-        self.usage = usage
-        self.sources = sources
-    }
-}
-
-/// Takes the pieces of an answer as they come; its return is the back-pressure.
-package typealias DeltaSink = @Sendable (_ delta: String) async -> Void
-
-/// Answers questions.
-package protocol AnswerModel: Sendable {
-    /// It asks no service: what is answered twice costs nothing.
-    var isLocal: Bool { get }
-    /// - Parameter onDelta: called with each piece of the answer as it comes, when the job streams.
-    func answer(
-        _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
-    ) async throws(JobFailure) -> Answer
-    /// Whether the service behind it answers; costs nothing.
-    func probe() async -> Bool
-}
-
-/// Time as the pipeline sees it; simulated in tests.
-package protocol PipelineClock: Sendable {
-    /// Monotonic.
-    var now: Duration { get }
-    /// What the wall clock shows, for deadlines that producers set.
-    var wall: Timestamp { get }
-    /// Waits; a cancelled task wakes at once.
-    func sleep(for duration: Duration) async
-    /// Uniform in 0 ..< 1, for jitter.
-    func random() -> Double
 }

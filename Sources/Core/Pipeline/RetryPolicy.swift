@@ -32,7 +32,7 @@ package struct RetryPolicy: Sendable, Equatable {
         after failure: JobFailure, attempt: Int, deferrals: Int, isCounted: Bool, random: Double
     ) -> Postponement? {
         guard failure.code.isRetryable else { return nil }
-        if !isCounted, failure.outage != nil {
+        if !isCounted, failure.blame == .absence || failure.blame == .gateway {
             // No growing back-off: while the service is away nobody takes jobs.
             let delay = Swift.max(.seconds(1), failure.retryAfter ?? .zero) + .milliseconds(Int(2000 * random))
             return Postponement(delay: delay, attempts: attempt - 1, deferrals: deferrals)

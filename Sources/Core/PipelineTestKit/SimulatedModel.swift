@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 import Pipeline
 import Synchronization
@@ -97,7 +98,7 @@ package final class SimulatedModel: Sendable {
         guard isThere else {
             // A refused connection can be known at once.
             if executor.chance(50) { await executor.sleep(executor.draw(latencies.store)) }
-            throw JobFailure(.modelUnavailable, "nobody listens", outage: .model)
+            throw JobFailure(.modelUnavailable, "nobody listens", blame: .absence)
         }
         let text = "Answer \(call) to \(job.query)."
         let latency = executor.draw(latencies.model)

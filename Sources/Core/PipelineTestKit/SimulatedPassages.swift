@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 import Pipeline
 import Synchronization
@@ -36,17 +37,21 @@ package final class SimulatedPassages: PassageSource {
 
     package func passages(
         for questions: [String], topK: Int, timeout: Duration
-    ) async -> [Result<[Source], JobFailure>] {
+    ) async -> [Result<[Source], PassageFailure>] {
         state.withLock {
             $0.calls.append(questions)
             $0.topKs.append(topK)
         }
         await executor.sleep(executor.draw(latencies.search))
         if Task.isCancelled {
-            return questions.map { _ in .failure(JobFailure(.retrievalFailed, "the search was cancelled")) }
+            return questions.map { _ in
+                .failure(PassageFailure(JobFailure(.retrievalFailed, "the search was cancelled")))
+            }
         }
         return questions.map { question in
-            if executor.chance(failing) { return .failure(JobFailure(.retrievalFailed, "the search failed")) }
+            if executor.chance(failing) {
+                return .failure(PassageFailure(JobFailure(.retrievalFailed, "the search failed")))
+            }
             return .success(
                 (0..<topK).map {
                     Source(id: "doc.md#\($0)", score: 1 - Double($0) / 100, title: "Doc", text: "\($0): \(question)")
@@ -54,5 +59,5 @@ package final class SimulatedPassages: PassageSource {
         }
     }
 
-    package func probe() async -> Bool { true }
+    package func probe(_ dependency: Dependency) async -> Bool { true }
 }

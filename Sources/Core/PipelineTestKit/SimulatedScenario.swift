@@ -44,7 +44,7 @@ package struct SimulatedScenario: Sendable {
                 JobFailure(
                     code, "the model failed",
                     retryAfter: executor.chance(30) ? .milliseconds(executor.draw(0...9000)) : nil,
-                    outage: code == .modelUnavailable && executor.chance(50) ? .model : nil))
+                    blame: code == .modelUnavailable && executor.chance(50) ? .absence : .job))
         }
         let services = SimulatedWorker.Services(
             executor: executor, ledger: ledger,

@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 import Glibc
 import ParleyJSON
@@ -26,7 +27,7 @@ actor Presence {
     func drain() { isDraining = true }
 
     /// - Parameter settled: jobs settled since the worker started.
-    func json(inFlight: Int, settled: UInt64, away: [Service]) -> [UInt8] {
+    func json(inFlight: Int, settled: UInt64, away: [Dependency]) -> [UInt8] {
         let now = ContinuousClock.now
         history.removeAll { now - $0.at > Self.span }
         history.append((now, settled))
@@ -43,7 +44,7 @@ actor Presence {
             $0.member("queue", settings.queue.name)
             $0.member("state", isDraining ? "draining" : away.isEmpty ? "working" : "paused")
             $0.key("away")
-            $0.array { json in for service in away { json.string(service.rawValue) } }
+            $0.array { json in for service in away { json.string(service.description) } }
             $0.member("in_flight", inFlight)
             $0.member("jobs", Int(clamping: settled))
             $0.key("rate")

@@ -1,5 +1,6 @@
 import Adapters
 import Admin
+import Answering
 import ChatJobs
 import IOLoop
 import Logging
@@ -172,7 +173,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             }
         var readiness = Admin.Readiness(["rabbitmq": rabbitMQ, "redis": stored ? .ok : .failed("not connected")])
         for (service, reason) in away.sorted(by: { $0.key < $1.key }) where service != .rabbitMQ {
-            readiness.set(service.rawValue, .failed(reason))
+            readiness.set(service.description, .failed(reason))
         }
         return readiness
     }

@@ -20,7 +20,7 @@ struct FailureMapping {
         switch error.code {
         case .timedOut(.total), .timedOut(.firstByte): JobFailure(.modelTimeout, clean(error.message))
         case .cancelled: JobFailure(.modelUnavailable, "the call to the model at \(url) was cancelled")
-        default: JobFailure(.modelUnavailable, clean(error.description), outage: error.isUnreachable ? .model : nil)
+        default: JobFailure(.modelUnavailable, clean(error.description), blame: error.isUnreachable ? .absence : .job)
         }
     }
 
@@ -31,7 +31,8 @@ struct FailureMapping {
         let answered = "the model at \(url) answered \(status)\(says)"
         switch status {
         case 429:
-            return JobFailure(.rateLimited, answered, retryAfter: RetryAfter.read(headers, isLimit: true))
+            return JobFailure(
+                .rateLimited, answered, retryAfter: RetryAfter.read(headers, isLimit: true), blame: .overload)
         case 401, 403: return keyRefused(answered)
         case 400, 413, 422:
             // Google's service answers 400 to a wrong key.
@@ -44,7 +45,7 @@ struct FailureMapping {
         default:
             return JobFailure(
                 .modelUnavailable, answered, retryAfter: RetryAfter.read(headers, isLimit: false),
-                outage: (502...504).contains(status) ? .model : nil)
+                blame: (502...504).contains(status) ? .gateway : .job)
         }
     }
 

@@ -1,0 +1,70 @@
+import ChatJobs
+
+/// Why a question has no passages.
+package struct PassageFailure: Error, Sendable, Equatable {
+    /// Its code is `retrieval_failed`.
+    package let failure: JobFailure
+    /// Which service failed; nil when that is not known, or none did.
+    package let dependency: Dependency?
+
+    package init(_ failure: JobFailure, _ dependency: Dependency? = nil) {
+        self.failure = failure
+        self.dependency = dependency
+    }
+}
+
+/// Finds passages.
+package protocol PassageSource: Sendable {
+    /// It asks no service: what is found twice costs nothing.
+    var isLocal: Bool { get }
+    /// Whether there is anything to search, for `retrieve: auto`.
+    func isReady() async -> Bool
+    /// The nearest passages of each question, nearest first, in one call for the whole window. One question's failure
+    /// is that question's alone. All of it, retries included, ends within `timeout`.
+    func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<[Source], PassageFailure>]
+    /// Whether the service answers; costs nothing. One that times out is not there.
+    func probe(_ dependency: Dependency) async -> Bool
+}
+
+/// What the model made of a question.
+package struct Answer: Sendable, Equatable {
+    package var text: String
+    package var model: String
+    package var usage: Usage
+    /// The passages the answer rests on.
+    package var sources: [Source]
+
+    package init(text: String, model: String, usage: Usage, sources: [Source]) {
+        self.text = text
+        self.model = model
+        self.usage = usage
+        self.sources = sources
+    }
+}
+
+/// Takes the pieces of an answer as they come; its return is the back-pressure.
+package typealias DeltaSink = @Sendable (_ delta: String) async -> Void
+
+/// Answers questions.
+package protocol AnswerModel: Sendable {
+    /// It asks no service: what is answered twice costs nothing.
+    var isLocal: Bool { get }
+    /// - Parameter onDelta: called with each piece of the answer as it comes, when the job streams.
+    func answer(
+        _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
+    ) async throws(JobFailure) -> Answer
+    /// Whether the service behind it answers; costs nothing. One that times out is not there.
+    func probe() async -> Bool
+}
+
+/// Time as the pipeline sees it; simulated in tests.
+package protocol PipelineClock: Sendable {
+    /// Monotonic.
+    var now: Duration { get }
+    /// What the wall clock shows, for deadlines that producers set.
+    var wall: Timestamp { get }
+    /// Waits; a cancelled task wakes at once.
+    func sleep(for duration: Duration) async
+    /// Uniform in 0 ..< 1, for jitter.
+    func random() -> Double
+}
