@@ -147,6 +147,7 @@ let package = Package(
         tests(of: "ParleyJSON"),
         tests(of: "ParleyGzip"),
         tests(of: "ChatJobs", uses: ["ParleyJSON"]),
+        tests(of: "Answering", uses: ["ChatJobs", "PipelineTestKit", "Pipeline", logging]),
         tests(of: "Pipeline", uses: ["Answering", "PipelineTestKit", "ChatJobs"]),
         tests(of: "ParleyRabbitMQ", uses: ["IOLoop", "CRabbitMQ", logging]),
         tests(

@@ -1,4 +1,5 @@
 import Adapters
+import Answering
 import ChatJobs
 import ParleyRedis
 import Pipeline
@@ -18,7 +19,7 @@ struct Ledger: Sendable {
         try await client.send(RedisCommand(arguments: parts.map { Array($0.utf8) }))
     }
 
-    func begin(_ id: JobID) async throws -> Standing? { try await results.begin([id]).first }
+    func begin(_ id: JobID) async throws -> ClaimState? { try await results.begin([id]).first }
 
     func claim(_ id: JobID) async throws -> String? { try await redis("GET", Self.keys.claim(id)).string }
 }

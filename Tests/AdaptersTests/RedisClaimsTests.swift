@@ -1,4 +1,5 @@
 import Adapters
+import Answering
 import ChatJobs
 import ParleyRedis
 import Pipeline
@@ -35,7 +36,7 @@ struct RedisClaimsTests {
             #expect(try await me.claim(ids[4]) == "other 1 0")
             #expect(try await me.results.begin([]) == [])
             let twice = try jobID("twice")
-            let fresh = Standing.claimed(starts: 1, losses: 0)
+            let fresh = ClaimState.claimed(starts: 1, losses: 0)
             #expect(try await me.results.begin([twice, twice]) == [fresh, fresh])
             let life = try #require(try await me.redis("PTTL", keys.claim(ids[0])).int)
             #expect((3_500_000...3_600_000).contains(life))
@@ -123,7 +124,7 @@ struct RedisClaimsTests {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["w0", "w1", "w2", "w3"]) { workers in
             let ids = try (0..<600).map { try jobID("job-\($0)") }
-            let standings = try await withThrowingTaskGroup(of: [(Int, Standing)].self) { group in
+            let standings = try await withThrowingTaskGroup(of: [(Int, ClaimState)].self) { group in
                 for (number, worker) in workers.enumerated() {
                     for window in stride(from: 0, to: ids.count, by: 20) {
                         let start = number.isMultiple(of: 2) ? window : ids.count - 20 - window
@@ -197,7 +198,7 @@ struct RedisClaimsTests {
             _ = try await results.store(ids[2], Array("{".utf8), status: .failed)
             _ = try await results.store(ids[4], reply(.failed), status: .failed)
             try await workers[0].redis("SET", keys.revoked(ids[4]), "1")
-            let fresh = Standing.claimed(starts: 1, losses: 0)
+            let fresh = ClaimState.claimed(starts: 1, losses: 0)
             #expect(
                 try await results.begin(ids, anew: true) == [fresh, .stored(reply(.succeeded)), fresh, fresh, .revoked])
         }

@@ -43,8 +43,8 @@ import Testing
 
     @Test func theConfiguredModeIsForJobsThatSayNothing() throws {
         var configuration = PipelineConfiguration()
-        configuration.retrieve = .never
-        configuration.topK = 2
+        configuration.answering.retrieve = .never
+        configuration.answering.topK = 2
         let bench = Workbench(configuration, index: true)
         bench.answer(
             SimulatedMessage(number: 0, try job("a")),

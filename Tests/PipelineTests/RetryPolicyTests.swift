@@ -6,8 +6,18 @@ import Testing
 @Suite struct RetryPolicyTests {
     private let failure = JobFailure(.modelTimeout, "no answer")
 
+    private func next(
+        _ failure: JobFailure, attempt: Int = 1, deferrals: Int = 0, outages: Int = 0, hasStreamed: Bool = false,
+        isServiceDown: Bool = false, random: Double = 0.5, _ policy: RetryPolicy = RetryPolicy()
+    ) -> Postponement? {
+        policy.next(
+            after: RetryPolicy.Failure(
+                failure: failure, attempt: attempt, deferrals: deferrals, outages: outages, hasStreamed: hasStreamed,
+                isServiceDown: isServiceDown), random: random)
+    }
+
     private func ceiling(_ attempt: Int, _ policy: RetryPolicy = RetryPolicy()) -> Duration? {
-        policy.next(after: failure, attempt: attempt, deferrals: 0, isCounted: true, random: 1)?.delay
+        next(failure, attempt: attempt, random: 1, policy)?.delay
     }
 
     @Test func theCeilingGrowsByTheFactorUpToTheLongest() {
@@ -19,10 +29,7 @@ import Testing
     }
 
     @Test func theBackOffIsDrawnFromAllOfIt() {
-        let policy = RetryPolicy()
-        let drawn = [0, 0.25, 0.5].map {
-            policy.next(after: failure, attempt: 3, deferrals: 0, isCounted: true, random: $0)?.delay
-        }
+        let drawn = [0, 0.25, 0.5].map { next(failure, attempt: 3, random: $0)?.delay }
         #expect(drawn == [.zero, .seconds(1), .seconds(2)])
     }
 
@@ -33,33 +40,48 @@ import Testing
     }
 
     @Test(arguments: ErrorCode.allCases) func onlyWhatMayPassIsTriedAgain(code: ErrorCode) {
-        let next = RetryPolicy().next(
-            after: JobFailure(code, "x"), attempt: 1, deferrals: 0, isCounted: true, random: 0.5)
-        #expect((next != nil) == code.isRetryable)
+        #expect((next(JobFailure(code, "x")) != nil) == code.isRetryable)
     }
 
     @Test func aServicesOwnWishIsTheLeast() {
         let failure = JobFailure(.modelUnavailable, "busy", retryAfter: .seconds(30))
-        let early = RetryPolicy().next(after: failure, attempt: 1, deferrals: 0, isCounted: true, random: 0)
-        #expect(early?.delay == .seconds(30))
-        let late = RetryPolicy().next(after: failure, attempt: 1, deferrals: 0, isCounted: true, random: 0.999)
+        #expect(next(failure, random: 0)?.delay == .seconds(30))
+        let late = next(failure, random: 0.999)
         #expect(late.map { $0.delay > .seconds(32) && $0.delay <= .seconds(33) } == true)
     }
 
     @Test func anAttemptThatDoesNotCountIsMadeAgain() {
-        let limited = JobFailure(.rateLimited, "slow down")
-        let next = RetryPolicy().next(after: limited, attempt: 5, deferrals: 2, isCounted: false, random: 0.5)
-        #expect(next == Postponement(delay: .seconds(2), attempts: 4, deferrals: 3))
+        let limited = JobFailure(.rateLimited, "slow down", blame: .overload)
+        #expect(
+            next(limited, attempt: 5, deferrals: 2)
+                == Postponement(delay: .seconds(2), attempts: 4, deferrals: 3, outages: 0))
     }
 
-    @Test func refusalsForWantOfCapacityHaveAnEnd() {
-        let limited = JobFailure(.rateLimited, "slow down")
-        #expect(RetryPolicy().next(after: limited, attempt: 1, deferrals: 20, isCounted: false, random: 0) == nil)
+    @Test(arguments: [JobFailure.Blame.overload, .gateway])
+    func deferralsHaveAnEndWhileTheServiceAnswersOthers(blame: JobFailure.Blame) {
+        let failure = JobFailure(.modelUnavailable, "not now", blame: blame)
+        #expect(next(failure, deferrals: 19) != nil)
+        #expect(next(failure, deferrals: 20) == nil)
     }
 
-    @Test func anOutageHasNoEndAndNoGrowingBackOff() {
+    @Test func aGatewayThatIsKnownToBeAwayHasNoEnd() {
+        let failure = JobFailure(.modelUnavailable, "502", blame: .gateway)
+        #expect(next(failure, deferrals: 20, isServiceDown: true)?.outages == 1)
+    }
+
+    @Test func anAbsenceHasNoEndAndAGrowingBackOffToABound() {
         let away = JobFailure(.modelUnavailable, "nobody listens", blame: .absence)
-        let next = RetryPolicy().next(after: away, attempt: 2, deferrals: 7, isCounted: false, random: 0.5)
-        #expect(next == Postponement(delay: .seconds(2), attempts: 1, deferrals: 7))
+        let delays = (0...8).map { next(away, attempt: 2, deferrals: 7, outages: $0, random: 1)?.delay }
+        #expect(delays == [1, 2, 4, 8, 16, 30, 30, 30, 30].map { .seconds($0) })
+        #expect(
+            next(away, attempt: 2, deferrals: 7, outages: 1000, random: 0)
+                == Postponement(delay: .seconds(15), attempts: 1, deferrals: 7, outages: 1001))
+    }
+
+    @Test(arguments: [JobFailure.Blame.job, .absence, .gateway, .overload])
+    func whatSubscribersHaveSeenCountsAsAnAttempt(blame: JobFailure.Blame) {
+        let failure = JobFailure(.modelUnavailable, "it broke off", blame: blame)
+        #expect(next(failure, attempt: 2, hasStreamed: true)?.attempts == 2)
+        #expect(next(failure, attempt: 5, hasStreamed: true) == nil)
     }
 }

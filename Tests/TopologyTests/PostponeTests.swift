@@ -48,7 +48,8 @@ struct PostponeTests {
             #expect(incoming.envelope.deferrals == (pass - 1))
             #expect(delivery.redelivered == false)
             // 375 ms: two levels, so that each pass leaves a record of dead-lettering.
-            try await outbox.postpone(incoming, for: .milliseconds(375), attempts: pass / 2, deferrals: pass)
+            try await outbox.postpone(
+                incoming, Postponement(delay: .milliseconds(375), attempts: pass / 2, deferrals: pass, outages: 0))
             await intake.acknowledge(incoming.receipt)
         }
         let (incoming, delivery) = try await one(intake)
@@ -71,7 +72,8 @@ struct PostponeTests {
         let (intake, outbox) = adapters(f)
         _ = try await f.publisher.publish(OutgoingMessage(to: "elsewhere"))
         let (incoming, _) = try await one(intake)
-        try await outbox.postpone(incoming, for: .milliseconds(1), attempts: 0, deferrals: 0)
+        try await outbox.postpone(
+            incoming, Postponement(delay: .milliseconds(1), attempts: 0, deferrals: 0, outages: 0))
         await intake.acknowledge(incoming.receipt)
         let channel = try await f.connection.openChannel()
         var delivery: Delivery?
@@ -93,7 +95,8 @@ struct PostponeTests {
         let (incoming, _) = try await one(intake)
         try await f.connection.deleteQueue(f.ladder.level(0))
         // What the first job that has to wait finds missing is declared without a word.
-        try await outbox.postpone(incoming, for: .milliseconds(125), attempts: 1, deferrals: 0)
+        try await outbox.postpone(
+            incoming, Postponement(delay: .milliseconds(125), attempts: 1, deferrals: 0, outages: 0))
         await intake.acknowledge(incoming.receipt)
         let (again, _) = try await one(intake)
         #expect(again.envelope.earlierAttempts == 1)
@@ -101,7 +104,8 @@ struct PostponeTests {
         var outages = 0
         while true {
             do {
-                try await outbox.postpone(again, for: .milliseconds(125), attempts: 2, deferrals: 0)
+                try await outbox.postpone(
+                    again, Postponement(delay: .milliseconds(125), attempts: 2, deferrals: 0, outages: 0))
                 break
             } catch {
                 outages += 1
@@ -125,7 +129,8 @@ struct PostponeTests {
         job.properties.headers["big"] = .string(String(repeating: "b", count: 130_920))
         #expect(try await f.publisher.publish(job) == .confirmed)
         let (incoming, _) = try await one(intake)
-        try await outbox.postpone(incoming, for: .milliseconds(125), attempts: 3, deferrals: 1)
+        try await outbox.postpone(
+            incoming, Postponement(delay: .milliseconds(125), attempts: 3, deferrals: 1, outages: 0))
         await intake.acknowledge(incoming.receipt)
         let (again, delivery) = try await one(intake)
         #expect(again.envelope.traceparent == "00-a-b-01")

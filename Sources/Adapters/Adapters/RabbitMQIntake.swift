@@ -28,6 +28,8 @@ package struct RabbitMQIntake: Intake {
         await consumer.reject(DeliveryTag(epoch: receipt.epoch, number: receipt.number), requeue: true)
     }
 
+    package func isVoid(_ receipt: Receipt) async -> Bool { await consumer.epoch != receipt.epoch }
+
     /// Takes no more jobs; what the pipeline has not taken yet goes back to the broker.
     package func pause() async { await consumer.pause() }
 
@@ -47,6 +49,7 @@ package struct RabbitMQIntake: Intake {
             envelope.traceparent = properties.headers[MessageHeaders.traceparent]?.string
             envelope.earlierAttempts = properties.headers.count(MessageHeaders.earlierAttempts)
             envelope.deferrals = properties.headers.count(MessageHeaders.deferrals)
+            envelope.outages = properties.headers.count(MessageHeaders.outages)
             envelope.requeues = properties.headers.count(MessageHeaders.requeues)
         }
         return Incoming(

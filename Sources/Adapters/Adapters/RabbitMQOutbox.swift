@@ -64,19 +64,18 @@ package struct RabbitMQOutbox: Outbox {
     /// as its producer sent it but for the counts. It is the broker's when this returns; the delivery is not settled.
     ///
     /// From a queue that is none of the configuration's it comes back to the base queue, which a worker consumes.
-    package func postpone(
-        _ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int
-    ) async throws(Outage) {
+    package func postpone(_ incoming: Incoming, _ postponement: Postponement) async throws(Outage) {
         guard let delivery = incoming.original as? Delivery else { return }
         var properties = MessageHeaders.forwarded(delivery.properties)
-        properties.headers[MessageHeaders.earlierAttempts] = MessageHeaders.count(attempts)
-        properties.headers[MessageHeaders.deferrals] = MessageHeaders.count(deferrals)
+        properties.headers[MessageHeaders.earlierAttempts] = MessageHeaders.count(postponement.attempts)
+        properties.headers[MessageHeaders.deferrals] = MessageHeaders.count(postponement.deferrals)
+        properties.headers[MessageHeaders.outages] = MessageHeaders.count(postponement.outages)
         let queue = queues.jobNames.contains(incoming.queue) ? incoming.queue : queues.names.base
         let message = OutgoingMessage(
-            exchange: queues.delays.entry, routingKey: queues.delays.routingKey(to: queue, after: delay),
+            exchange: queues.delays.entry, routingKey: queues.delays.routingKey(to: queue, after: postponement.delay),
             properties: properties, body: delivery.body)
         guard await publisher.canPublish else { throw Outage(.rabbitMQ, "no connection that takes messages") }
-        let levels = DelayLadder.levels(for: delay)
+        let levels = DelayLadder.levels(for: postponement.delay)
         let areThere = await ladder.make(levels) { [publisher, queues, logger] in
             do throws(RabbitMQError) {
                 try await publisher.withConnection { connection throws(RabbitMQError) in

@@ -14,6 +14,8 @@ package enum MessageHeaders {
     package static let earlierAttempts = "x-parley-retries"
     /// How often the job was put aside without an attempt being counted.
     package static let deferrals = "x-parley-deferrals"
+    /// How often the job was put aside because a service was not there.
+    package static let outages = "x-parley-outages"
     /// How often an operator sent the job back.
     package static let requeues = "x-parley-requeues"
     package static let traceparent = "traceparent"
@@ -41,7 +43,7 @@ package enum MessageHeaders {
     package static func own(_ headers: FieldTable) -> FieldTable {
         var own = FieldTable()
         let keys = [
-            errorCode, error, attempts, deadAt, sourceQueue, expiration, earlierAttempts, deferrals, requeues,
+            errorCode, error, attempts, deadAt, sourceQueue, expiration, earlierAttempts, deferrals, outages, requeues,
             traceparent,
         ]
         for key in keys {

@@ -13,8 +13,10 @@ package struct Envelope: Sendable, Equatable {
     package var traceparent: String?
     /// Attempts made before this delivery, from Parley's own header.
     package var earlierAttempts = 0
-    /// How often the job was put aside without an attempt being counted (a service asked to slow down, or was away).
+    /// How often the job was put aside without an attempt being counted: a service asked to slow down.
     package var deferrals = 0
+    /// How often the job was put aside because a service was not there.
+    package var outages = 0
     /// How often an operator has sent the job back from the dead letters.
     package var requeues = 0
 

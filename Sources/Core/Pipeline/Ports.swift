@@ -1,20 +1,6 @@
 import Answering
 import ChatJobs
 
-/// Why a port could not do what it was asked. An outage is not an error of the job: the pipeline waits and asks again.
-package struct Outage: Error, Sendable, CustomStringConvertible {
-    package let dependency: Dependency
-    /// What it said.
-    package let reason: String
-
-    package init(_ dependency: Dependency, _ reason: String) {
-        self.dependency = dependency
-        self.reason = reason
-    }
-
-    package var description: String { "\(dependency): \(reason)" }
-}
-
 // Every requirement runs where its caller does (SE-0461), on the pipeline's executor: a port that has nothing to wait for
 // costs a function call and not two changes of thread.
 
@@ -26,6 +12,8 @@ package protocol Intake: Sendable {
     func acknowledge(_ receipt: Receipt) async
     /// Back to the queue, unchanged, for another worker. For shutdown only, never for a failure.
     func handBack(_ receipt: Receipt) async
+    /// Whether the connection that delivered it has ended: then the broker has taken the delivery back.
+    func isVoid(_ receipt: Receipt) async -> Bool
     /// No more is pushed; what was pushed and not taken goes back. What was taken can still be settled.
     func pause() async
     func resume() async
@@ -35,14 +23,16 @@ package protocol Intake: Sendable {
 package protocol ResultStore: Sendable {
     /// What is known of each job, in order, in one round trip. Atomic for each id: of two workers, one gets the claim.
     ///
-    /// - Parameter anew: claims unless a success is stored: for jobs whose stored failure does not count.
-    func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing]
-    /// The same without claiming any: each is ``Standing/stored(_:)``, ``Standing/revoked`` or ``Standing/free``.
-    func look(_ ids: [JobID]) async throws(Outage) -> [Standing]
+    /// - Parameters:
+    ///   - anew: claims unless a success is stored: for jobs whose stored failure does not count.
+    ///   - inGroup: a worker that dies with the claim counts as no loss; the next one is told `mustBeAlone`.
+    func begin(_ ids: [JobID], anew: Bool, inGroup: Bool) async throws(Outage) -> [ClaimState]
+    /// The same without claiming any: each is ``ClaimState/stored(_:)``, ``ClaimState/revoked`` or ``ClaimState/free``.
+    func look(_ ids: [JobID]) async throws(Outage) -> [ClaimState]
     /// Keeps `reply` unless a succeeded one is there already: then that one is returned, and it is the reply to publish.
     /// Atomic: of two workers that store a success, one is told of the other's.
     ///
-    /// - Parameter endingClaim: this worker has the claim on the job, and it ends.
+    /// - Parameter endingClaim: this worker's claim on the job ends; another's stays.
     func store(
         _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
     ) async throws(Outage) -> [UInt8]?
@@ -50,6 +40,10 @@ package protocol ResultStore: Sendable {
     ///
     /// - Parameter starts: how many starts the next claim counts on from; nil forgets them.
     func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage)
+    /// Lets this worker's claims among them live on.
+    func renew(_ ids: [JobID]) async throws(Outage)
+    /// Drops what is stored for the job, if it still is this.
+    func discard(_ id: JobID, _ stored: [UInt8]) async throws(Outage)
     /// Those of `ids` that have been revoked.
     func revoked(among ids: [JobID]) async throws(Outage) -> [JobID]
     /// Returns when the store may be asked again, or the task is cancelled.
@@ -62,13 +56,9 @@ package protocol Outbox: Sendable {
     /// Puts the message into the dead-letter queue, unchanged but for Parley's headers.
     func deadLetter(_ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?)
         async throws(Outage)
-    /// Puts the message aside in the broker; after `delay` it is back in the queue that it came from, as a new message.
-    ///
-    /// - Parameters:
-    ///   - attempts: how many attempts it counts when it is back.
-    ///   - deferrals: how often it has been put aside without one.
-    func postpone(_ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int)
-        async throws(Outage)
+    /// Puts the message aside in the broker; when its time has come it is back in the queue that it came from, as a new
+    /// message with the counts given.
+    func postpone(_ incoming: Incoming, _ postponement: Postponement) async throws(Outage)
     /// Returns when the outbox may be asked again, or the task is cancelled.
     func untilAvailable() async
 }
@@ -99,4 +89,19 @@ package struct OutgoingReply: Sendable, Equatable {
     package var priority: UInt8?
     package var traceparent: String?
     package var body: [UInt8]
+
+    /// A message to whoever waits for the answer to `incoming`.
+    ///
+    /// - Parameter id: the job's, when it could be read.
+    init(
+        _ kind: Kind, to replyTo: String, answering incoming: Incoming, id: JobID?, body: [UInt8], messageID: String?
+    ) {
+        self.kind = kind
+        self.replyTo = replyTo
+        correlationID = incoming.envelope.correlationID ?? id?.text ?? incoming.envelope.messageID
+        self.messageID = messageID
+        priority = incoming.envelope.priority
+        traceparent = TraceContext.continued(incoming.envelope.traceparent)
+        self.body = body
+    }
 }

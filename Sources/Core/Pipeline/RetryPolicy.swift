@@ -1,6 +1,15 @@
 import ChatJobs
 
-/// Whether a failed job gets another attempt, and when.
+/// Whether a failed job is tried again, when, and at whose expense.
+///
+/// | blame | counts as | bound |
+/// |---|---|---|
+/// | `job` | an attempt | `retry.max_attempts` |
+/// | `absence` | an outage | none but the job's deadline |
+/// | `gateway` | an outage while the service is known to be away, else a deferral | 4 × `retry.max_attempts` deferrals |
+/// | `overload` | a deferral | the same |
+///
+/// An attempt of which subscribers have seen chunks counts whatever ended it.
 package struct RetryPolicy: Sendable, Equatable {
     /// `retry.max_attempts`: attempts in all. Default 5.
     package var maxAttempts = 5
@@ -15,55 +24,95 @@ package struct RetryPolicy: Sendable, Equatable {
 
     package init() {}
 
-    /// A job that is only ever refused for want of capacity is given up after so many refusals for each attempt allowed.
+    /// A job that is only ever put off is given up after so many deferrals for each attempt allowed.
     static let deferralsPerAttempt = 4
+    /// The longest wait for a service that is away: soon after its return every job is back.
+    static let longestOutageWait = Duration.seconds(30)
+
+    /// A failed try.
+    struct Failure {
+        let failure: JobFailure
+        /// From 1.
+        let attempt: Int
+        /// How often the job was put aside before, by cause.
+        let deferrals: Int
+        let outages: Int
+        /// Subscribers have seen chunks of it.
+        var hasStreamed = false
+        /// The service is known to be away, for everybody.
+        var isServiceDown = false
+    }
 
     /// When the job is tried again; nil when it has failed for good.
     ///
     /// A back-off is drawn uniformly from 0 to base × factor^(n−1), at most max ("full jitter": Brooker, Exponential
-    /// Backoff And Jitter, AWS Architecture Blog, 2015). A service's own wish (Retry-After) is the least it can be.
+    /// Backoff And Jitter, AWS Architecture Blog, 2015); for outages from the upper half of that, so that a lone job does
+    /// not knock at a dead door. A service's own wish (Retry-After) is the least it can be.
     ///
-    /// - Parameters:
-    ///   - attempt: the attempt that failed, from 1.
-    ///   - deferrals: how often the job was put aside without an attempt being counted.
-    ///   - isCounted: whether the failed attempt counts.
-    ///   - random: uniform in 0 ..< 1.
-    func next(
-        after failure: JobFailure, attempt: Int, deferrals: Int, isCounted: Bool, random: Double
-    ) -> Postponement? {
-        guard failure.code.isRetryable else { return nil }
-        if !isCounted, failure.blame == .absence || failure.blame == .gateway {
-            // No growing back-off: while the service is away nobody takes jobs.
-            let delay = Swift.max(.seconds(1), failure.retryAfter ?? .zero) + .milliseconds(Int(2000 * random))
-            return Postponement(delay: delay, attempts: attempt - 1, deferrals: deferrals)
-        }
+    /// - Parameter random: uniform in 0 ..< 1.
+    func next(after failed: Failure, random: Double) -> Postponement? {
+        guard failed.failure.code.isRetryable else { return nil }
+        var next = Postponement(
+            delay: .zero, attempts: failed.attempt - 1, deferrals: failed.deferrals, outages: failed.outages)
+        var share = random
         let step: Int
-        if isCounted {
-            guard attempt < maxAttempts else { return nil }
-            step = attempt
-        } else {
-            guard deferrals < maxAttempts * Self.deferralsPerAttempt else { return nil }
-            step = deferrals + 1
+        var longest = max
+        switch charge(failed) {
+        case .attempt:
+            guard failed.attempt < maxAttempts else { return nil }
+            step = failed.attempt
+            next.attempts = failed.attempt
+        case .deferral:
+            guard failed.deferrals < maxAttempts * Self.deferralsPerAttempt else { return nil }
+            step = failed.deferrals + 1
+            next.deferrals += 1
+        case .outage:
+            step = failed.outages + 1
+            next.outages += 1
+            longest = Swift.min(max, Self.longestOutageWait)
+            share = 0.5 + random / 2
         }
-        let ceiling = Swift.min(max / .seconds(1), base / .seconds(1) * power(factor, step - 1))
-        var delay = ceiling * random
-        if let wish = failure.retryAfter { delay = Swift.max(delay, wish / .seconds(1) * (1 + random / 10)) }
-        return Postponement(
-            delay: .milliseconds(Int64((delay * 1000).rounded(.up))), attempts: isCounted ? attempt : attempt - 1,
-            deferrals: isCounted ? deferrals : deferrals + 1)
+        var delay = ceiling(step, longest) * share
+        if let wish = failed.failure.retryAfter { delay = Swift.max(delay, wish / .seconds(1) * (1 + random / 10)) }
+        next.delay = .milliseconds(Int64((delay * 1000).rounded(.up)))
+        return next
     }
 
-    private func power(_ base: Double, _ exponent: Int) -> Double {
-        var result = 1.0
-        for _ in 0..<Swift.min(exponent, 1000) { result *= base }
-        return result
+    private enum Charge { case attempt, deferral, outage }
+
+    private func charge(_ failed: Failure) -> Charge {
+        if failed.hasStreamed { return .attempt }
+        switch failed.failure.blame {
+        case .job: return .attempt
+        case .absence: return .outage
+        case .gateway: return failed.isServiceDown ? .outage : .deferral
+        case .overload: return .deferral
+        }
+    }
+
+    /// Seconds.
+    private func ceiling(_ step: Int, _ longest: Duration) -> Double {
+        var ceiling = base / .seconds(1)
+        let limit = longest / .seconds(1)
+        for _ in stride(from: 1, to: Swift.min(step, 1000), by: 1) where ceiling < limit { ceiling *= factor }
+        return Swift.min(limit, ceiling)
     }
 }
 
 /// A job's wait in the broker.
-struct Postponement: Sendable, Equatable {
-    var delay: Duration
+package struct Postponement: Sendable, Equatable {
+    package var delay: Duration
     /// Attempts that count when it is back.
-    var attempts: Int
-    var deferrals: Int
+    package var attempts: Int
+    /// How often it has been put aside without one: a service refused it for want of capacity, or a gateway for it.
+    package var deferrals: Int
+    /// How often it has been put aside because a service was not there.
+    package var outages: Int
+
+    package init(delay: Duration, attempts: Int, deferrals: Int, outages: Int) {
+        self.delay = delay
+        self.attempts = attempts
+        self.deferrals = deferrals
+        self.outages = outages
+    }
 }

@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 import Pipeline
 
@@ -25,14 +26,15 @@ extension SimulatedBroker {
     }
 
     func postpone(
-        _ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int, _ life: ProcessLife
+        _ incoming: Incoming, _ postponement: Postponement, _ life: ProcessLife
     ) async throws(Outage) {
         guard var message = incoming.original as? SimulatedMessage else {
             return ledger.violation("a message to postpone without its original")
         }
-        message.envelope.earlierAttempts = attempts
-        message.envelope.deferrals = deferrals
-        let passage = await pass(life) { self.delay(message, for: delay) }
+        message.envelope.earlierAttempts = postponement.attempts
+        message.envelope.deferrals = postponement.deferrals
+        message.envelope.outages = postponement.outages
+        let passage = await pass(life) { self.delay(message, for: postponement.delay) }
         guard passage == .confirmed else { throw Outage(.rabbitMQ, "no confirm") }
         ledger.postponementConfirmed(message.number)
     }
@@ -81,6 +83,8 @@ package struct SimulatedIntake: Intake {
         if life.isAlive { await broker.handBack(worker, receipt) }
     }
 
+    package func isVoid(_ receipt: Receipt) async -> Bool { await broker.isVoid(worker, receipt) }
+
     package func pause() async {
         if life.isAlive { await broker.pause(worker: worker) }
     }
@@ -114,11 +118,9 @@ package struct SimulatedOutbox: Outbox {
         try await broker.deadLetter(incoming, failure, life)
     }
 
-    package func postpone(
-        _ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int
-    ) async throws(Outage) {
+    package func postpone(_ incoming: Incoming, _ postponement: Postponement) async throws(Outage) {
         guard life.isAlive else { throw Outage(.rabbitMQ, "the process is dead") }
-        try await broker.postpone(incoming, for: delay, attempts: attempts, deferrals: deferrals, life)
+        try await broker.postpone(incoming, postponement, life)
     }
 
     package func untilAvailable() async {

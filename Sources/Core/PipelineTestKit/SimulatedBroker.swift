@@ -190,6 +190,8 @@ package actor SimulatedBroker {
         pump()
     }
 
+    func isVoid(_ worker: Int, _ receipt: Receipt) -> Bool { connections[worker]?.epoch != receipt.epoch }
+
     /// The message's number; nil when the receipt is void.
     private func beginSettling(_ worker: Int, _ receipt: Receipt) -> Int? {
         guard var connection = connections[worker], connection.life.isAlive, connection.epoch == receipt.epoch else {

@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 import Pipeline
 
@@ -14,6 +15,10 @@ package actor SimulatedStore {
         var life: ProcessLife?
         var starts: Int
         var losses: Int
+        /// Taken with a few suspects: a worker that dies with it is no loss.
+        var isInGroup = false
+        /// It was among a few suspects when their worker died.
+        var mustBeAlone = false
     }
 
     /// How long a dead worker is still believed to live.
@@ -56,11 +61,13 @@ package actor SimulatedStore {
         ledger.revoked(id)
     }
 
-    func begin(_ ids: [JobID], anew: Bool, _ life: ProcessLife) async throws(Outage) -> [Standing] {
-        try await perform(life) { ids.map { self.standing($0, anew, life) } }
+    func begin(
+        _ ids: [JobID], anew: Bool, inGroup: Bool, _ life: ProcessLife
+    ) async throws(Outage) -> [ClaimState] {
+        try await perform(life) { ids.map { self.state($0, anew, inGroup, life) } }
     }
 
-    func look(_ ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [Standing] {
+    func look(_ ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [ClaimState] {
         try await perform(life) {
             ids.map { id in
                 if let stored = self.results[id] { return .stored(stored.body) }
@@ -69,30 +76,35 @@ package actor SimulatedStore {
         }
     }
 
-    private func standing(_ id: JobID, _ anew: Bool, _ life: ProcessLife) -> Standing {
+    private func state(_ id: JobID, _ anew: Bool, _ inGroup: Bool, _ life: ProcessLife) -> ClaimState {
         if let stored = results[id], !anew || stored.status == .succeeded { return .stored(stored.body) }
         if revocations.contains(id) { return .revoked }
         var claim = claims[id] ?? Claim(life: nil, starts: 0, losses: 0)
-        if claim.life === life { return .claimed(starts: claim.starts, losses: claim.losses) }
+        if claim.life === life { return claimed(claim) }
         if let holder = claim.life {
             if !holder.hasLeft {
                 if holder.endedAt.map({ executor.now < $0 + Self.presence }) ?? true { return .elsewhere }
-                claim.losses += 1
+                if claim.isInGroup { claim.mustBeAlone = true } else { claim.losses += 1 }
                 ledger.takenOver(id)
             }
         }
         claim.life = life
+        claim.isInGroup = inGroup
         claim.starts += 1
         claimsTaken += 1
         claims[id] = claim
-        return .claimed(starts: claim.starts, losses: claim.losses)
+        return claimed(claim)
+    }
+
+    private func claimed(_ claim: Claim) -> ClaimState {
+        .claimed(starts: claim.starts, losses: claim.losses, mustBeAlone: claim.mustBeAlone)
     }
 
     func store(
         _ id: JobID, _ reply: [UInt8], _ status: Reply.Status, _ endingClaim: Bool, _ life: ProcessLife
     ) async throws(Outage) -> [UInt8]? {
         try await perform(life) {
-            defer { if endingClaim { self.claims[id] = nil } }
+            defer { if endingClaim, self.claims[id]?.life === life { self.claims[id] = nil } }
             if let kept = self.results[id], kept.status == .succeeded { return kept.body }
             self.results[id] = (reply, status)
             self.ledger.stored(id, reply, status)
@@ -103,9 +115,15 @@ package actor SimulatedStore {
     func release(_ id: JobID, keepingStarts starts: Int?, _ life: ProcessLife) async throws(Outage) {
         try await perform(life) {
             guard let claim = self.claims[id], claim.life === life else { return }
-            let isWorthKeeping = starts != nil || claim.losses > 0
-            self.claims[id] = isWorthKeeping ? Claim(life: nil, starts: starts ?? 0, losses: claim.losses) : nil
+            let isWorthKeeping = (starts ?? 0) > 0 || claim.losses > 0
+            self.claims[id] =
+                isWorthKeeping
+                ? Claim(life: nil, starts: starts ?? 0, losses: claim.losses, mustBeAlone: claim.mustBeAlone) : nil
         }
+    }
+
+    func discard(_ id: JobID, _ stored: [UInt8], _ life: ProcessLife) async throws(Outage) {
+        try await perform(life) { if self.results[id]?.body == stored { self.results[id] = nil } }
     }
 
     func revoked(among ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [JobID] {
@@ -150,11 +168,17 @@ package struct SimulatedResults: ResultStore {
         self.life = life
     }
 
-    package func begin(_ ids: [JobID], anew: Bool) async throws(Outage) -> [Standing] {
-        try await store.begin(ids, anew: anew, life)
+    package func begin(_ ids: [JobID], anew: Bool, inGroup: Bool) async throws(Outage) -> [ClaimState] {
+        try await store.begin(ids, anew: anew, inGroup: inGroup, life)
     }
 
-    package func look(_ ids: [JobID]) async throws(Outage) -> [Standing] {
+    package func renew(_ ids: [JobID]) async throws(Outage) {}
+
+    package func discard(_ id: JobID, _ stored: [UInt8]) async throws(Outage) {
+        try await store.discard(id, stored, life)
+    }
+
+    package func look(_ ids: [JobID]) async throws(Outage) -> [ClaimState] {
         try await store.look(ids, life)
     }
 

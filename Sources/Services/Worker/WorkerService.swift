@@ -48,16 +48,17 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             configuration: assembly.redis, loop: assembly.loop, onEvent: { watch.redis($0) }, logger: logger)
         var configuration = PipelineConfiguration()
         configuration.window = settings.worker.window
-        configuration.modelConcurrency = settings.model.maxConcurrency
-        configuration.modelTimeout = settings.model.timeout
-        configuration.retrieve = JobOptions.Retrieve(rawValue: settings.retrieval.mode.rawValue) ?? .auto
-        configuration.topK = settings.retrieval.topK
-        configuration.priorityMaxWait = settings.priorityMaxWait
+        configuration.answering.modelConcurrency = settings.model.maxConcurrency
+        configuration.answering.modelTimeout = settings.model.timeout
+        configuration.answering.retrieve = JobOptions.Retrieve(rawValue: settings.retrieval.mode.rawValue) ?? .auto
+        configuration.answering.topK = settings.retrieval.topK
+        configuration.answering.priorityMaxWait = settings.priorityMaxWait
         configuration.retry.maxAttempts = settings.retry.maxAttempts
         configuration.retry.base = settings.retry.base
         configuration.retry.factor = settings.retry.factor
         configuration.retry.max = settings.retry.max
         configuration.retry.maxDeliveries = settings.retry.maxDeliveries
+        configuration.answering.longestPause = settings.retry.max
         results = RedisResults(
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
         pipeline = Pipeline(
@@ -123,7 +124,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         // Once more after each change: a job may just have begun that was not revoked when it asked.
         var looksAgain = false
         while !Task.isCancelled {
-            let away = await pipeline.servicesAway
+            let away = await pipeline.dependenciesDown
             let shown = await presence.json(
                 inFlight: pipeline.inFlight, settled: pipeline.settled, away: away.keys.sorted())
             if let revocations = try? await results.pulse(shown) {
@@ -132,6 +133,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
                 looksAgain = isNews
                 known = revocations
             }
+            await pipeline.renewClaims()
             try? await Task.sleep(for: .seconds(1))
         }
     }
@@ -154,7 +156,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
 
     /// What `/readyz` says: whether each service that jobs need is there.
     package func readiness() async -> Admin.Readiness {
-        let away = await pipeline.servicesAway
+        let away = await pipeline.dependenciesDown
         let consuming = await consumer.isConsuming
         let publishing = await publisher.isConnected
         let blocked = await publisher.isBlocked

@@ -1,11 +1,11 @@
 import Testing
 
-@testable import Pipeline
+@testable import Answering
 
 /// A model with 64 places and a backlog that keeps them taken, played through in simulated time.
 @Suite struct CallPaceTests {
     private struct Model {
-        var scheduler = ModelScheduler(limit: 64, maxWait: .seconds(3600))
+        var gate = Gate(ceiling: 64, maxWait: .seconds(3600))
         var now = Duration.zero
         var ends: [(at: Duration, length: Duration)] = []
         var answered = 0
@@ -23,7 +23,7 @@ import Testing
         mutating func add(priority: Int) -> Bool {
             token += 1
             let rank = Rank(priority: priority, deadline: .max, arrival: token)
-            let isStarted = scheduler.start(rank, token: token, now: now)
+            let isStarted = gate.enter(rank, token: token, now: now)
             if isStarted { begin() }
             return isStarted
         }
@@ -31,18 +31,17 @@ import Testing
         /// Goes on to the next moment at which something happens, and lets calls start; the tokens of those that did.
         mutating func step() -> [UInt64] {
             let next = ends.indices.min { ends[$0].at < ends[$1].at }
-            let held = scheduler.hold(now: now).map { now + $0 }
+            let held = gate.hold(now: now).map { now + $0 }
             if let next, held.map({ ends[next].at <= $0 }) ?? true {
                 let (at, length) = ends.remove(at: next)
                 now = max(now, at)
                 answered += 1
-                scheduler.answered(after: length)
-                scheduler.finish()
+                gate.leave(.answered(after: length))
             } else if let held {
                 now = held
             }
             var started: [UInt64] = []
-            while let token = scheduler.next(now: now) {
+            while let token = gate.next(now: now) {
                 begin()
                 started.append(token)
             }

@@ -19,8 +19,8 @@ struct CallPace {
     /// The moment before which no call is to start while the model is busy.
     private var earliest = Duration.zero
 
-    /// A call has been answered.
-    mutating func answered(after length: Duration) {
+    /// A call was answered, well or badly: fast failures make room as fast as they come.
+    mutating func ended(after length: Duration) {
         let seconds = length.milliseconds / 1000
         guard mean > 0 else {
             mean = seconds

@@ -1,15 +1,15 @@
 import DequeModule
 import HeapModule
 
-/// Decides who asks the model next: at most `limit` calls at once, the best ``Rank`` first; but whoever has waited for
+/// Decides who asks a model next: at most `limit` calls at once, the best ``Rank`` first; but whoever has waited for
 /// `maxWait` goes before everybody who has not, so that nobody starves.
 ///
-/// The limit shrinks when the model asks to slow down, and grows by one with each answer: doubling for each round of
-/// calls, so that a model that comes back is not stampeded (slow start, as in TCP: RFC 5681, section 3.1). While all
-/// places are taken, calls start apart from each other (``CallPace``).
+/// The limit shrinks when the model asks to slow down, and grows by one with each answer, whatever it says: doubling for
+/// each round of calls, so that a model that comes back is not stampeded (slow start, as in TCP: RFC 5681, section 3.1).
+/// While all places are taken, calls start apart from each other (``CallPace``).
 ///
-/// A value with no waiting in it: the pipeline keeps each waiter's continuation under the token given here.
-struct ModelScheduler {
+/// A value with no waiting in it: ``ModelGate`` keeps each waiter's continuation under the token given here.
+struct Gate {
     typealias Token = UInt64
 
     private struct Entry: Comparable {
@@ -18,7 +18,7 @@ struct ModelScheduler {
         static func < (a: Entry, b: Entry) -> Bool { (a.rank, a.token) < (b.rank, b.token) }
     }
 
-    let most: Int
+    let ceiling: Int
     let maxWait: Duration
     private(set) var limit: Int
     private(set) var running = 0
@@ -28,37 +28,36 @@ struct ModelScheduler {
     private var pace = CallPace()
 
     /// - Parameters:
-    ///   - limit: `model.max_concurrency`.
+    ///   - ceiling: `model.max_concurrency`.
     ///   - maxWait: `priority.max_wait`.
-    init(limit: Int, maxWait: Duration) {
-        most = limit
-        self.limit = limit
+    init(ceiling: Int, maxWait: Duration) {
+        self.ceiling = ceiling
+        limit = ceiling
         self.maxWait = maxWait
     }
 
     /// How many wait.
     var queued: Int { waiting.count }
 
-    /// True: start now, since there is room and nobody waits.
-    mutating func startAtOnce(now: Duration) -> Bool {
+    // MARK: - In
+
+    /// True: the call starts now, since there is room and nobody waits.
+    mutating func enterAtOnce(now: Duration) -> Bool {
         guard running < limit, waiting.isEmpty, pace.hold(now: now) == nil else { return false }
         begin(now)
         return true
     }
 
-    /// True: start now. False: wait until ``next(now:)`` names `token`.
-    mutating func start(_ rank: Rank, token: Token, now: Duration) -> Bool {
-        if startAtOnce(now: now) { return true }
+    /// True: the call starts now. False: it waits until ``next(now:)`` names `token`.
+    mutating func enter(_ rank: Rank, token: Token, now: Duration) -> Bool {
+        if enterAtOnce(now: now) { return true }
         ranked.insert(Entry(rank: rank, token: token))
         byArrival.append((token, now))
         waiting.insert(token)
         return false
     }
 
-    /// A call has ended.
-    mutating func finish() { running -= 1 }
-
-    /// The waiter who may start now; nil when there is none, or no room.
+    /// The waiter whose call may start now; nil when there is none, or no room.
     mutating func next(now: Duration) -> Token? {
         guard running < limit, pace.hold(now: now) == nil, let token = best(now) else { return nil }
         waiting.remove(token)
@@ -96,16 +95,29 @@ struct ModelScheduler {
         return waiting.sorted()
     }
 
-    // MARK: - The limit
+    // MARK: - Out
 
-    /// The model has answered after `length`: one more call at once is tried.
-    mutating func answered(after length: Duration) {
-        limit = min(most, limit + 1)
-        pace.answered(after: length)
+    /// What came of a call.
+    enum Result: Equatable {
+        /// The model answered, whatever it said, after so long: one more call at once is tried.
+        case answered(after: Duration)
+        /// It asks to slow down: half as many calls as run now.
+        case overloaded
+        /// No answer: nothing is learnt of what the model can take.
+        case unanswered
     }
 
-    /// The model asks to slow down.
-    mutating func narrow() { limit = max(1, min(limit, running) / 2) }
+    /// A call has ended.
+    mutating func leave(_ result: Result) {
+        switch result {
+        case .answered(let length):
+            limit = min(ceiling, limit + 1)
+            pace.ended(after: length)
+        case .overloaded: limit = max(1, min(limit, running) / 2)
+        case .unanswered: break
+        }
+        running -= 1
+    }
 
     /// The model is back after an outage: one call first.
     mutating func restart() { limit = 1 }

@@ -1,5 +1,5 @@
 /// What is known of a job when work on it is about to begin.
-package enum Standing: Sendable, Equatable {
+package enum ClaimState: Sendable, Equatable {
     /// Its result is stored: this reply.
     case stored([UInt8])
     /// It was revoked before it was answered.
@@ -10,7 +10,8 @@ package enum Standing: Sendable, Equatable {
     case free
     /// It is this worker's from now on.
     ///
-    /// `starts` counts how often work on this attempt has begun, this time included; `losses` how many workers have died
-    /// while they worked on it.
-    case claimed(starts: Int, losses: Int)
+    /// - starts: how often work on this attempt has begun, this time included.
+    /// - losses: how many workers have died while they worked on it.
+    /// - mustBeAlone: one of them worked on a few suspects only, of which it is one.
+    case claimed(starts: Int, losses: Int, mustBeAlone: Bool = false)
 }

@@ -1,9 +1,11 @@
 import Testing
 
-@testable import Pipeline
+@testable import Answering
 
 @Suite struct BreakerTests {
-    private func failing(_ times: Int, _ breaker: inout Breaker) -> [Bool] { (0..<times).map { _ in breaker.failed() } }
+    private func failing(_ times: Int, _ breaker: inout Breaker) -> [Bool] {
+        (0..<times).map { _ in breaker.failed(.absent) }
+    }
 
     @Test func opensAtSoManyFailuresInARowAndSaysSoOnce() {
         var breaker = Breaker(threshold: 3)
@@ -20,7 +22,7 @@ import Testing
 
     @Test func aLateSuccessDoesNotCloseIt() {
         var breaker = Breaker(threshold: 1)
-        _ = breaker.failed()
+        _ = breaker.failed(.absent)
         breaker.succeeded()
         #expect(breaker.state == .open)
     }
@@ -41,18 +43,18 @@ import Testing
     @Test func whoAnswersWithNothingOfUseIsGivenAsManyCallsAgain() {
         var breaker = Breaker(threshold: 3)
         var opened: [Bool] = []
-        for _ in 0..<3 { opened.append(breaker.failed(isOutage: false)) }
+        for _ in 0..<3 { opened.append(breaker.failed(.ill)) }
         #expect(opened == [false, false, true])
         breaker.recovered()
         opened = []
-        for _ in 0..<3 { opened.append(breaker.failed(isOutage: false)) }
+        for _ in 0..<3 { opened.append(breaker.failed(.ill)) }
         #expect(opened == [false, false, true])
         #expect(breaker.rest == .seconds(1))
     }
 
     @Test func probesBecomeRarerToABoundAndBeginAnewAfterSuccess() {
         var breaker = Breaker(threshold: 1)
-        _ = breaker.failed()
+        _ = breaker.failed(.absent)
         var rests: [Duration] = []
         for _ in 0..<5 {
             rests.append(breaker.rest)
@@ -61,7 +63,7 @@ import Testing
         #expect(rests == [.seconds(1), .seconds(2), .seconds(4), .seconds(8), .seconds(8)])
         breaker.recovered()
         breaker.succeeded()
-        _ = breaker.failed()
+        _ = breaker.failed(.absent)
         #expect(breaker.rest == .seconds(1))
     }
 }

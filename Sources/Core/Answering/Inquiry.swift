@@ -1,0 +1,52 @@
+import ChatJobs
+
+/// A question to be answered: a job without its delivery.
+package final class Inquiry: Sendable {
+    package let job: Job
+    package let rank: Rank
+    /// It was not tried before: only then its failure says something of the service.
+    package let isFirstTry: Bool
+    /// Takes the pieces of the answer as they come; nil when nobody wants them.
+    let onDelta: DeltaSink?
+    /// Called once, with what came of it; on ``Answering``'s executor, in a task of the inquiry's own.
+    let conclude: @Sendable (AnswerOutcome) async -> Void
+
+    /// Names it within one worker.
+    package var token: UInt64 { rank.arrival }
+
+    package init(
+        _ job: Job, rank: Rank, isFirstTry: Bool, onDelta: DeltaSink?,
+        conclude: @escaping @Sendable (AnswerOutcome) async -> Void
+    ) {
+        self.job = job
+        self.rank = rank
+        self.isFirstTry = isFirstTry
+        self.onDelta = onDelta
+        self.conclude = conclude
+    }
+}
+
+/// What came of an ``Inquiry``.
+package struct AnswerOutcome: Sendable {
+    package enum Result: Sendable {
+        case answered(Answer)
+        case failed(JobFailure)
+        /// It was ended before it was answered.
+        case ended(Ending)
+    }
+
+    package enum Ending: Sendable, Equatable {
+        /// Its deadline has passed.
+        case expired
+        /// An operator or the producer took it back.
+        case revoked
+        /// The worker is leaving.
+        case abandoned
+    }
+
+    package let result: Result
+    /// How long passages were waited for.
+    package let retrieving: Duration
+    /// From then on.
+    package let generating: Duration
+}

@@ -1,0 +1,93 @@
+import Answering
+import ChatJobs
+
+/// How a delivery ends: the reply to keep and to publish, and why the message becomes a dead letter, if it does.
+///
+/// A class, and made by functions that do not wait and are not inlined: what an `async` function has about it, its inlined
+/// callees' variables included, is part of the job's task until it returns, and a reply takes kilobytes.
+final class FinalReply: Sendable {
+    /// What the reply is kept under; nil when the message had no readable id.
+    let id: JobID?
+    /// The `id` that the reply itself has.
+    let replyID: String?
+    let status: Reply.Status
+    let attempts: Int
+    /// The reply as it is kept and published.
+    let body: [UInt8]
+    /// It is kept already.
+    let isStored: Bool
+    /// The message was no job.
+    let isRefusal: Bool
+    let deadLetter: JobFailure?
+
+    private init(
+        _ reply: Reply, id: JobID?, stored: [UInt8]? = nil, isRefusal: Bool = false, deadLetter: JobFailure? = nil
+    ) {
+        self.id = id
+        replyID = reply.id
+        status = reply.status
+        attempts = reply.attempts
+        body = stored ?? reply.encoded()
+        isStored = stored != nil
+        self.isRefusal = isRefusal
+        self.deadLetter = deadLetter
+    }
+
+    @inline(never)
+    static func answer(
+        _ answer: Answer, to delivery: JobDelivery, _ outcome: AnswerOutcome, now: Duration
+    ) -> FinalReply {
+        var reply = Reply(id: delivery.job.id.text, status: .succeeded)
+        reply.answer = answer.text
+        reply.model = answer.model
+        reply.usage = answer.usage
+        reply.sources = answer.sources
+        complete(&reply, delivery, outcome, now)
+        return FinalReply(reply, id: delivery.job.id)
+    }
+
+    /// - Parameter outcome: what was spent on it, when it was worked on.
+    @inline(never)
+    static func failure(
+        _ failure: JobFailure, of delivery: JobDelivery, _ outcome: AnswerOutcome? = nil, now: Duration
+    ) -> FinalReply {
+        var reply = Reply(id: delivery.job.id.text, failure: failure)
+        complete(&reply, delivery, outcome, now)
+        // The start that found the losses was no attempt.
+        if failure.code == .workerLost { reply.attempts -= 1 }
+        return FinalReply(reply, id: delivery.job.id, deadLetter: reply.status == .failed ? failure : nil)
+    }
+
+    /// A message that is no job. No timings: a delivery that is refused twice, after a crash, is answered in the same words.
+    @inline(never)
+    static func refusal(_ refusal: JobDecoder.Refusal, of incoming: Incoming) -> FinalReply {
+        var reply = Reply(id: refusal.id?.text ?? incoming.envelope.messageID, failure: refusal.failure)
+        reply.attempts = incoming.envelope.earlierAttempts + 1
+        reply.agent = refusal.agent
+        reply.metadata = refusal.metadata
+        return FinalReply(reply, id: refusal.id, isRefusal: true, deadLetter: refusal.failure)
+    }
+
+    /// What is stored. The worker that stored a failure may have died before the dead letter: it is written again.
+    @inline(never)
+    static func stored(_ reply: Reply, _ bytes: [UInt8], for delivery: JobDelivery) -> FinalReply {
+        var failure: JobFailure?
+        if reply.status == .failed, let error = reply.error, let code = ErrorCode(rawValue: error.code) {
+            failure = JobFailure(code, error.message)
+        }
+        return FinalReply(reply, id: delivery.job.id, stored: bytes, deadLetter: failure)
+    }
+
+    /// The members that every reply to a decoded job has.
+    private static func complete(
+        _ reply: inout Reply, _ delivery: JobDelivery, _ outcome: AnswerOutcome?, _ now: Duration
+    ) {
+        reply.agent = delivery.job.agent
+        reply.metadata = delivery.job.metadata
+        reply.attempts = delivery.attempt
+        reply.timings.queued = (delivery.begun - delivery.incoming.arrived).milliseconds
+        reply.timings.retrieve = outcome?.retrieving.milliseconds ?? 0
+        reply.timings.generate = outcome?.generating.milliseconds ?? 0
+        reply.timings.total = (now - delivery.incoming.arrived).milliseconds
+    }
+}

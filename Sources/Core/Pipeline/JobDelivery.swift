@@ -1,0 +1,66 @@
+import Answering
+import ChatJobs
+
+/// A decoded job with the delivery that brought it. A class for the same reason as ``Incoming``.
+final class JobDelivery: Sendable {
+    let incoming: Incoming
+    let job: Job
+    /// Order of arrival in this worker.
+    let arrival: UInt64
+    /// When its window was begun.
+    let begun: Duration
+    /// How often work on this delivery's attempt has begun, this time included: more than once after a crash.
+    let starts: Int
+    /// How many workers have died while they worked on it.
+    let losses: Int
+    /// It was among a few suspects when the last of them died: it is tried with nothing else.
+    let mustBeAlone: Bool
+    /// This worker has the claim on it.
+    let isClaimed: Bool
+
+    private init(
+        _ incoming: Incoming, _ job: Job, _ arrival: UInt64, _ begun: Duration, starts: Int, losses: Int,
+        mustBeAlone: Bool, isClaimed: Bool
+    ) {
+        self.incoming = incoming
+        self.job = job
+        self.arrival = arrival
+        self.begun = begun
+        self.starts = starts
+        self.losses = losses
+        self.mustBeAlone = mustBeAlone
+        self.isClaimed = isClaimed
+    }
+
+    convenience init(incoming: Incoming, job: Job, arrival: UInt64, begun: Duration) {
+        self.init(incoming, job, arrival, begun, starts: 1, losses: 0, mustBeAlone: false, isClaimed: false)
+    }
+
+    /// The same, with what its claim says.
+    func claimed(starts: Int, losses: Int, mustBeAlone: Bool) -> JobDelivery {
+        JobDelivery(
+            incoming, job, arrival, begun, starts: starts, losses: losses, mustBeAlone: mustBeAlone, isClaimed: true)
+    }
+
+    /// The attempt being made, from 1. One that a dead worker began counts: subscribers may have seen its chunks.
+    var attempt: Int { incoming.envelope.earlierAttempts + starts }
+
+    /// Neither an attempt nor a refusal has gone before.
+    var isFirstTry: Bool { attempt == 1 && incoming.envelope.deferrals == 0 }
+
+    var rank: Rank {
+        Rank(
+            priority: incoming.envelope.effectivePriority, deadline: job.deadline?.milliseconds ?? .max,
+            arrival: arrival)
+    }
+
+    func isExpired(at wall: Timestamp) -> Bool { job.deadline.map { $0 <= wall } ?? false }
+}
+
+extension JobFailure {
+    static let revoked = JobFailure(.revoked, "the job was revoked before it was answered")
+
+    static func expired(_ job: Job) -> JobFailure {
+        JobFailure(.expired, "the deadline\(job.deadline.map { " " + $0.rfc3339 } ?? "") has passed")
+    }
+}

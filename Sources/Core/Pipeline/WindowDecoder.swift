@@ -1,0 +1,28 @@
+import Answering
+import ChatJobs
+
+/// What the messages of a window are.
+struct WindowDecoder: Sendable {
+    let decoder: JobDecoder
+    /// Undoes gzip, giving at most the number of bytes asked for.
+    let inflate: @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8]
+
+    enum Message {
+        case job(JobDelivery)
+        /// Its `not_before` is so far off.
+        case early(JobDelivery, Duration)
+        case refused(Incoming, JobDecoder.Refusal)
+    }
+
+    /// - Parameter arrival: of this message in this worker.
+    func read(_ incoming: Incoming, arrival: UInt64, now: Duration, wall: Timestamp) -> Message {
+        do throws(JobDecoder.Refusal) {
+            let job = try decoder.decode(incoming.body, incoming.envelope, inflate: inflate)
+            let delivery = JobDelivery(incoming: incoming, job: job, arrival: arrival, begun: now)
+            if let wait = Admission.untilDue(job, wall: wall) { return .early(delivery, wait) }
+            return .job(delivery)
+        } catch {
+            return .refused(incoming, error)
+        }
+    }
+}
