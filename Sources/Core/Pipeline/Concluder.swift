@@ -1,0 +1,96 @@
+import Answering
+import ChatJobs
+
+/// What becomes of a job when its answer, or its failure, is there: it is settled, tried again later, or handed back.
+struct Concluder: Sendable {
+    let settler: Settler
+    let retry: RetryPolicy
+    let health: HealthMonitor
+    let clock: any PipelineClock
+
+    /// What has become of it.
+    enum Conclusion {
+        /// Its outcome is safe, or it was handed back.
+        case over(settled: Bool)
+        /// It comes back after so long.
+        case postponed(Duration)
+        /// It is to be tried again, but the broker has taken the delivery back.
+        case void(Postponement, JobFailure)
+    }
+
+    /// - Parameter isAbandoned: the worker is leaving.
+    func conclude(
+        _ delivery: JobDelivery, _ outcome: AnswerOutcome, hasStreamed: Bool, isAbandoned: Bool
+    ) async -> Conclusion {
+        switch outcome.result {
+        case .answered(let answer):
+            return await settle(delivery, .answer(answer, to: delivery, outcome, now: clock.now))
+        case .failed where isAbandoned, .ended(.abandoned):
+            await settler.giveUp(delivery, countingAttempt: hasStreamed)
+            await settler.handBack(delivery.incoming)
+            return .over(settled: false)
+        case .ended(.revoked): return await fail(delivery, .revoked, outcome)
+        case .ended(.expired): return await fail(delivery, .expired(delivery.job), outcome)
+        case .failed(let failure):
+            guard let postponement = nextTry(of: delivery, failure, hasStreamed) else {
+                return await fail(delivery, failure, outcome)
+            }
+            if await settler.intake.isVoid(delivery.incoming.receipt) { return .void(postponement, failure) }
+            let isDone = await settler.postpone(
+                delivery, postponement, because: failure, releasing: delivery.isClaimed)
+            return isDone ? .postponed(postponement.delay) : .over(settled: false)
+        }
+    }
+
+    /// When the job is tried again; nil when it has failed for good, or has no time left.
+    private func nextTry(of delivery: JobDelivery, _ failure: JobFailure, _ hasStreamed: Bool) -> Postponement? {
+        let needed: [Dependency] = failure.code == .retrievalFailed ? [.embeddings, .vectors] : [.model]
+        let failed = RetryPolicy.Failure(
+            failure: failure, attempt: delivery.attempt, deferrals: delivery.incoming.envelope.deferrals,
+            outages: delivery.incoming.envelope.outages, hasStreamed: hasStreamed,
+            isServiceDown: needed.contains(where: health.isDown))
+        guard let next = retry.next(after: failed, random: clock.random()) else { return nil }
+        if let deadline = delivery.job.deadline, deadline.since(clock.wall) <= next.delay { return nil }
+        return next
+    }
+
+    func fail(_ delivery: JobDelivery, _ failure: JobFailure, _ outcome: AnswerOutcome? = nil) async -> Conclusion {
+        await settle(delivery, .failure(failure, of: delivery, outcome, now: clock.now))
+    }
+
+    func settle(_ delivery: JobDelivery, _ reply: FinalReply) async -> Conclusion {
+        // Whoever gets a delivery that the broker took back finds the failure stored, and writes its dead letter.
+        let isVoid = reply.deadLetter == nil ? false : await settler.intake.isVoid(delivery.incoming.receipt)
+        return .over(
+            settled: await settler.settle(
+                delivery.incoming, reply, endingClaim: delivery.isClaimed, isVoid: isVoid))
+    }
+
+    /// A message that is no job: answered when it says where, dead-lettered with the reason.
+    func refuse(_ incoming: Incoming, _ refusal: JobDecoder.Refusal) async -> Conclusion {
+        let reply = FinalReply.refusal(refusal, of: incoming)
+        settler.logger.info(
+            "refused a message",
+            metadata: [
+                "id": "\(reply.replyID ?? "none")", "code": "\(refusal.failure.code.rawValue)",
+                "reason": "\(refusal.failure.message)",
+            ])
+        return .over(settled: await settler.settle(incoming, reply, endingClaim: false))
+    }
+
+    /// Puts a delivery aside that no attempt has been made for.
+    func putAside(_ delivery: JobDelivery, _ delay: Duration) async {
+        let envelope = delivery.incoming.envelope
+        let postponement = Postponement(
+            delay: delay, attempts: envelope.earlierAttempts, deferrals: envelope.deferrals, outages: envelope.outages)
+        _ = await settler.postpone(delivery, postponement, because: nil, releasing: false)
+    }
+
+    /// Gives up a delivery whose worker leaves.
+    ///
+    /// - Parameter givingUpClaim: no other delivery of the id is in work here.
+    func handBack(_ delivery: JobDelivery, givingUpClaim: Bool) async {
+        if givingUpClaim { await settler.giveUp(delivery, countingAttempt: false) }
+        await settler.handBack(delivery.incoming)
+    }
+}

@@ -1,0 +1,435 @@
+import Answering
+import ChatJobs
+import Logging
+
+/// The deliveries in work: from the window that brought them until each is settled, put aside or handed back.
+actor Deliveries {
+    private let intake: any Intake
+    private let results: any ResultStore
+    private let outbox: any Outbox
+    private let answering: Answering
+    private let health: HealthMonitor
+    private let decoder: WindowDecoder
+    private let concluder: Concluder
+    private let clock: any PipelineClock
+    private let maxDeliveries: Int
+    private let metrics: PipelineMetrics
+    private let logger: Logger
+
+    private nonisolated let executor: any SerialExecutor & TaskExecutor
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    private var jobs = InFlightJobs()
+    private var suspects = Suspects()
+    private var trialWaiters: [CheckedContinuation<Void, Never>] = []
+    private var idleWaiters: [CheckedContinuation<Void, Never>] = []
+    private var arrivals: UInt64 = 0
+    private var tasks = TaskSet()
+    private var isAbandoned = false
+    private var isFinished = false
+
+    /// Deliveries taken and not yet settled.
+    private(set) var inFlight = 0
+    /// Jobs that have ended here since the start.
+    private(set) var settled: UInt64 = 0
+
+    /// How long a delivery waits in the broker whose job another worker is answering.
+    private static let waitForOther = Duration.seconds(1)
+    /// Claims are renewed when they are so old.
+    private static let claimRenewal = Duration.seconds(600)
+
+    init(
+        intake: any Intake, results: any ResultStore, outbox: any Outbox, answering: Answering, health: HealthMonitor,
+        decoder: WindowDecoder, concluder: Concluder, clock: any PipelineClock, maxDeliveries: Int,
+        executor: any SerialExecutor & TaskExecutor, metrics: PipelineMetrics, logger: Logger
+    ) {
+        self.intake = intake
+        self.results = results
+        self.outbox = outbox
+        self.answering = answering
+        self.health = health
+        self.decoder = decoder
+        self.concluder = concluder
+        self.clock = clock
+        self.maxDeliveries = maxDeliveries
+        self.executor = executor
+        self.metrics = metrics
+        self.logger = logger
+    }
+
+    /// Begins with the messages of a window.
+    func take(_ messages: [Incoming]) {
+        inFlight += messages.count
+        metrics.inFlight.record(inFlight)
+        metrics.windowSize.record(messages.count)
+        start { await $0.work($0.decode(messages)) }
+    }
+
+    /// Returns when every delivery taken has left this worker.
+    func finish() async {
+        await withCheckedContinuation { continuation in
+            if inFlight == 0 { continuation.resume() } else { idleWaiters.append(continuation) }
+        }
+        isFinished = true
+        tasks.cancelAll()
+    }
+
+    private func decode(_ messages: [Incoming]) -> [JobDelivery] {
+        let (now, wall) = (clock.now, clock.wall)
+        var deliveries: [JobDelivery] = []
+        deliveries.reserveCapacity(messages.count)
+        for incoming in messages {
+            if incoming.redelivered { metrics.redelivered.increment() }
+            arrivals += 1
+            switch decoder.read(incoming, arrival: arrivals, now: now, wall: wall) {
+            case .job(let delivery): deliveries.append(delivery)
+            case .early(let delivery, let wait): start { await $0.putAside(delivery, wait) }
+            case .refused(let incoming, let refusal):
+                start { $0.departed(await $0.concluder.refuse(incoming, refusal)) }
+            }
+        }
+        deliveries.sort { $0.rank < $1.rank }
+        return deliveries
+    }
+
+    // MARK: - Before work
+
+    /// From decoded jobs to their answers.
+    ///
+    /// - Parameter anew: a failure that is stored for them does not count.
+    private func work(_ deliveries: [JobDelivery], anew: Bool = false) async {
+        guard let (asked, states) = await claim(deliveries, anew) else { return }
+        var admitted: [JobDelivery] = []
+        for (delivery, state) in zip(asked, states) { if let job = admit(delivery, state) { admitted.append(job) } }
+        endClaims()
+        ask(admitted)
+    }
+
+    /// Asks where each job stands, but for those that are in work here: they follow.
+    ///
+    /// A claim is asked for only while no job of that id is in work here, so that it is held, and given up, by that job
+    /// alone.
+    /// - Returns: nil when nobody is left, or the pipeline was abandoned; the deliveries are then handed back. Otherwise
+    ///   the caller admits them, then calls ``endClaims()``.
+    private func claim(_ deliveries: [JobDelivery], _ anew: Bool) async -> ([JobDelivery], [ClaimState])? {
+        var asking = deliveries
+        while true {
+            await untilTrialsEnd()
+            asking.removeAll { follow($0) }
+            guard !asking.isEmpty else { return nil }
+            suspects.claimsBegin()
+            do throws(Outage) {
+                let states = try await states(of: asking, anew)
+                if isAbandoned || !suspects.areThere { return (asking, states) }
+                // Whoever has to wait asks again: what was true before may not be after. Its claim is given back first:
+                // it is not in work, and must not be counted when the one that is takes the worker down.
+                for (delivery, state) in zip(asking, states) {
+                    if case .claimed(let starts, _, _) = state { await giveBack(delivery.job.id, starts) }
+                }
+                endClaims()
+            } catch {
+                endClaims()
+                guard !Task.isCancelled else {
+                    // Redis may have granted what it could not say.
+                    for delivery in asking {
+                        await handBack(delivery.claimed(starts: 1, losses: 0, mustBeAlone: false))
+                    }
+                    return nil
+                }
+                await health.waitOut(error)
+            }
+        }
+    }
+
+    /// No claim is taken where answering twice is free: an answer made here, of nothing but the question and an index on
+    /// disk. Claimed all the same is what was delivered before, since it may be what its worker died of, and what streams,
+    /// since its attempts are counted.
+    private func states(of asking: [JobDelivery], _ anew: Bool) async throws(Outage) -> [ClaimState] {
+        let ids = asking.map(\.job.id)
+        let isFree = answering.isLocal && !anew && !asking.contains { $0.incoming.redelivered || $0.job.stream }
+        return isFree ? try await results.look(ids) : try await results.begin(ids, anew: anew, inGroup: false)
+    }
+
+    private func endClaims() {
+        suspects.claimsEnd()
+        beginTrial()
+    }
+
+    /// Puts the job on its way.
+    /// - Returns: the delivery, when it is to be answered now.
+    private func admit(_ delivery: JobDelivery, _ state: ClaimState) -> JobDelivery? {
+        switch Admission(delivery, state) {
+        case .replay(let reply):
+            metrics.replayed.increment()
+            start { $0.departed(await $0.concluder.settle(delivery, reply)) }
+        case .dropStored(let stored):
+            logger.warning(
+                "what is stored for a job is no reply: it is dropped, and the job answered",
+                metadata: ["id": "\(delivery.job.id.text)"])
+            start { pipeline in
+                let isDone = await pipeline.health.insist { () throws(Outage) in
+                    try await pipeline.results.discard(delivery.job.id, stored)
+                }
+                if isDone { await pipeline.work([delivery]) } else { await pipeline.handBack(delivery) }
+            }
+        // By itself: what is known of the others of its window must not grow old meanwhile.
+        case .askAgain: start { await $0.work([delivery], anew: true) }
+        case .end(let failure): start { $0.departed(await $0.concluder.fail(delivery, failure)) }
+        case .wait:
+            metrics.elsewhere.increment()
+            start { await $0.putAside(delivery, Self.waitForOther) }
+        case .work(let job): return begin(job)
+        }
+        return nil
+    }
+
+    private func begin(_ delivery: JobDelivery) -> JobDelivery? {
+        if follow(delivery) { return nil }
+        jobs.lead(delivery, now: clock.now)
+        if let failure = Admission.obstacle(delivery, wall: clock.wall, maxDeliveries: maxDeliveries) {
+            if failure.code == .workerLost { metrics.workerLost.increment() }
+            start {
+                $0.departed(await $0.concluder.fail(delivery, failure))
+                $0.complete(delivery)
+            }
+        } else if Admission.isSuspect(delivery, maxDeliveries: maxDeliveries) {
+            awaitTrial(delivery)
+        } else {
+            return delivery
+        }
+        return nil
+    }
+
+    /// Has the delivery wait for the one of its id that is in work here, if there is one.
+    private func follow(_ delivery: JobDelivery) -> Bool {
+        guard let void = jobs.follow(delivery) else { return false }
+        for _ in void { departed() }
+        if isAbandoned { handBackFollowers() }
+        return true
+    }
+
+    // MARK: - Work
+
+    private func ask(_ deliveries: [JobDelivery]) {
+        guard !deliveries.isEmpty else { return }
+        let inquiries = deliveries.map(inquiry)
+        answering.assumeIsolated { $0.answer(inquiries) }
+    }
+
+    private func inquiry(_ delivery: JobDelivery) -> Inquiry {
+        let relay = relay(delivery)
+        var onDelta: DeltaSink?
+        if let relay { onDelta = { delta in await relay.take(delta) } }
+        return Inquiry(delivery.job, rank: delivery.rank, isFirstTry: delivery.isFirstTry, onDelta: onDelta) {
+            outcome in
+            await self.conclude(delivery, outcome, relay)
+        }
+    }
+
+    private func relay(_ delivery: JobDelivery) -> ChunkRelay? {
+        guard delivery.job.stream, let replyTo = delivery.incoming.envelope.replyTo, !replyTo.isEmpty else {
+            return nil
+        }
+        return ChunkRelay(delivery, replyTo: replyTo, outbox: outbox, metrics: metrics, executor: executor)
+    }
+
+    // MARK: - After work
+
+    private func conclude(_ delivery: JobDelivery, _ outcome: AnswerOutcome, _ relay: ChunkRelay?) async {
+        let hasStreamed = await relay?.finish() ?? false
+        let conclusion = await concluder.conclude(
+            delivery, outcome, hasStreamed: hasStreamed, isAbandoned: isAbandoned)
+        switch conclusion {
+        case .over:
+            departed(conclusion)
+            complete(delivery)
+        case .postponed(let delay):
+            departed()
+            complete(delivery, postponedFor: delay)
+        case .void(let postponement, let failure): await handOver(delivery, postponement, failure)
+        }
+    }
+
+    /// The broker delivers the job again. Another copy in the delay queues would be one too many: the redelivery takes over
+    /// what counts, when it is here already; otherwise the claim remembers it.
+    private func handOver(_ delivery: JobDelivery, _ postponement: Postponement, _ failure: JobFailure) async {
+        let followers = jobs.complete(delivery.job.id)
+        var heir: JobDelivery?
+        for follower in followers.reversed() where heir == nil {
+            if await !intake.isVoid(follower.incoming.receipt) { heir = follower }
+        }
+        if let heir {
+            _ = await concluder.settler.postpone(
+                heir, postponement, because: failure, releasing: delivery.isClaimed)
+            departed()
+        } else {
+            await concluder.settler.giveUp(
+                delivery, countingAttempt: postponement.attempts >= delivery.attempt)
+        }
+        departed()
+        for follower in followers where follower !== heir {
+            start { await $0.putAside(follower, postponement.delay + Self.waitForOther) }
+        }
+        suspects.complete(delivery.job.id)
+        beginTrial()
+    }
+
+    private func putAside(_ delivery: JobDelivery, _ delay: Duration) async {
+        await concluder.putAside(delivery, delay)
+        departed()
+    }
+
+    private func handBack(_ delivery: JobDelivery) async {
+        let isLeader = jobs.leader(of: delivery.job.id).map { $0.arrival == delivery.arrival } ?? true
+        await concluder.handBack(delivery, givingUpClaim: isLeader)
+        departed()
+    }
+
+    /// The job is not in work here any more: those that follow look for its result, or wait as long as it does.
+    private func complete(_ delivery: JobDelivery, postponedFor delay: Duration? = nil) {
+        for follower in jobs.complete(delivery.job.id) {
+            if let delay {
+                start { await $0.putAside(follower, delay + Self.waitForOther) }
+            } else {
+                start { await $0.work([follower]) }
+            }
+        }
+        suspects.complete(delivery.job.id)
+        beginTrial()
+    }
+
+    /// A delivery has left this worker.
+    private func departed(_ conclusion: Concluder.Conclusion = .over(settled: false)) {
+        if case .over(settled: true) = conclusion { settled += 1 }
+        inFlight -= 1
+        metrics.inFlight.record(inFlight)
+        guard inFlight == 0 else { return }
+        let waiters = idleWaiters
+        idleWaiters = []
+        for waiter in waiters { waiter.resume() }
+    }
+
+    // MARK: - Suspects
+
+    /// Has the job answered in a trial. Until then its claim is given back: who waits is not in work, and must not be
+    /// counted out with whoever is.
+    private func awaitTrial(_ delivery: JobDelivery) {
+        suspects.add(delivery)
+        suspects.claimsBegin()
+        start {
+            await $0.giveBack(delivery.job.id, delivery.starts)
+            $0.endClaims()
+        }
+    }
+
+    /// Gives back a claim that no work was begun under. Not while a delivery of the id is in work here that has it.
+    private func giveBack(_ id: JobID, _ starts: Int) async {
+        guard jobs.leader(of: id) == nil || suspects.isWaiting(id) else { return }
+        _ = await health.insist { () throws(Outage) in
+            try await self.results.release(id, keepingStarts: starts - 1)
+        }
+    }
+
+    private func beginTrial() {
+        guard !isAbandoned else { return }
+        if let trial = suspects.next(inFlight: jobs.count) {
+            start { await $0.hold(trial) }
+        } else if !suspects.areThere {
+            releaseTrialWaiters()
+        }
+    }
+
+    private func hold(_ trial: Suspects.Trial) async {
+        let ids = trial.deliveries.map(\.job.id)
+        var states: [ClaimState] = []
+        let isAsked = await health.insist { () throws(Outage) in
+            states = try await self.results.begin(ids, anew: true, inGroup: !trial.isAlone)
+        }
+        guard isAsked, !isAbandoned else {
+            for delivery in trial.deliveries {
+                await handBack(delivery)
+                complete(delivery)
+            }
+            return
+        }
+        var admitted: [JobDelivery] = []
+        for (delivery, state) in zip(trial.deliveries, states) {
+            switch state {
+            case .claimed(let starts, let losses, let mustBeAlone) where trial.isAlone || !mustBeAlone:
+                admitted.append(delivery.claimed(starts: starts, losses: losses, mustBeAlone: mustBeAlone))
+            case .elsewhere:
+                metrics.elsewhere.increment()
+                await putAside(delivery, Self.waitForOther)
+                complete(delivery, postponedFor: Self.waitForOther)
+            case .stored, .revoked, .free, .claimed:
+                // It has changed meanwhile: looked at like any other.
+                complete(delivery)
+                start { await $0.work([delivery]) }
+            }
+        }
+        logger.warning(
+            "jobs whose workers died are worked on with nothing else", metadata: ["jobs": "\(admitted.count)"])
+        ask(admitted)
+    }
+
+    /// Returns when no suspect waits for its trial or is on it.
+    func untilTrialsEnd() async {
+        while suspects.areThere, !isAbandoned { await withCheckedContinuation { trialWaiters.append($0) } }
+    }
+
+    private func releaseTrialWaiters() {
+        let waiters = trialWaiters
+        trialWaiters = []
+        for waiter in waiters { waiter.resume() }
+    }
+
+    // MARK: - From outside
+
+    /// Looks which of the jobs in work have been revoked and stops them: the model's call is aborted.
+    func checkRevocations() async {
+        let ids = jobs.ids
+        guard !ids.isEmpty, let revoked = try? await results.revoked(among: ids) else { return }
+        let tokens = revoked.compactMap { jobs.leader(of: $0)?.arrival }
+        for token in tokens { await answering.end(token, .revoked) }
+    }
+
+    /// Lets the claims on jobs that take long live on. To be called every now and then.
+    func renewClaims() async {
+        let due = jobs.claimsToRenew(olderThan: Self.claimRenewal, now: clock.now)
+        if !due.isEmpty { try? await results.renew(due) }
+    }
+
+    /// Gives up what is in flight: transfers are aborted, deliveries handed back. ``run()`` then returns soon.
+    func abandon() {
+        isAbandoned = true
+        tasks.cancelAll()
+        answering.assumeIsolated { $0.abandon() }
+        handBackFollowers()
+        for delivery in suspects.takeWaiting() {
+            start {
+                await $0.handBack(delivery)
+                $0.complete(delivery)
+            }
+        }
+        releaseTrialWaiters()
+    }
+
+    private func handBackFollowers() {
+        for follower in jobs.takeFollowers() { start { await $0.handBack(follower) } }
+    }
+
+    /// Unstructured on purpose (``TaskSet``). Detached, because the starter's task locals would be copied one by one, for
+    /// nobody. The executor preference is what keeps the task here: a continuation resumes its task on the preferred
+    /// executor, and without one on the global pool, whose thread then only passes it on (27 µs a time instead of 1.6).
+    private func start(_ body: @escaping @Sendable (isolated Deliveries) async -> Void) {
+        let name = tasks.name()
+        let task = Task.detached(executorPreference: executor) { await self.perform(body, name) }
+        tasks.add(name, task)
+        if isAbandoned || isFinished { task.cancel() }
+    }
+
+    private func perform(_ body: @Sendable (isolated Deliveries) async -> Void, _ name: UInt64) async {
+        await body(self)
+        tasks.ended(name)
+    }
+}
