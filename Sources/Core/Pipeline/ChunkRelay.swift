@@ -57,6 +57,8 @@ actor ChunkRelay {
                 let fate = try await outbox.publish(message)
                 seq += 1
                 if fate != .confirmed { isClosed = true }
+                // What no queue took, nobody has seen.
+                if fate == .unroutable, seq == 1 { hasBegun = false }
                 metrics.chunks.increment()
             } catch {
                 // A gap must not be seen: the rest of this attempt's chunks is dropped, the reply holds the whole answer.

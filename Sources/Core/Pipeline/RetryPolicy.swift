@@ -25,7 +25,7 @@ package struct RetryPolicy: Sendable, Equatable {
     package init() {}
 
     /// A job that is only ever put off is given up after so many deferrals for each attempt allowed.
-    static let deferralsPerAttempt = 4
+    package static let deferralsPerAttempt = 4
     /// The longest wait for a service that is away: soon after its return every job is back.
     static let longestOutageWait = Duration.seconds(30)
 

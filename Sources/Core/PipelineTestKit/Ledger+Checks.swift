@@ -28,10 +28,13 @@ extension Ledger.State {
     static func status(_ body: [UInt8]) -> Reply.Status? { (try? Reply(decoding: body))?.status }
 
     /// What must be true when nothing is left to do.
-    mutating func checkEnd(_ retry: RetryPolicy) {
+    ///
+    /// - Parameter searchesFail: then some attempts were none of the model's, and are not known here.
+    mutating func checkEnd(_ retry: RetryPolicy, searchesFail: Bool) {
         for account in accounts.values.sorted(by: { $0.message.number < $1.message.number }) {
             checkEnd(account)
             checkCrashes(account, retry)
+            if !searchesFail { checkAttempts(account, retry) }
         }
     }
 
@@ -48,6 +51,22 @@ extension Ledger.State {
         if kills > retry.maxDeliveries { violations.append("\(name) has killed \(kills) workers") }
         if (history[id] ?? []).contains(where: { $0.status == .succeeded }) {
             violations.append("\(name) kills workers and was answered")
+        }
+    }
+
+    /// A job is given up for the model's failures only when it had its attempts, or was put off as often as is allowed; and
+    /// never because nobody was there. (Of a stream a lost chunk may or may not have been seen: not checked.)
+    private mutating func checkAttempts(_ account: Ledger.Account, _ retry: RetryPolicy) {
+        let message = account.message
+        guard let id = message.id, message.refusal == nil, !message.hasTwin, !message.isPoison, !message.hasDeadline,
+            !message.streams,
+            account.deadLettersArrived.contains(where: { $0.isRetryable && $0 != .retrievalFailed })
+        else { return }
+        let failures = failures[id] ?? []
+        let attempts = failures.count { $0.blame == .job } + (lostCalls[id] ?? 0) + (losses[id] ?? 0)
+        let deferrals = failures.count { $0.blame == .overload || $0.blame == .gateway }
+        if attempts < retry.maxAttempts, deferrals <= retry.maxAttempts * RetryPolicy.deferralsPerAttempt {
+            violations.append("message \(message.number) was given up after \(attempts) attempts of its own")
         }
     }
 

@@ -50,6 +50,10 @@ package final class Ledger: Sendable {
         /// Every reply that was ever stored under an id.
         var history: [JobID: [(body: [UInt8], status: Reply.Status)]] = [:]
         var calls: [JobID: Calls] = [:]
+        /// How calls for an id have failed whose worker has heard of it.
+        var failures: [JobID: [JobFailure]] = [:]
+        /// Calls that nobody has heard the end of, or of which something was seen: they may count as attempts.
+        var lostCalls: [JobID: Int] = [:]
         var revoked: Set<JobID> = []
         /// Claims taken over from dead workers.
         var losses: [JobID: Int] = [:]
@@ -91,8 +95,12 @@ package final class Ledger: Sendable {
         }
     }
 
-    func callBegan(_ id: JobID, _ life: ProcessLife) {
+    func callBegan(_ job: Job, _ life: ProcessLife, at wall: Timestamp) {
+        let id = job.id
         state.withLock { state in
+            if let deadline = job.deadline, deadline <= wall {
+                state.violations.append("\(id): asked after its deadline")
+            }
             state.events.append(.modelCalled(id))
             let calls = state.calls[id] ?? Calls()
             if calls.running.contains(where: \.isAlive) { state.violations.append("\(id): two calls at once") }
@@ -103,11 +111,16 @@ package final class Ledger: Sendable {
         }
     }
 
+    func callFailed(_ id: JobID, _ failure: JobFailure) {
+        state.withLock { $0.failures[id, default: []].append(failure) }
+    }
+
     func callEnded(_ id: JobID, _ life: ProcessLife, answered: Bool) {
         state.withLock { state in
             if let index = state.calls[id]?.running.firstIndex(where: { $0 === life }) {
                 state.calls[id]?.running.remove(at: index)
             }
+            if !life.isAlive || !answered && Task.isCancelled { state.lostCalls[id, default: 0] += 1 }
             if answered { state.calls[id]?.answered.append(life) }
         }
     }

@@ -9,6 +9,8 @@ struct SimulatedFault: Sendable {
         /// SIGTERM, the end of the grace period, and another worker.
         case stopped(grace: Duration)
         case modelAway(Duration)
+        /// - hanging: whoever listens does not answer.
+        case passagesAway(Duration, hanging: Bool)
         /// `parley revoke` for some job; workers look after a while.
         case revoked(noticed: Duration)
     }
@@ -24,13 +26,15 @@ struct SimulatedFault: Sendable {
         return (0..<kinds).map { _ in
             let length = Duration.milliseconds(Int.random(in: 1...400, using: &draw))
             let kind: Kind =
-                switch Int.random(in: 0..<7, using: &draw) {
+                switch Int.random(in: 0..<9, using: &draw) {
                 case 0: .storeAway(length)
                 case 1: .outboxLost(length)
                 case 2: .connectionCut(length)
                 case 3: .killed(pause: length)
                 case 4: .stopped(grace: length)
                 case 5: .modelAway(length * 5)
+                case 7: .passagesAway(length * 5, hanging: false)
+                case 8: .passagesAway(length * 5, hanging: true)
                 default: .revoked(noticed: length)
                 }
             return SimulatedFault(at: .microseconds(Int.random(in: 0...1_200_000, using: &draw)), kind: kind)

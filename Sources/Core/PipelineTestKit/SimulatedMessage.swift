@@ -16,6 +16,12 @@ package struct SimulatedMessage: Sendable {
     package var refusal: ErrorCode?
     /// Whoever works on it dies.
     package var isPoison = false
+    /// Every call of the model for it fails, and it alone is to blame.
+    package var isHopeless = false
+    /// Another message has its id.
+    package var hasTwin = false
+    package var hasDeadline = false
+    package var streams = false
 
     package init(
         number: Int, envelope: Envelope, body: [UInt8], id: JobID?, replyQueue: ReplyQueue, refusal: ErrorCode? = nil
@@ -47,5 +53,7 @@ package struct SimulatedMessage: Sendable {
         self.init(
             number: number, envelope: envelope, body: job.encoded(), id: job.id, replyQueue: replyQueue,
             refusal: replyQueue == .own ? .invalidJob : nil)
+        hasDeadline = job.deadline != nil
+        streams = job.stream
     }
 }

@@ -18,6 +18,14 @@ enum SimulatedMessages {
             }
             bursts[bursts.count - 1].messages.append(message)
         }
+        var uses: [JobID: Int] = [:]
+        for id in bursts.flatMap(\.messages).compactMap(\.id) { uses[id, default: 0] += 1 }
+        for burst in bursts.indices {
+            for index in bursts[burst].messages.indices {
+                guard let id = bursts[burst].messages[index].id else { continue }
+                bursts[burst].messages[index].hasTwin = uses[id, default: 0] > 1
+            }
+        }
         return bursts
     }
 
@@ -52,6 +60,7 @@ enum SimulatedMessages {
             number: number, job, replyQueue: reply,
             priority: draw.chance(50) ? UInt8.random(in: 0...9, using: &draw) : nil)
         message.isPoison = isPoison
+        message.isHopeless = !isPoison && draw.chance(10)
         return message
     }
 

@@ -9,6 +9,8 @@ package final class SimulatedModel: Sendable {
     package enum Reaction: Sendable {
         case answers
         case fails(JobFailure)
+        /// The same, without taking any time.
+        case failsAtOnce(JobFailure)
         /// Takes the worker down with it.
         case kills
     }
@@ -69,14 +71,14 @@ package final class SimulatedModel: Sendable {
         _ job: Job, _ passages: [Source], _ timeout: Duration, _ onDelta: DeltaSink?, _ worker: SimulatedAnswers
     ) async throws(JobFailure) -> Answer {
         guard worker.life.isAlive else { throw JobFailure(.internal, "the process is dead") }
-        if isLocal { return try await attempt(job, passages, timeout, onDelta, worker) }
-        ledger.callBegan(job.id, worker.life)
+        if !isLocal { ledger.callBegan(job, worker.life, at: SimulatedClock(executor).wall) }
         do throws(JobFailure) {
             let answer = try await attempt(job, passages, timeout, onDelta, worker)
-            ledger.callEnded(job.id, worker.life, answered: true)
+            if !isLocal { ledger.callEnded(job.id, worker.life, answered: true) }
             return answer
         } catch {
-            ledger.callEnded(job.id, worker.life, answered: false)
+            if !isLocal { ledger.callEnded(job.id, worker.life, answered: false) }
+            if worker.life.isAlive, !Task.isCancelled { ledger.callFailed(job.id, error) }
             throw error
         }
     }
@@ -103,6 +105,7 @@ package final class SimulatedModel: Sendable {
         let text = "Answer \(call) to \(job.query)."
         let latency = executor.draw(latencies.model)
         let reaction = reaction(job)
+        if case .failsAtOnce(let failure) = reaction { throw failure }
         if case .kills = reaction {
             await executor.sleep(latency)
             if worker.life.isAlive {
@@ -128,7 +131,7 @@ package final class SimulatedModel: Sendable {
         if Task.isCancelled { throw JobFailure(.modelUnavailable, "the call was cancelled") }
         switch reaction {
         case .fails(let failure): throw failure
-        case .answers, .kills:
+        case .answers, .failsAtOnce, .kills:
             return Answer(
                 text: text, model: "simulated", usage: Usage(promptTokens: 10, completionTokens: 5), sources: passages)
         }

@@ -10,13 +10,15 @@ package final class SimulatedPassages: PassageSource {
     private struct State {
         var calls: [[String]] = []
         var topKs: [Int] = []
+        var awayUntil: Duration = .zero
+        var hangs = false
     }
 
     private let state = Mutex(State())
     private let executor: SimulatedExecutor
     private let latencies: Latencies
     private let ready: Bool
-    private let failing: Int
+    let failing: Int
 
     /// - Parameters:
     ///   - ready: whether there is an index.
@@ -33,6 +35,20 @@ package final class SimulatedPassages: PassageSource {
     /// The `topK` of each call.
     package var topKs: [Int] { state.withLock { $0.topKs } }
 
+    /// For `duration` from now nobody listens, or whoever listens does not answer.
+    package func goAway(for duration: Duration, hanging: Bool = false) {
+        let until = executor.now + duration
+        state.withLock {
+            $0.awayUntil = max($0.awayUntil, until)
+            $0.hangs = hanging
+        }
+    }
+
+    private var isThere: Bool {
+        let now = executor.now
+        return state.withLock { now >= $0.awayUntil }
+    }
+
     package func isReady() async -> Bool { ready }
 
     package func passages(
@@ -41,6 +57,11 @@ package final class SimulatedPassages: PassageSource {
         state.withLock {
             $0.calls.append(questions)
             $0.topKs.append(topK)
+        }
+        if !isThere {
+            if state.withLock({ $0.hangs }) { await executor.sleep(timeout) }
+            let absence = PassageFailure(JobFailure(.retrievalFailed, "nobody listens", blame: .absence), .vectors)
+            return questions.map { _ in .failure(absence) }
         }
         await executor.sleep(executor.draw(latencies.search))
         if Task.isCancelled {
@@ -59,5 +80,5 @@ package final class SimulatedPassages: PassageSource {
         }
     }
 
-    package func probe(_ dependency: Dependency) async -> Bool { true }
+    package func probe(_ dependency: Dependency) async -> Bool { isThere }
 }

@@ -132,6 +132,12 @@ package actor SimulatedStore {
 
     /// A worker has ended in good order; that cannot be told while the store is away.
     func farewell(_ life: ProcessLife) {
+        if life.isAlive, outages == 0 {
+            for id in claims.keys.sorted(by: { $0.text < $1.text })
+            where claims[id]?.life === life && results[id] == nil {
+                ledger.violation("\(id): its claim was kept by a worker that left")
+            }
+        }
         if life.isAlive, executor.now >= awayUntil { life.leave() }
         life.end(at: executor.now)
     }

@@ -137,7 +137,9 @@ package actor HealthMonitor {
         record(dependency, isDown: true)
         logger.log(
             level: health.flaps(dependency) == 0 ? .warning : .debug,
-            "a service is away: jobs that need it are not taken until it is back",
+            health.intake == .paused
+                ? "a service is away: no more jobs are taken until it is back"
+                : "a service is away: jobs that need it are put off until it is back",
             metadata: ["service": "\(dependency)", "reason": "\(reason)"])
         watches[dependency] = Task.detached(executorPreference: executor) { await self.watch(dependency) }
         if isStopped { watches[dependency]?.cancel() }
