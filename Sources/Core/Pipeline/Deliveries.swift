@@ -96,49 +96,59 @@ actor Deliveries {
 
     /// From decoded jobs to their answers.
     ///
+    /// A claim is asked for only while no job of that id is in work here, so that it is held, and given up, by that job
+    /// alone; other deliveries of the id follow.
+    ///
     /// - Parameter anew: a failure that is stored for them does not count.
     private func work(_ deliveries: [JobDelivery], anew: Bool = false) async {
-        guard let (asked, states) = await claim(deliveries, anew) else { return }
-        var admitted: [JobDelivery] = []
-        for (delivery, state) in zip(asked, states) { if let job = admit(delivery, state) { admitted.append(job) } }
-        endClaims()
-        ask(admitted)
-    }
-
-    /// Asks where each job stands, but for those that are in work here: they follow.
-    ///
-    /// A claim is asked for only while no job of that id is in work here, so that it is held, and given up, by that job
-    /// alone.
-    /// - Returns: nil when nobody is left, or the pipeline was abandoned; the deliveries are then handed back. Otherwise
-    ///   the caller admits them, then calls ``endClaims()``.
-    private func claim(_ deliveries: [JobDelivery], _ anew: Bool) async -> ([JobDelivery], [ClaimState])? {
         var asking = deliveries
         while true {
             await untilTrialsEnd()
             asking.removeAll { follow($0) }
-            guard !asking.isEmpty else { return nil }
+            guard !asking.isEmpty else { return }
             suspects.claimsBegin()
             do throws(Outage) {
                 let states = try await states(of: asking, anew)
-                if isAbandoned || !suspects.areThere { return (asking, states) }
-                // Whoever has to wait asks again: what was true before may not be after. Its claim is given back first:
-                // it is not in work, and must not be counted when the one that is takes the worker down.
-                for (delivery, state) in zip(asking, states) {
-                    if case .claimed(let starts, _, _) = state { await giveBack(delivery.job.id, starts) }
-                }
-                endClaims()
+                asking = await admit(zip(asking, states))
             } catch {
                 endClaims()
-                guard !Task.isCancelled else {
-                    // Redis may have granted what it could not say.
-                    for delivery in asking {
-                        await handBack(delivery.claimed(starts: 1, losses: 0, mustBeAlone: false))
-                    }
-                    return nil
-                }
+                if Task.isCancelled { return await handBackClaimed(asking) }
                 await health.waitOut(error)
             }
         }
+    }
+
+    /// Puts the jobs on their ways.
+    ///
+    /// - Returns: those that have to wait because suspects have come up meanwhile. They ask again: what is true before may
+    ///   not be after. Their claims are given back first: they are not in work, and must not be counted when one that is
+    ///   takes the worker down.
+    private func admit(_ asked: Zip2Sequence<[JobDelivery], [ClaimState]>) async -> [JobDelivery] {
+        var admitted: [JobDelivery] = []
+        var waiting: [JobDelivery] = []
+        for (delivery, state) in asked {
+            let admission = Admission(delivery, state)
+            if case .work(let job) = admission, suspects.areThere, !isAbandoned, !isSuspect(job) {
+                waiting.append(delivery)
+                if job.isClaimed { await giveBack(job.job.id, job.starts) }
+            } else if let job = admit(delivery, admission) {
+                admitted.append(job)
+            }
+        }
+        endClaims()
+        ask(admitted)
+        return waiting
+    }
+
+    /// Redis may have granted what it could not say.
+    private func handBackClaimed(_ deliveries: [JobDelivery]) async {
+        for delivery in deliveries {
+            await handBack(delivery.claimed(starts: 1, losses: 0, mustBeAlone: false))
+        }
+    }
+
+    private func isSuspect(_ delivery: JobDelivery) -> Bool {
+        Admission.isSuspect(delivery, maxDeliveries: maxDeliveries)
     }
 
     /// No claim is taken where answering twice is free: an answer made here, of nothing but the question and an index on
@@ -157,8 +167,8 @@ actor Deliveries {
 
     /// Puts the job on its way.
     /// - Returns: the delivery, when it is to be answered now.
-    private func admit(_ delivery: JobDelivery, _ state: ClaimState) -> JobDelivery? {
-        switch Admission(delivery, state) {
+    private func admit(_ delivery: JobDelivery, _ admission: Admission) -> JobDelivery? {
+        switch admission {
         case .replay(let reply):
             metrics.replayed.increment()
             start { $0.departed(await $0.concluder.settle(delivery, reply)) }
@@ -192,7 +202,7 @@ actor Deliveries {
                 $0.departed(await $0.concluder.fail(delivery, failure))
                 $0.complete(delivery)
             }
-        } else if Admission.isSuspect(delivery, maxDeliveries: maxDeliveries) {
+        } else if isSuspect(delivery) {
             awaitTrial(delivery)
         } else {
             return delivery

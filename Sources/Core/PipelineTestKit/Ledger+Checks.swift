@@ -48,7 +48,7 @@ extension Ledger.State {
         }
         guard account.message.isPoison else { return }
         let kills = self.kills[id] ?? 0
-        if kills > retry.maxDeliveries { violations.append("\(name) has killed \(kills) workers") }
+        if kills > retry.maxDeliveries + 1 { violations.append("\(name) has killed \(kills) workers") }
         if (history[id] ?? []).contains(where: { $0.status == .succeeded }) {
             violations.append("\(name) kills workers and was answered")
         }

@@ -55,6 +55,9 @@ package actor SimulatedStore {
         ledger.stored(id, reply.encoded(), reply.status)
     }
 
+    /// Stores what is no reply before the run.
+    package func seed(_ id: JobID, unreadable bytes: [UInt8]) { results[id] = (bytes, .failed) }
+
     /// What `parley revoke` does.
     package func revoke(_ id: JobID) {
         revocations.insert(id)

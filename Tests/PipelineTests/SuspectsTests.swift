@@ -1,0 +1,87 @@
+import ChatJobs
+import Testing
+
+@testable import Pipeline
+@testable import PipelineTestKit
+
+@Suite struct SuspectsTests {
+    private func delivery(_ number: Int, mustBeAlone: Bool = false) throws -> JobDelivery {
+        let job = try job("job-\(number)")
+        return JobDelivery(
+            incoming: Incoming(
+                receipt: Receipt(epoch: 1, number: UInt64(number)), envelope: Envelope(), body: [], queue: "chat.jobs",
+                redelivered: true, arrived: .zero, original: number), job: job, arrival: UInt64(number), begun: .zero
+        ).claimed(starts: 3, losses: 2, mustBeAlone: mustBeAlone)
+    }
+
+    /// The sizes of all trials, each of which ends well.
+    private func trials(_ suspects: inout Suspects, _ count: Int) -> [Int] {
+        var sizes: [Int] = []
+        var left = count
+        while let trial = suspects.next(inFlight: left) {
+            sizes.append(trial.deliveries.count)
+            left -= trial.deliveries.count
+            for delivery in trial.deliveries { suspects.complete(delivery.job.id) }
+        }
+        return sizes
+    }
+
+    @Test func fewAreTriedOneByOne() throws {
+        var suspects = Suspects()
+        for number in 0..<8 { suspects.add(try delivery(number)) }
+        #expect(trials(&suspects, 8) == Array(repeating: 1, count: 8))
+        #expect(!suspects.areThere)
+    }
+
+    @Test func manyAreTriedInGroups() throws {
+        var suspects = Suspects()
+        for number in 0..<40 { suspects.add(try delivery(number)) }
+        #expect(trials(&suspects, 40) == [16, 16, 8])
+    }
+
+    @Test func whoWasInAGroupThatDiedIsTriedAlone() throws {
+        var suspects = Suspects()
+        for number in 0..<20 { suspects.add(try delivery(number, mustBeAlone: number < 3)) }
+        #expect(trials(&suspects, 20) == [16, 1, 1, 1, 1])
+    }
+
+    @Test func noTrialBeginsWhileOthersAreInWorkOrClaimsInDoubt() throws {
+        var suspects = Suspects()
+        suspects.add(try delivery(0))
+        #expect(suspects.next(inFlight: 2) == nil)
+        suspects.claimsBegin()
+        #expect(suspects.next(inFlight: 1) == nil)
+        suspects.claimsEnd()
+        #expect(suspects.next(inFlight: 1) != nil)
+        #expect(suspects.areThere, "until the trial has ended")
+    }
+
+    /// A killer among 200 neighbours, calls of five seconds: one by one they would take 1,000 s after the second death.
+    @Test func twoHundredNeighboursOfAKillerAreAnsweredSoon() throws {
+        let executor = SimulatedExecutor(seed: 3)
+        let ledger = Ledger()
+        var latencies = Latencies.constant
+        latencies.model = .seconds(5) ... .seconds(5)
+        var messages = try (0..<200).map { SimulatedMessage(number: $0, try job("job-\($0)")) }
+        var killer = SimulatedMessage(number: 200, try job("killer"))
+        killer.isPoison = true
+        messages.append(killer)
+        let model = SimulatedModel(executor: executor, ledger: ledger, latencies: latencies) {
+            $0.id.text == "killer" ? .kills : .answers
+        }
+        let day = SimulatedDay(
+            services: SimulatedWorker.Services(
+                executor: executor, ledger: ledger,
+                broker: SimulatedBroker(executor: executor, ledger: ledger, latencies: latencies),
+                store: SimulatedStore(executor: executor, ledger: ledger, latencies: latencies), model: model,
+                passages: nil), configuration: PipelineConfiguration(), workers: 1, prefetch: 512,
+            messages: [(.zero, messages)], faults: [])
+        let outcome = executor.run { await day.run() }
+        #expect(outcome == .finished)
+        ledger.checkEnd(RetryPolicy())
+        #expect(ledger.violations == [])
+        #expect(ledger.events.count { if case .stored(_, .succeeded) = $0 { true } else { false } } == 200)
+        #expect(ledger.events.contains(.deadLettered(200, .workerLost)))
+        #expect(executor.now < .seconds(300))
+    }
+}
