@@ -6,7 +6,10 @@ import Testing
 final class PrivateRabbitMQ: @unchecked Sendable {
     // Proof of @unchecked Sendable: `children` is set in `start` and read in `stop`, which the suite's scope calls one
     // after the other; the rest is immutable.
-    private static let folders = ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin", "/usr/local/sbin", "/usr/sbin"]
+    /// `scripts/test --rabbitmq 4` names a folder with another version.
+    private static let folders =
+        getenv("PARLEY_TEST_RABBITMQ_SBIN").map { [String(cString: $0)] }
+        ?? ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin", "/usr/local/sbin", "/usr/sbin"]
     static let server = folders.map { $0 + "/rabbitmq-server" }.first { access($0, X_OK) == 0 }
     static let control = folders.map { $0 + "/rabbitmqctl" }.first { access($0, X_OK) == 0 }
     static let isInstalled = server != nil && control != nil

@@ -7,8 +7,11 @@ import Testing
 /// A RabbitMQ server of the tests' own, on free loopback ports, with its data in a temporary directory.
 final class PrivateBroker: @unchecked Sendable {
     // Proof of @unchecked Sendable: tests of a broker run one after the other (`.serialized`).
-    static let server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-    static let control = "/usr/lib/rabbitmq/bin/rabbitmqctl"
+    /// `scripts/test --rabbitmq 4` names a folder with another version.
+    private static let folder =
+        ProcessInfo.processInfo.environment["PARLEY_TEST_RABBITMQ_SBIN"] ?? "/usr/lib/rabbitmq/bin"
+    static let server = folder + "/rabbitmq-server"
+    static let control = folder + "/rabbitmqctl"
     /// The one that is shipped: without it a delayed message may come three minutes after a crash.
     static let advancedConfig = URL(filePath: #filePath).deletingLastPathComponent()
         .appending(path: "../../config/rabbitmq/advanced.config").standardized.path
