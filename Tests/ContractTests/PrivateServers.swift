@@ -23,6 +23,7 @@ final class PrivateRabbitMQ: @unchecked Sendable {
     private let epmdPort: UInt16
     private let environment: [String: String]
     private let node: String
+    private let laterPorts: [UInt16]
     private var children: [pid_t] = []
 
     /// - Parameters:
@@ -32,6 +33,7 @@ final class PrivateRabbitMQ: @unchecked Sendable {
         folder = try Folder()
         (port, tlsPort, epmdPort) = (try closedPort(), try closedPort(), try closedPort())
         node = "parley-test-\(port)@localhost"
+        laterPorts = tls ? [tlsPort] : []
         var lines = [
             "listeners.tcp.1 = 127.0.0.1:\(port)", "log.console = true", "log.console.level = warning",
             "log.file = false", "disk_free_limit.absolute = 50MB",
@@ -88,7 +90,8 @@ final class PrivateRabbitMQ: @unchecked Sendable {
             guard kill(process, 0) == 0, waitpid(process, nil, WNOHANG) == 0 else {
                 throw Failure("rabbitmq-server ended: \(folder.read("server.log"))")
             }
-            return answersAMQP(port) ? true : nil
+            // The listener with TLS comes after the other.
+            return answersAMQP(port) && laterPorts.allSatisfy(isListening) ? true : nil
         }
     }
 
