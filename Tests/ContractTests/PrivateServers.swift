@@ -181,7 +181,7 @@ func checkout(_ path: String) -> String {
 }
 
 /// `ca` and `other` (authorities), `server` and `client` signed by `ca`, `expired` signed by `ca` and over since
-/// yesterday; all servers are `localhost`.
+/// the second in which it was made; all servers are `localhost`.
 private func makeCertificates(in folder: Folder) async throws {
     let script = """
         set -e
@@ -195,7 +195,7 @@ private func makeCertificates(in folder: Folder) async throws {
           printf 'subjectAltName=DNS:localhost\\n' > $1.ext
           openssl x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $1.pem -days $2 -extfile $1.ext
         }
-        ca ca; ca other; leaf server 2; leaf client 2; leaf expired -1
+        ca ca; ca other; leaf server 2; leaf client 2; leaf expired 0
         """
     try await run(
         ["/bin/bash", "-c", script], ["PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": folder.path], in: folder)

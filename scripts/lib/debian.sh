@@ -6,8 +6,8 @@
 . "$root/scripts/lib/cache.sh"
 
 # debian_folder NAME CODENAME PACKAGE...: makes $cache/NAME, a Debian CODENAME with these packages, unless it is there;
-# sets debian_folder to it. Fails, with the reason said, when it cannot be had.
-debian_folder=
+# sets debian_root to it. Fails, with the reason said, when it cannot be had.
+debian_root=
 debian_folder() {
     local dir=$cache/$1 codename=$2 wanted mirror status=0
     shift 2
@@ -39,7 +39,7 @@ debian_folder() {
         fi
     fi
     unlock_cache
-    debian_folder=$dir
+    debian_root=$dir
     return "$status"
 }
 
@@ -60,8 +60,8 @@ use_rabbitmq() {
     mkdir -p "$PARLEY_TEST_RABBITMQ_SBIN"
     for name in rabbitmq-server rabbitmqctl; do
         # Tests have their servers' data in the folder for temporary files.
-        printf '#!/bin/sh\nexec %q %q --with %q /usr/lib/rabbitmq/bin/%s "$@"\n' \
-            "$root/scripts/lib/debian-run" "$debian_folder" "${TMPDIR:-/tmp}" "$name" \
+        printf '#!/bin/bash\nexec %q %q --with %q /usr/lib/rabbitmq/bin/%s "$@"\n' \
+            "$root/scripts/lib/debian-run" "$debian_root" "${TMPDIR:-/tmp}" "$name" \
             >"$PARLEY_TEST_RABBITMQ_SBIN/$name"
         chmod +x "$PARLEY_TEST_RABBITMQ_SBIN/$name"
     done
@@ -86,8 +86,8 @@ run_in_debian() {
     shared=(--with "${TMPDIR:-/tmp}" --with "$toolchain")
     # Dependencies that were fetched once are not fetched again.
     [ ! -d "$HOME/.cache/org.swift.swiftpm" ] || shared+=(--with "$HOME/.cache/org.swift.swiftpm")
-    "$root/scripts/lib/debian-run" "$debian_folder" "${shared[@]}" env -i HOME="$HOME" TERM="${TERM:-dumb}" LANG=C.UTF-8 \
+    "$root/scripts/lib/debian-run" "$debian_root" "${shared[@]}" env -i HOME="$HOME" TERM="${TERM:-dumb}" LANG=C.UTF-8 \
         PATH="$toolchain/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin" PARLEY_STRICT=1 \
-        PARLEY_BUILD="$root/.build-$(basename "$debian_folder")" ${CI:+CI="$CI"} \
+        PARLEY_BUILD="$root/.build-$(basename "$debian_root")" ${CI:+CI="$CI"} \
         ${PARLEY_KEEP:+PARLEY_KEEP="$PARLEY_KEEP"} "$@"
 }
