@@ -25,16 +25,20 @@ static const struct {
     int *number;
     double *fraction;
 } options[] = {
-    {"queue", .text = &queue}, {"reply", .text = &reply_to},      // where replies go; "": nowhere
-    {"n", .number = &jobs_n}, {"confirm", .number = &window},     // fill: most publications without a confirm
-    {"priority", .number = &priority}, {"size", .number = &size}, // bytes of a job
-    {"seed", .number = &seed},                                    // of the arrivals
+    {"queue", .text = &queue},
+    {"reply", .text = &reply_to}, // where replies go; "": nowhere
+    {"n", .number = &jobs_n},
+    {"confirm", .number = &window}, // fill: most publications without a confirm
+    {"priority", .number = &priority},
+    {"size", .number = &size}, // bytes of a job
+    {"seed", .number = &seed}, // of the arrivals
     {"rate", .fraction = &rate},
     {"check", .text = &check}, // q: an answer belongs to its question; qd: it rests on the right documents, too
-    {"dim", .number = &dimension}, {"topk", .number = &top_k},
-    {"warm", .number = &warm_up},     // so many jobs at first are not counted
-    {"mark", .fraction = &mark},      // rate_marked is counted from this part of the jobs on
-    {"timeout", .fraction = &timeout} // seconds without a reply (openloop: after the last job)
+    {"dim", .number = &dimension},
+    {"topk", .number = &top_k},
+    {"warm", .number = &warm_up},      // so many jobs at first are not counted
+    {"mark", .fraction = &mark},       // rate_marked is counted from this part of the jobs on
+    {"timeout", .fraction = &timeout}, // seconds without a reply (openloop: after the last job)
 };
 
 static char **questions;
