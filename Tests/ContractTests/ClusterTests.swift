@@ -143,7 +143,8 @@ private final class PrivateCluster: Sendable {
         guard pipe(&ends) == 0 else { throw Failure("no pipe") }
         for one in ends { _ = fcntl(one, F_SETFD, FD_CLOEXEC) }
         input = ends[1]
-        let environment = ["HOME": folder.path, "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+        var environment = ["HOME": folder.path, "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+        environment["PARLEY_TEST_RABBITMQ_SBIN"] = getenv("PARLEY_TEST_RABBITMQ_SBIN").map { String(cString: $0) }
         process = try spawn([checkout("scripts/cluster")], environment, folder, "log", input: ends[0])
         close(ends[0])
         let (folder, process) = (folder, process)

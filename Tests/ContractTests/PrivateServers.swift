@@ -6,7 +6,10 @@ import Testing
 final class PrivateRabbitMQ: @unchecked Sendable {
     // Proof of @unchecked Sendable: `children` is set in `start` and read in `stop`, which the suite's scope calls one
     // after the other; the rest is immutable.
-    private static let folders = ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin", "/usr/local/sbin", "/usr/sbin"]
+    /// `scripts/test --rabbitmq 4` names a folder with another version.
+    private static let folders =
+        getenv("PARLEY_TEST_RABBITMQ_SBIN").map { [String(cString: $0)] }
+        ?? ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin", "/usr/local/sbin", "/usr/sbin"]
     static let server = folders.map { $0 + "/rabbitmq-server" }.first { access($0, X_OK) == 0 }
     static let control = folders.map { $0 + "/rabbitmqctl" }.first { access($0, X_OK) == 0 }
     static let isInstalled = server != nil && control != nil
@@ -20,6 +23,7 @@ final class PrivateRabbitMQ: @unchecked Sendable {
     private let epmdPort: UInt16
     private let environment: [String: String]
     private let node: String
+    private let laterPorts: [UInt16]
     private var children: [pid_t] = []
 
     /// - Parameters:
@@ -29,6 +33,7 @@ final class PrivateRabbitMQ: @unchecked Sendable {
         folder = try Folder()
         (port, tlsPort, epmdPort) = (try closedPort(), try closedPort(), try closedPort())
         node = "parley-test-\(port)@localhost"
+        laterPorts = tls ? [tlsPort] : []
         var lines = [
             "listeners.tcp.1 = 127.0.0.1:\(port)", "log.console = true", "log.console.level = warning",
             "log.file = false", "disk_free_limit.absolute = 50MB",
@@ -85,7 +90,8 @@ final class PrivateRabbitMQ: @unchecked Sendable {
             guard kill(process, 0) == 0, waitpid(process, nil, WNOHANG) == 0 else {
                 throw Failure("rabbitmq-server ended: \(folder.read("server.log"))")
             }
-            return answersAMQP(port) ? true : nil
+            // The listener with TLS comes after the other.
+            return answersAMQP(port) && laterPorts.allSatisfy(isListening) ? true : nil
         }
     }
 
@@ -175,7 +181,7 @@ func checkout(_ path: String) -> String {
 }
 
 /// `ca` and `other` (authorities), `server` and `client` signed by `ca`, `expired` signed by `ca` and over since
-/// yesterday; all servers are `localhost`.
+/// the second in which it was made; all servers are `localhost`.
 private func makeCertificates(in folder: Folder) async throws {
     let script = """
         set -e
@@ -189,7 +195,7 @@ private func makeCertificates(in folder: Folder) async throws {
           printf 'subjectAltName=DNS:localhost\\n' > $1.ext
           openssl x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out $1.pem -days $2 -extfile $1.ext
         }
-        ca ca; ca other; leaf server 2; leaf client 2; leaf expired -1
+        ca ca; ca other; leaf server 2; leaf client 2; leaf expired 0
         """
     try await run(
         ["/bin/bash", "-c", script], ["PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": folder.path], in: folder)

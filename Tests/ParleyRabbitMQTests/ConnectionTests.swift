@@ -11,12 +11,12 @@ struct ConnectionTests {
         let f = try Fixture()
         let (connection, channel) = try await f.connectConfirming()
         try await connection.declare(QueueDeclaration(name: "fields", arguments: ["x-max-priority": 10]))
+        // In the order of their names, which RabbitMQ 4 brings them into.
         let headers: FieldTable = [
-            "bool": true, "small": -5, "big": .int(.max), "double": 0.25, "text": "你好 мир 👋",
-            "bytes": .bytes([0, 255]),
-            "time": .timestamp(1_700_000_000), "decimal": .decimal(scale: 2, value: 314), "null": .null,
-            "array": .array([1, "a", .array([]), .table(["k": false])]), "table": .table(["x": .table(["y": 1])]),
-            "键": "值", "empty": .table([:]),
+            "array": .array([1, "a", .array([]), .table(["k": false])]), "big": .int(.max), "bool": true,
+            "bytes": .bytes([0, 255]), "decimal": .decimal(scale: 2, value: 314), "double": 0.25, "empty": .table([:]),
+            "null": .null, "small": -5, "table": .table(["x": .table(["y": 1])]), "text": "你好 мир 👋",
+            "time": .timestamp(1_700_000_000), "键": "值",
         ]
         let properties = MessageProperties(
             contentType: "application/json; charset=utf-8", contentEncoding: "identity", headers: headers,

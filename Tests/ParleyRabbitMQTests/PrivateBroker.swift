@@ -7,8 +7,11 @@ import Testing
 /// A RabbitMQ server of the tests' own, on free loopback ports, with its data in a temporary directory.
 final class PrivateBroker: @unchecked Sendable {
     // Proof of @unchecked Sendable: tests of a broker run one after the other (`.serialized`).
-    static let server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-    static let control = "/usr/lib/rabbitmq/bin/rabbitmqctl"
+    /// `scripts/test --rabbitmq 4` names a folder with another version.
+    private static let folder =
+        ProcessInfo.processInfo.environment["PARLEY_TEST_RABBITMQ_SBIN"] ?? "/usr/lib/rabbitmq/bin"
+    static let server = folder + "/rabbitmq-server"
+    static let control = folder + "/rabbitmqctl"
     /// The one that is shipped: without it a delayed message may come three minutes after a crash.
     static let advancedConfig = URL(filePath: #filePath).deletingLastPathComponent()
         .appending(path: "../../config/rabbitmq/advanced.config").standardized.path
@@ -19,12 +22,14 @@ final class PrivateBroker: @unchecked Sendable {
     let tlsPort: Int
     private let distributionPort: Int
     private let node: String
+    private let tls: Bool
     private var process: pid_t?
 
     /// The broker of the running suite.
     @TaskLocal static var current: PrivateBroker?
 
     init(tls: Bool = false) async throws {
+        self.tls = tls
         port = try freePort()
         tlsPort = try freePort()
         distributionPort = try freePort()
@@ -36,6 +41,7 @@ final class PrivateBroker: @unchecked Sendable {
             loopback_users = none
             heartbeat = 60
             log.console = false
+            max_message_size = 134217728
 
             """
         if tls {
@@ -73,8 +79,9 @@ final class PrivateBroker: @unchecked Sendable {
         try await waitUntil("the broker listens on \(port)", within: .seconds(60)) {
             var configuration = try RabbitMQConfiguration(url: self.url())
             configuration.connectTimeout = .seconds(2)
-            if case .success = Wire.open(configuration) { return true }
-            return false
+            guard case .success = Wire.open(configuration) else { return false }
+            // The listener with TLS comes after the other.
+            return !self.tls || isListening(self.tlsPort)
         }
     }
 
@@ -203,6 +210,20 @@ func freePort() throws -> Int {
     }
     guard status == 0 else { throw Failure("no free port") }
     return Int(UInt16(bigEndian: address.sin_port))
+}
+
+private func isListening(_ port: Int) -> Bool {
+    let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(fd) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    address.sin_port = UInt16(port).bigEndian
+    return withUnsafePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        }
+    }
 }
 
 /// Looks again every few milliseconds until `condition` holds; fails after `limit`.

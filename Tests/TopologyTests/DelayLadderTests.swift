@@ -26,7 +26,7 @@ struct DelayLadderTests {
             let text = String(decoding: delivery.body, as: UTF8.self)
             let delay = try #require(Int(text).map { delays[$0] })
             #expect(waited >= delay)
-            #expect(waited < delay + .milliseconds(1500), "\(delay) took \(waited)")
+            #expect(waited < delay + .seconds(10), "\(delay) took \(waited)")
             #expect(delivery.queue == (text == "1" ? f.base + ".high" : f.base))
             seen.append(text)
         }

@@ -1,19 +1,10 @@
 # shellcheck shell=bash disable=SC2034 # other files use what is set here
 # Python packages in virtual environments, made once and kept in the cache. Source it after common.sh.
 
-cache=${PARLEY_CACHE:-${XDG_CACHE_HOME:-${HOME:?HOME is not set}/.cache}/parley}
-python=${PARLEY_PYTHON:-python3}
+# shellcheck source=scripts/lib/cache.sh
+. "$root/scripts/lib/cache.sh"
 
-# One script at a time works on the cache; the lock is let go by unlock_cache or when the script ends.
-lock_cache() {
-    mkdir -p "$cache/log" || die "cannot write to the cache $cache"
-    exec 8>"$cache/lock"
-    flock -n 8 || {
-        say "another script is working on $cache: waiting for it"
-        flock -w 3600 8 || die "another script has held $cache/lock for an hour"
-    }
-}
-unlock_cache() { exec 8>&-; }
+python=${PARLEY_PYTHON:-python3}
 
 ensure_python() {
     if command -v "$python" >/dev/null 2>&1; then

@@ -12,10 +12,11 @@ rabbitmq_port=
 rabbitmq_node=
 rabbitmq_environment=()
 
-# Debian's commands in /usr/sbin change user and folder; the server's own scripts do not.
+# Debian's commands in /usr/sbin change user and folder; the server's own scripts do not. PARLEY_TEST_RABBITMQ_SBIN names
+# a folder with others (use_rabbitmq in debian.sh sets it).
 rabbitmq_command() {
     local found
-    for found in /usr/lib/rabbitmq/bin/"$1" "$(command -v "$1" || true)"; do
+    for found in "${PARLEY_TEST_RABBITMQ_SBIN:-/usr/lib/rabbitmq/bin}/$1" "$(command -v "$1" || true)"; do
         [ -x "$found" ] && { printf '%s' "$found"; return 0; }
     done
     die "found no $1: is rabbitmq-server installed?"

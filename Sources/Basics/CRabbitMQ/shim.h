@@ -1,15 +1,34 @@
 #ifndef PARLEY_CRABBITMQ_H
 #define PARLEY_CRABBITMQ_H
+/* Newer versions of librabbitmq have their headers in a folder of their own, and set OpenSSL up with the first socket;
+   the old names and the call that did it warn there. */
+#if __has_include(<rabbitmq-c/amqp.h>)
+#define PARLEY_SET_UP_TLS 0
+#include <rabbitmq-c/amqp.h>
+#include <rabbitmq-c/framing.h>
+#include <rabbitmq-c/ssl_socket.h>
+#include <rabbitmq-c/tcp_socket.h>
+#else
+#define PARLEY_SET_UP_TLS 1
 #include <amqp.h>
 #include <amqp_framing.h>
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
+#endif
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+
+/* Once in a process, before the first TLS socket. */
+static inline void parley_amqp_set_up_tls(void) {
+#if PARLEY_SET_UP_TLS
+  amqp_initialize_ssl_library();
+#endif
+}
+#undef PARLEY_SET_UP_TLS
 
 /* Swift does not call variadic functions. */
 static inline amqp_rpc_reply_t parley_amqp_login(amqp_connection_state_t state, const char *vhost, int frame_max,

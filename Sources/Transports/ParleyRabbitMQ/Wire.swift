@@ -106,7 +106,7 @@ final class Wire: @unchecked Sendable {
     private static func tlsSocket(
         _ state: amqp_connection_state_t, _ tls: RabbitMQConfiguration.TLS
     ) throws(RabbitMQError) -> OpaquePointer? {
-        _ = initializeTLSOnce
+        initializeTLSOnce
         guard let socket = amqp_ssl_socket_new(state) else {
             throw RabbitMQError(.tlsFailed, "librabbitmq has no TLS, or OpenSSL could not be set up")
         }
@@ -134,7 +134,7 @@ final class Wire: @unchecked Sendable {
     }
 }
 
-private let initializeTLSOnce: Int32 = amqp_initialize_ssl_library()
+private let initializeTLSOnce: Void = parley_amqp_set_up_tls()
 
 extension Duration {
     /// Whole seconds, rounded up.
