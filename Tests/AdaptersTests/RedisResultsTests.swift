@@ -150,7 +150,7 @@ struct RedisResultsTests {
     /// What a worker's entry in the access control list has to allow, and nothing more.
     static let rights = [
         "-@all", "+ping", "+client|setname", "+role", "+mget", "+get", "+set", "+del", "+exists", "+evalsha",
-        "+eval", "~test:result:*", "~test:claim:*", "~test:worker:*", "~test:revoked:*", "%R~test:revocations",
+        "+eval", "+pexpire", "~test:result:*", "~test:claim:*", "~test:worker:*", "~test:revoked:*", "%R~test:revocations",
     ]
 
     @Test func aUserWithTheseRightsAloneCanDoItAll() async throws {
@@ -168,6 +168,9 @@ struct RedisResultsTests {
             #expect(try await me.store(id, reply(.succeeded), status: .succeeded) == nil)
             #expect(try await me.begin([id]) == [.stored(reply(.succeeded))])
             #expect(try await me.revoked(among: [id]) == [])
+            #expect(try await me.begin([jobID("b")], anew: false, inGroup: true).count == 1)
+            try await me.renew([jobID("b")])
+            try await me.discard(jobID("b"), [])
             try await other.release(jobID("absent"), keepingStarts: nil)
             #expect(try await workers[0].redis("GET", keys.claim(id)) == .null, "the claim was deleted")
             #expect(try await workers[0].redis("GET", "elsewhere").errorKind == "NOPERM")

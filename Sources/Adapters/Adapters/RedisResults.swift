@@ -7,8 +7,9 @@ import Topology
 /// The jobs' ledger in Redis: results (contract, section 3), who works on what, what was revoked, which workers live.
 ///
 /// Results are kept in `RedisResults.swift`, claims and revocations in `RedisResults+Claims.swift`, the worker's own
-/// sign of life in `RedisResults+Presence.swift`. It needs a single primary, with or without replicas, not a cluster:
-/// its scripts touch keys of several jobs, and of workers that are only known inside the script.
+/// sign of life in `RedisResults+Presence.swift`; what runs inside Redis is in `RedisResults+Scripts.swift`.
+/// It needs a single primary, with or without replicas, not a cluster: its scripts touch keys of several jobs, and of
+/// workers that are only known inside the script.
 ///
 /// Every method throws an ``Outage`` that quotes Redis when Redis is away or refuses (`OOM`, `READONLY`, `LOADING`,
 /// `MISCONF`, `NOPERM` …). A key of another type where a string belongs is as good as a key that is not there.
@@ -46,28 +47,42 @@ package struct RedisResults: ResultStore {
     package func store(
         _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool = true
     ) async throws(Outage) -> [UInt8]? {
-        let key = keys.result(id)
+        let what = "storing a result"
         let life = Array(String(lifetime()).utf8)
-        // The common case needs no script: nothing is stored yet. The claim goes after the result has come, so that at
-        // no moment there is neither. Whether it could be deleted does not matter to a job whose result is safe.
-        let set = RedisCommand(arguments: [Self.set, Array(key.utf8), reply, Self.px, life, Self.nx])
-        let fresh: RedisValue
-        if endingClaim {
-            let delete = RedisCommand(arguments: [Self.del, Array(keys.claim(id).utf8)])
-            fresh = try await send([set, delete], "storing a result").first ?? .null
-        } else {
-            fresh = try await send(set, "storing a result")
-        }
+        // The common case takes the reply through no script, which would copy it twice more: nothing is stored yet.
+        let set = RedisCommand(arguments: [Self.set, Array(keys.result(id).utf8), reply, Self.px, life, Self.nx])
+        // Whether the claim could be deleted does not matter to a job whose result is safe.
+        let fresh = try await send(endingClaim ? [set, claimEnd(id)] : [set], what).first ?? .null
         if case .status = fresh { return nil }
-        guard fresh.isNull else { throw refused("storing a result", fresh) }
-        return try await firstSuccess(key, reply, life)
+        guard fresh.isNull else { throw refused(what, fresh) }
+        return try await firstSuccess(keys.result(id), reply, life)
+    }
+
+    /// Deletes the claim once the result is there, if it is this worker's: one taken over by another, which thought this
+    /// worker dead, protects that one's work.
+    private func claimEnd(_ id: JobID) -> RedisCommand {
+        RedisCommand(
+            script: ClaimScripts.end, keys: [keys.claim(id), keys.result(id)], arguments: [worker.redisBytes])
     }
 
     private func firstSuccess(_ key: String, _ reply: [UInt8], _ life: [UInt8]) async throws(Outage) -> [UInt8]? {
+        let what = "storing a result"
         let kept = try await send(
-            RedisCommand(script: Self.keepFirstSuccess, keys: [key], arguments: [reply, life]), "storing a result")
-        if kept.isError { throw refused("storing a result", kept) }
-        return kept.bytes
+            RedisCommand(script: ResultScripts.keepFirstSuccess, keys: [key], arguments: [reply, life]), what)
+        switch kept {
+        case .null: return nil
+        case .bytes(let stored): return stored
+        default: throw refused(what, kept)
+        }
+    }
+
+    /// Deletes the stored result if it holds exactly these bytes: one that cannot be read is as good as none, but another
+    /// worker may have replaced it meanwhile.
+    package func discard(_ id: JobID, _ unreadable: [UInt8]) async throws(Outage) {
+        let what = "deleting a result that cannot be read"
+        let reply = try await send(
+            RedisCommand(script: ResultScripts.discard, keys: [keys.result(id)], arguments: [unreadable]), what)
+        guard reply.int != nil else { throw refused(what, reply) }
     }
 
     /// Returns when Redis takes writes again, or the task is cancelled: it may be there and refuse (`OOM`, `READONLY`,
@@ -91,21 +106,8 @@ package struct RedisResults: ResultStore {
     }
 
     static let set = Array("SET".utf8)
-    static let del = Array("DEL".utf8)
     static let px = Array("PX".utf8)
     private static let nx = Array("NX".utf8)
-
-    /// Returns the stored reply when it succeeded; replaces anything else.
-    private static let keepFirstSuccess = RedisScript(
-        """
-        local stored = redis.call('MGET', KEYS[1])[1]
-        if stored then
-          local readable, reply = pcall(cjson.decode, stored)
-          if readable and type(reply) == 'table' and reply.status == 'succeeded' then return stored end
-        end
-        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-        return false
-        """)
 }
 
 // MARK: - Asking Redis

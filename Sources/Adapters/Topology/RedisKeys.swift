@@ -18,7 +18,7 @@ package struct RedisKeys: Sendable, Equatable {
 
     /// The job's reply, as JSON.
     package func result(_ id: JobID) -> String { results + id.text }
-    /// Who works on the job: `TOKEN STARTS LOSSES`, the token empty when nobody does.
+    /// Who works on the job: `TOKEN STARTS LOSSES` and perhaps ` MARK`, the token empty when nobody does.
     package func claim(_ id: JobID) -> String { claims + id.text }
     /// There when the job was revoked.
     package func revoked(_ id: JobID) -> String { revocationsOfJobs + id.text }

@@ -27,7 +27,7 @@ extension Pipeline {
                 // Whoever has to wait asks again: what was true before may not be after. Its claim is given back first:
                 // it is not in work, and must not be counted when the one that is takes the worker down.
                 for (assignment, standing) in zip(asking, standings) {
-                    if case .claimed(let starts, _) = standing { await giveBack(assignment.job.id, starts) }
+                    if case .claimed(let starts, _, _) = standing { await giveBack(assignment.job.id, starts) }
                 }
                 settledClaims()
             } catch {
@@ -83,7 +83,7 @@ extension Pipeline {
             metrics.elsewhere.increment()
             start { await $0.postpone(assignment, Self.waitForOther) }
         case .free: return place(assignment, started)
-        case .claimed(let starts, let losses):
+        case .claimed(let starts, let losses, _):
             return place(assignment.claimed(starts: starts, losses: losses), started)
         }
         return nil

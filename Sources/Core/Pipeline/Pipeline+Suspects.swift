@@ -76,7 +76,7 @@ extension Pipeline {
             await handBack(begun: suspect.assignment)
             return landed(id)
         }
-        guard case .claimed(let starts, let losses)? = standing else {
+        guard case .claimed(let starts, let losses, _)? = standing else {
             if standing == .elsewhere {
                 metrics.elsewhere.increment()
                 await postpone(suspect.assignment, Self.waitForOther)

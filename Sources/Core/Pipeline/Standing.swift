@@ -11,6 +11,6 @@ package enum Standing: Sendable, Equatable {
     /// It is this worker's from now on.
     ///
     /// `starts` counts how often work on this attempt has begun, this time included; `losses` how many workers have died
-    /// while they worked on it.
-    case claimed(starts: Int, losses: Int)
+    /// while they worked on it. With `mustBeAlone` it was in a group of suspects whose worker died.
+    case claimed(starts: Int, losses: Int, mustBeAlone: Bool = false)
 }

@@ -1,0 +1,155 @@
+import ParleyRedis
+
+// Scripts read with `MGET` and not `GET`, because a key of another type must not be an error.
+
+/// The scripts that read and write claims.
+enum ClaimScripts {
+    /// `read`: the token, starts, losses and mark of a claim's text; nothing when it is no claim. `write`: the reverse.
+    private static let claimText =
+        """
+        local function read(held)
+          local token, starts, losses, mark = string.match(held, '^(%S*) (%d+) (%d+)(.*)$')
+          if not token or #starts > 9 or #losses > 9 then return end
+          if mark ~= '' and mark ~= ' g' and mark ~= ' a' then return end
+          return token, starts + 0, losses + 0, string.sub(mark, 2)
+        end
+
+        local function write(token, starts, losses, mark)
+          local text = token .. ' ' .. starts .. ' ' .. losses
+          return mark == '' and text or text .. ' ' .. mark
+        end
+
+        """
+
+    /// Keys: of n jobs the results, the revocations, the claims; then this worker's. Arguments: this worker's token, the
+    /// prefix of workers' keys, the lives of a claim and of a worker's key in milliseconds, `anew` or nothing, the mark
+    /// `g` or nothing.
+    ///
+    /// For each job: its result; 0 revoked; -1 elsewhere; 1 claimed for the first time; {starts, losses, 1 when it must be
+    /// alone} claimed.
+    ///
+    /// The worker's own key is seen to first, so that no claim is ever taken for a dead worker's before that worker has
+    /// shown its first sign of life. Other workers' keys are not among KEYS: right on a single server, not in a cluster.
+    ///
+    /// It is on every job's way: where nothing is known of a job it costs a third of an `MGET` and one `SET`.
+    static let begin = RedisScript(
+        claimText + ResultScripts.succeeded + """
+            local call = redis.call
+            local worker, prefix, life, group = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
+            local count = (#KEYS - 1) / 3
+            call('SET', KEYS[#KEYS], '{}', 'NX', 'PX', ARGV[4])
+
+            local signs = {}
+            local function sign_of(token)
+              -- Nothing: dead. The empty string: left in good order.
+              if signs[token] == nil then signs[token] = call('GET', prefix .. token) or false end
+              return signs[token]
+            end
+
+            local function claim(key, held)
+              local token, starts, losses, mark = read(held)
+              if not token then token, starts, losses, mark = '', 0, 0, '' end
+              local own = token == worker
+              if not own then
+                local sign = token ~= '' and sign_of(token)
+                if sign and sign ~= '' then return -1 end
+                if token ~= '' and not sign then
+                  if mark == 'g' then mark = 'a' else losses = losses + 1 end
+                end
+                starts = starts + 1
+              end
+              local now = mark == 'a' and mark or group
+              if not own or now ~= mark then
+                call('SET', key, write(worker, starts, losses, now), 'PX', life)
+              end
+              return {starts, losses, now == 'a' and 1 or 0}
+            end
+
+            local known = call('MGET', unpack(KEYS, 1, 3 * count))
+            local first = write(worker, 1, 0, group)
+            local standings = {}
+            for i = 1, count do
+              local key, held = KEYS[2 * count + i], known[2 * count + i]
+              if known[i] and (ARGV[5] ~= 'anew' or succeeded(known[i])) then
+                standings[i] = known[i]
+              elseif known[count + i] then
+                standings[i] = 0
+              elseif held then
+                standings[i] = claim(key, held)
+              else
+                call('SET', key, first, 'PX', life)
+                standings[i] = 1
+              end
+            end
+            return standings
+            """)
+
+    /// Keys: claims. Arguments: this worker's token, the life of a claim. How many are this worker's.
+    static let renew = RedisScript(
+        """
+        local mine, renewed = ARGV[1] .. ' ', 0
+        for i, held in ipairs(redis.call('MGET', unpack(KEYS))) do
+          if held and string.sub(held, 1, #mine) == mine then
+            renewed = renewed + redis.call('PEXPIRE', KEYS[i], ARGV[2])
+          end
+        end
+        return renewed
+        """)
+
+    /// Key: the claim. Arguments: this worker's token, the starts to keep, the life of a claim.
+    static let release = RedisScript(
+        claimText + """
+            local token, _, losses, mark = read(redis.call('MGET', KEYS[1])[1] or '')
+            if token ~= ARGV[1] then return 0 end
+            if mark == 'g' then mark = '' end
+            if ARGV[2] == '0' and losses == 0 and mark == '' then return redis.call('DEL', KEYS[1]) end
+            redis.call('SET', KEYS[1], write('', ARGV[2], losses, mark), 'PX', ARGV[3])
+            return 1
+            """)
+
+    /// Keys: the claim, the result. Argument: this worker's token. It is on every job's way.
+    static let end = RedisScript(
+        """
+        local mine, held = ARGV[1] .. ' ', redis.call('MGET', KEYS[1])[1]
+        if held and string.sub(held, 1, #mine) == mine and redis.call('EXISTS', KEYS[2]) == 1 then
+          return redis.call('DEL', KEYS[1])
+        end
+        return 0
+        """)
+}
+
+/// The scripts that keep results.
+enum ResultScripts {
+    /// `succeeded`: whether a stored reply is a success. What Swift's JSON refuses is none: `cjson` as it comes reads NaN
+    /// and deep nesting, and a "success" that nobody can read would be neither delivered nor replaced. A decoder of the
+    /// script's own is configured, since the shared one is every script's.
+    static let succeeded =
+        """
+        local function succeeded(reply)
+          local json = cjson.new and cjson.new() or cjson
+          if json ~= cjson then
+            json.decode_invalid_numbers(false)
+            json.decode_max_depth(64)
+          end
+          local readable, read = pcall(json.decode, reply)
+          return readable and type(read) == 'table' and read.status == 'succeeded'
+        end
+
+        """
+
+    /// Key: the result. Arguments: the reply, its life. Returns the stored reply when it succeeded; replaces anything else.
+    static let keepFirstSuccess = RedisScript(
+        succeeded + """
+            local stored = redis.call('MGET', KEYS[1])[1]
+            if stored and succeeded(stored) then return stored end
+            redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+            return false
+            """)
+
+    /// Key: the result. Argument: what it must hold to be deleted.
+    static let discard = RedisScript(
+        """
+        if redis.call('MGET', KEYS[1])[1] ~= ARGV[1] then return 0 end
+        return redis.call('DEL', KEYS[1])
+        """)
+}
