@@ -135,9 +135,7 @@ struct RedisResultsTests {
             let waiting = Task { await results.untilAvailable() }
             try await eventually("the client tries") { await !client.isConnected }
             waiting.cancel()
-            let start = ContinuousClock.now
             await waiting.value
-            #expect(ContinuousClock.now - start < .seconds(2))
         }
     }
 
@@ -150,7 +148,8 @@ struct RedisResultsTests {
     /// What a worker's entry in the access control list has to allow, and nothing more.
     static let rights = [
         "-@all", "+ping", "+client|setname", "+role", "+mget", "+get", "+set", "+del", "+exists", "+evalsha",
-        "+eval", "+pexpire", "~test:result:*", "~test:claim:*", "~test:worker:*", "~test:revoked:*", "%R~test:revocations",
+        "+eval", "+pexpire", "~test:result:*", "~test:claim:*", "~test:worker:*", "~test:revoked:*",
+        "%R~test:revocations",
     ]
 
     @Test func aUserWithTheseRightsAloneCanDoItAll() async throws {

@@ -59,7 +59,7 @@ extension RedisClient {
     private func opened(_ result: Result<ConnectedContext, RedisError>, _ number: UInt64) {
         guard phase == .connecting, attempt == number else {
             // The attempt expired, or the client was closed, while the thread was busy.
-            if case .success(let late) = result { RedisConnection(late, loop: loop).close() }
+            if case .success(let late) = result { RedisConnection(late, loop: loop, configuration).close() }
             return
         }
         if let attemptTimer { loop.cancel(attemptTimer) }
@@ -67,7 +67,7 @@ extension RedisClient {
         case .failure(let error): attemptFailed(error)
         case .success(let connected):
             server = connected.server
-            greet(RedisConnection(connected, loop: loop))
+            greet(RedisConnection(connected, loop: loop, configuration))
         }
     }
 

@@ -90,7 +90,7 @@ extension RedisClient {
             return nil
         case (_, "NOPERM"):
             return RedisError(.authenticationFailed, "the user lacks a right on \(server): \(text)")
-        case (.select, _):
+        case (.select, "ERR"):
             return RedisError(
                 .invalidConfiguration, "\(server) refuses the database \(configuration.database): \(text)")
         default:

@@ -149,8 +149,8 @@ package actor RedisClient {
     ///   `connectionLost` and `timedOut` when nobody knows whether the server executed it.
     package func send(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
         let value = try await sendOnce(command)
-        guard let script = command.script, value.errorKind == "NOSCRIPT" else { return value }
-        return try await sendOnce(command.carryingSource(of: script))
+        guard command.script != nil, value.errorKind == "NOSCRIPT" else { return value }
+        return try await sendOnce(command, withSource: true)
     }
 
     /// Sends several commands as one pipeline, with nothing of others in between, and returns the replies in order.
@@ -162,10 +162,8 @@ package actor RedisClient {
         var values = try await sendOnce(commands)
         let unknown = values.indices.filter { commands[$0].script != nil && values[$0].errorKind == "NOSCRIPT" }
         guard !unknown.isEmpty else { return values }
-        let repeated = unknown.map { index in
-            commands[index].script.map { commands[index].carryingSource(of: $0) } ?? commands[index]
-        }
-        for (index, value) in zip(unknown, try await sendOnce(repeated)) { values[index] = value }
+        let repeated = try await sendOnce(unknown.map { commands[$0] }, withSource: true)
+        for (index, value) in zip(unknown, repeated) { values[index] = value }
         return values
     }
 
@@ -183,13 +181,17 @@ package actor RedisClient {
     // Checks and bookkeeping are inside the continuations' bodies, which cannot be interrupted: the `await` in front of
     // one may itself be a suspension, in which the connection can go or the buffer fill up.
 
-    private func sendOnce(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
+    /// - Parameter withSource: a script travels as its source, whatever is known of its digest.
+    private func sendOnce(_ command: RedisCommand, withSource: Bool = false) async throws(RedisError) -> RedisValue {
         let result: Result<RedisValue, RedisError> = await withUnsafeContinuation { continuation in
             do throws(RedisError) {
-                let connection = try room(for: command.encodedSize)
-                try check(command)
-                connection.enqueue(command)
+                if let refusal = command.refusal { throw cannotSend(refusal) }
+                let connection = try readyConnection()
+                let digest = withSource ? nil : connection.digest(of: command)
+                try check(command.encodedSize(digest: digest), connection)
+                connection.enqueue(command, digest: digest)
                 expect(1, .one(continuation), on: connection)
+                askForDigest(of: command, on: connection)
             } catch {
                 continuation.resume(returning: .failure(error))
             }
@@ -197,13 +199,18 @@ package actor RedisClient {
         return try result.get()
     }
 
-    private func sendOnce(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
+    private func sendOnce(
+        _ commands: [RedisCommand], withSource: Bool = false
+    ) async throws(RedisError) -> [RedisValue] {
         let result: Result<[RedisValue], RedisError> = await withUnsafeContinuation { continuation in
             do throws(RedisError) {
-                let connection = try room(for: commands.reduce(0) { $0 + $1.encodedSize })
-                for command in commands { try check(command) }
-                for command in commands { connection.enqueue(command) }
+                for command in commands { if let refusal = command.refusal { throw cannotSend(refusal) } }
+                let connection = try readyConnection()
+                let digests = commands.map { withSource ? nil : connection.digest(of: $0) }
+                try check(zip(commands, digests).reduce(0) { $0 + $1.0.encodedSize(digest: $1.1) }, connection)
+                for (command, digest) in zip(commands, digests) { connection.enqueue(command, digest: digest) }
                 expect(commands.count, .many(continuation), on: connection)
+                for command in commands { askForDigest(of: command, on: connection) }
             } catch {
                 continuation.resume(returning: .failure(error))
             }
@@ -211,10 +218,20 @@ package actor RedisClient {
         return try result.get()
     }
 
-    private func room(for size: Int) throws(RedisError) -> RedisConnection {
-        let connection = try readyConnection()
-        guard connection.hasRoom(for: size) else { throw bufferFull }
-        return connection
+    /// Behind the first call of a script, so that the next ones need not carry its source.
+    private func askForDigest(of command: RedisCommand, on connection: RedisConnection) {
+        guard let script = command.script, connection.digests.shouldAsk(script) else { return }
+        connection.enqueue(RedisCommand(loading: script))
+        expect(1, .digest(script), on: connection)
+    }
+
+    private func check(_ size: Int, _ connection: RedisConnection) throws(RedisError) {
+        let limit = configuration.maximumOutput
+        guard size <= limit else {
+            throw cannotSend(
+                "\(size) bytes at once: \(limit >> 20) MiB are the most (a command with all its arguments)")
+        }
+        guard connection.output.hasRoom(for: size) else { throw bufferFull }
     }
 
     private func readyConnection() throws(RedisError) -> RedisConnection {
@@ -224,9 +241,8 @@ package actor RedisClient {
         throw RedisError(.notConnected, "not connected to \(configuration.redacted)\(reason)")
     }
 
-    private func check(_ command: RedisCommand) throws(RedisError) {
-        guard let refusal = command.refusal else { return }
-        throw RedisError(.invalidCommand, "this client cannot send \(refusal)")
+    private func cannotSend(_ what: String) -> RedisError {
+        RedisError(.invalidCommand, "this client cannot send \(what)")
     }
 
     private var closedError: RedisError {
@@ -236,6 +252,7 @@ package actor RedisClient {
     private var bufferFull: RedisError {
         RedisError(
             .bufferFull,
-            "\(configuration.redacted) takes commands more slowly than they come: 64 MiB already wait to be written")
+            "\(configuration.redacted) takes commands more slowly than they come: \(configuration.maximumOutput >> 20) MiB already wait to be written"
+        )
     }
 }

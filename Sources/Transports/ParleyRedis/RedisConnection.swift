@@ -6,10 +6,8 @@ import IOLoop
 ///
 /// Belongs to its client's loop; not Sendable. It never decides: it reports why it is over, and the client acts.
 final class RedisConnection {
-    /// More than this waiting to be written is refused.
-    static let maximumOutput = 64 << 20
-    /// A reply larger than this ends the connection (Redis itself refuses bulk strings over 512 MiB by default).
-    static let maximumReply = 512 << 20
+    /// A line longer than this, such as an error's, ends the connection: hiredis looks for its end from the beginning.
+    private static let maximumLine = 1 << 20
     /// hiredis moves what a partial write left to the front of its buffer: give it pieces, so that it moves little.
     private static let writeChunk = 256 << 10
     /// hiredis reads at most this much at once; less means that the socket is empty.
@@ -21,6 +19,7 @@ final class RedisConnection {
         case many(UnsafeContinuation<Result<[RedisValue], RedisError>, Never>)
         case greeting
         case ping
+        case digest(RedisScript)
     }
 
     struct Waiting {
@@ -37,9 +36,13 @@ final class RedisConnection {
     private var closed = false
     private var watchesWritable = false
 
-    private var output: [UInt8] = []
-    private var handedOver = 0
+    private(set) var output: OutputQueue
     private var contextHoldsOutput = false
+
+    private let maximumReply: Int
+    /// Of the reply that is coming in.
+    private var received = 0
+    var digests = ScriptDigests()
 
     private var waiting = Deque<Waiting>()
     private var partial: [RedisValue] = []
@@ -55,7 +58,9 @@ final class RedisConnection {
     private(set) var lastHeard = ContinuousClock.now
 
     /// Takes the context over: from here on ``close()`` frees it.
-    init(_ connected: ConnectedContext, loop: IOLoop) {
+    init(_ connected: ConnectedContext, loop: IOLoop, _ configuration: RedisConfiguration) {
+        output = OutputQueue(limit: configuration.maximumOutput)
+        maximumReply = configuration.maximumReply
         context = connected.raw
         tls = connected.tls
         server = connected.server
@@ -71,7 +76,7 @@ final class RedisConnection {
     func close() {
         closed = true
         if let source { loop.remove(source) }
-        redisFree(context)
+        parley_redis_free(context)
     }
 
     /// A client that was dropped without `close()` may go away on any thread; only the loop may do the rest.
@@ -89,18 +94,19 @@ final class RedisConnection {
 
         func sweep(_ context: ConnectedContext, _ source: IOSource?) {
             if let source { loop.remove(source) }
-            redisFree(context.raw)
+            parley_redis_free(context.raw)
         }
     }
 
     // MARK: - Out
 
     var oldestWaiting: ContinuousClock.Instant? { waiting.first?.since }
-    private var unwritten: Int { output.count - handedOver }
 
-    func hasRoom(for size: Int) -> Bool { unwritten + size <= Self.maximumOutput }
+    func enqueue(_ command: RedisCommand, digest: [UInt8]? = nil) {
+        output.append { command.encode(into: &$0, digest: digest) }
+    }
 
-    func enqueue(_ command: RedisCommand) { command.encode(into: &output) }
+    func digest(of command: RedisCommand) -> [UInt8]? { command.script.flatMap { digests[$0] } }
 
     func expect(_ count: Int, since: ContinuousClock.Instant, _ receiver: Receiver) {
         waiting.append(Waiting(count: count, since: since, receiver: receiver))
@@ -108,17 +114,15 @@ final class RedisConnection {
 
     /// Writes as much as the socket takes; the rest follows when it is writable. Returns why the connection is over.
     func flush() -> RedisError? {
-        while contextHoldsOutput || unwritten > 0 {
+        while contextHoldsOutput || !output.isEmpty {
             if !contextHoldsOutput {
-                let piece = min(unwritten, Self.writeChunk)
-                let status = output.withUnsafeBytes { bytes in
-                    redisAppendFormattedCommand(
-                        context, bytes.baseAddress?.advanced(by: handedOver).assumingMemoryBound(to: CChar.self), piece)
+                let (status, size) = output.withNext(Self.writeChunk) { bytes in
+                    let text = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
+                    return (redisAppendFormattedCommand(context, text, bytes.count), bytes.count)
                 }
                 guard status == REDIS_OK else { return failure() }
-                handedOver += piece
+                output.drop(size)
                 contextHoldsOutput = true
-                if unwritten == 0 { forgetOutput() }
             }
             var done: Int32 = 0
             guard redisBufferWrite(context, &done) == REDIS_OK else { return failure() }
@@ -127,11 +131,6 @@ final class RedisConnection {
         }
         watchWritable(contextHoldsOutput)
         return nil
-    }
-
-    private func forgetOutput() {
-        output.removeAll(keepingCapacity: output.capacity <= 1 << 20)
-        handedOver = 0
     }
 
     private func watchWritable(_ wanted: Bool) {
@@ -152,6 +151,7 @@ final class RedisConnection {
             let gained = Int(parley_redis_buffered(context)) - Int(before)
             guard gained > 0 else { return nil }
             if round == 0 { lastHeard = .now }
+            received += gained
             if let failure = takeReplies() { return failure }
             if !tls && (gained < Self.readChunk || round == 63) { return nil }
         }
@@ -162,20 +162,28 @@ final class RedisConnection {
         while true {
             var raw: UnsafeMutableRawPointer?
             guard redisGetReplyFromReader(context, &raw) == REDIS_OK else { return failure() }
-            guard let raw else {
-                guard parley_redis_unparsed(context) <= Self.maximumReply else {
-                    return RedisError(.protocolViolation, "the Redis server sends a reply of more than 512 MiB")
-                }
-                return nil
-            }
+            guard let raw else { return excess() }
+            received = Int(parley_redis_unparsed(context))
             defer { freeReplyObject(raw) }
             guard let value = RedisValue(copying: raw.assumingMemoryBound(to: redisReply.self)) else {
-                return RedisError(.protocolViolation, "the Redis server sends a reply nested deeper than 64 levels")
+                return RedisError(.protocolViolation, "the Redis server sends a reply that RESP2 does not have")
             }
             guard deliver(value) else {
                 return RedisError(.protocolViolation, "the Redis server sends a reply that no command asked for")
             }
         }
+    }
+
+    /// What is wrong with the size of the reply that is coming in. A length that is announced counts as if it had come.
+    private func excess() -> RedisError? {
+        let unparsed = Int(parley_redis_unparsed(context))
+        let announced = Int(parley_redis_announced(context))
+        if announced < 0, unparsed > Self.maximumLine {
+            return RedisError(.protocolViolation, "the Redis server sends a line of more than 1 MiB")
+        }
+        let (size, isBeyond) = (received - unparsed).addingReportingOverflow(max(announced, unparsed))
+        guard isBeyond || size > maximumReply else { return nil }
+        return RedisError(.protocolViolation, "the Redis server sends a reply of more than \(maximumReply >> 20) MiB")
     }
 
     private func deliver(_ value: RedisValue) -> Bool {
@@ -196,6 +204,9 @@ final class RedisConnection {
                 waiting.removeFirst()
             }
         case .ping:
+            waiting.removeFirst()
+        case .digest(let script):
+            digests.answered(script, value)
             waiting.removeFirst()
         }
         return true
@@ -227,7 +238,7 @@ final class RedisConnection {
             switch entry.receiver {
             case .one(let continuation): continuation.resume(returning: .failure(reason(entry.since)))
             case .many(let continuation): continuation.resume(returning: .failure(reason(entry.since)))
-            case .greeting, .ping: break
+            case .greeting, .ping, .digest: break
             }
         }
     }
@@ -236,18 +247,22 @@ final class RedisConnection {
         let text = String(cString: parley_redis_error(context))
         return switch context.pointee.err {
         case REDIS_ERR_PROTOCOL:
-            RedisError(.protocolViolation, "the peer does not speak the Redis protocol: \(text)")
+            RedisError(.protocolViolation, "the peer does not speak the Redis protocol (RESP2): \(text)")
         case REDIS_ERR_OOM:
-            RedisError(.protocolViolation, "a reply is larger than this client accepts")
+            RedisError(
+                .protocolViolation,
+                """
+                the Redis server sends a reply of more than \(parley_redis_most_elements) elements or \
+                \(parley_redis_most_levels) levels, or one that RESP2 does not have
+                """)
         default: RedisError(.connectionLost, text)
         }
     }
 }
 
 extension RedisValue {
-    /// Copies a reply. nil when it is nested deeper than anything Redis sends.
-    init?(copying reply: UnsafePointer<redisReply>, depth: Int = 0) {
-        guard depth < 64 else { return nil }
+    /// Copies a reply, whose depth and size have been seen to. nil when RESP2 has no such kind.
+    init?(copying reply: UnsafePointer<redisReply>) {
         let reply = reply.pointee
         let text = UnsafeRawBufferPointer(start: reply.str, count: reply.str == nil ? 0 : Int(reply.len))
         switch reply.type {
@@ -257,13 +272,14 @@ extension RedisValue {
         case REDIS_REPLY_ERROR: self = .error(String(decoding: text, as: UTF8.self))
         case REDIS_REPLY_ARRAY:
             var values: [RedisValue] = []
+            values.reserveCapacity(Int(reply.elements))
             for index in 0..<Int(reply.elements) {
-                guard let element = reply.element?[index], let value = RedisValue(copying: element, depth: depth + 1)
-                else { return nil }
+                guard let element = reply.element?[index], let value = RedisValue(copying: element) else { return nil }
                 values.append(value)
             }
             self = .array(values)
-        default: self = .bytes([UInt8](text))
+        case REDIS_REPLY_STRING: self = .bytes([UInt8](text))
+        default: return nil
         }
     }
 }
