@@ -167,12 +167,15 @@ final class EventLog: Sendable {
     }
 }
 
-/// Runs `body` with a client, then closes the client and stops its loop.
+/// Runs `body` with a client, then closes the client and stops its loop. Its patience is a slow machine's, unless `adjust`
+/// says otherwise.
 func withClient<T: Sendable>(
     _ url: String, events: EventLog? = nil, adjust: (inout RedisConfiguration) -> Void = { _ in },
     _ body: (RedisClient) async throws -> T
 ) async throws -> T {
     var configuration = try RedisConfiguration(url: url)
+    configuration.connectTimeout = .seconds(60)
+    configuration.commandTimeout = .seconds(60)
     adjust(&configuration)
     let loop = try IOLoop(name: "redis-test")
     defer { loop.stop() }

@@ -1,8 +1,7 @@
 import CHiredis
-import DequeModule
 import IOLoop
 
-/// One connected hiredis context: bytes out, replies in, matched to who waits for them by order.
+/// One connected hiredis context: bytes out, replies in.
 ///
 /// Belongs to its client's loop; not Sendable. It never decides: it reports why it is over, and the client acts.
 final class RedisConnection {
@@ -14,18 +13,12 @@ final class RedisConnection {
     private static let readChunk = 16 << 10
 
     enum Receiver {
-        // Unsafe, because this is the hot path; an entry leaves `waiting` when it is resumed, and all do in the end.
+        // Unsafe, because this is the hot path; whoever is taken out of `replies` is resumed, and all are in the end.
         case one(UnsafeContinuation<Result<RedisValue, RedisError>, Never>)
         case many(UnsafeContinuation<Result<[RedisValue], RedisError>, Never>)
         case greeting
         case ping
         case digest(RedisScript)
-    }
-
-    struct Waiting {
-        let count: Int
-        let since: ContinuousClock.Instant
-        let receiver: Receiver
     }
 
     private let context: UnsafeMutablePointer<redisContext>
@@ -39,28 +32,22 @@ final class RedisConnection {
     private(set) var output: OutputQueue
     private var contextHoldsOutput = false
 
+    /// Who waits for what comes in.
+    var replies = PendingReplies<Receiver>()
+    var digests = ScriptDigests()
     private let maximumReply: Int
     /// Of the reply that is coming in.
     private var received = 0
-    var digests = ScriptDigests()
-
-    private var waiting = Deque<Waiting>()
-    private var partial: [RedisValue] = []
-
-    /// The replies to the greeting so far.
-    private(set) var greeting: [RedisValue] = []
-    private(set) var greetingComplete = false
-    /// Whether a caller's command has succeeded: the server is of use.
-    private(set) var served = false
-    /// Set by a `READONLY` error: the server has become a replica, and the address may lead elsewhere by now.
-    private(set) var demoted = false
     /// When bytes last came in.
     private(set) var lastHeard = ContinuousClock.now
+    /// What messages call the server.
+    let name: String
 
     /// Takes the context over: from here on ``close()`` frees it.
     init(_ connected: ConnectedContext, loop: IOLoop, _ configuration: RedisConfiguration) {
         output = OutputQueue(limit: configuration.maximumOutput)
         maximumReply = configuration.maximumReply
+        name = configuration.redacted(connected.server)
         context = connected.raw
         tls = connected.tls
         server = connected.server
@@ -100,17 +87,11 @@ final class RedisConnection {
 
     // MARK: - Out
 
-    var oldestWaiting: ContinuousClock.Instant? { waiting.first?.since }
-
     func enqueue(_ command: RedisCommand, digest: [UInt8]? = nil) {
         output.append { command.encode(into: &$0, digest: digest) }
     }
 
     func digest(of command: RedisCommand) -> [UInt8]? { command.script.flatMap { digests[$0] } }
-
-    func expect(_ count: Int, since: ContinuousClock.Instant, _ receiver: Receiver) {
-        waiting.append(Waiting(count: count, since: since, receiver: receiver))
-    }
 
     /// Writes as much as the socket takes; the rest follows when it is writable. Returns why the connection is over.
     func flush() -> RedisError? {
@@ -141,8 +122,9 @@ final class RedisConnection {
 
     // MARK: - In
 
-    /// Reads what has arrived and resumes who waited for it. Returns why the connection is over.
-    func receive() -> RedisError? {
+    /// Reads what has arrived. Returns why the connection is over.
+    /// - Parameter take: takes one reply; false when nobody asked for it. Must not close the connection.
+    func receive(_ take: (RedisValue) -> Bool) -> RedisError? {
         // Bounded for the loop's other sockets; the rest comes next turn. OpenSSL's own buffer is invisible to the
         // poll set and has to be emptied.
         for round in 0... {
@@ -152,13 +134,13 @@ final class RedisConnection {
             guard gained > 0 else { return nil }
             if round == 0 { lastHeard = .now }
             received += gained
-            if let failure = takeReplies() { return failure }
+            if let failure = takeReplies(take) { return failure }
             if !tls && (gained < Self.readChunk || round == 63) { return nil }
         }
         return nil
     }
 
-    private func takeReplies() -> RedisError? {
+    private func takeReplies(_ take: (RedisValue) -> Bool) -> RedisError? {
         while true {
             var raw: UnsafeMutableRawPointer?
             guard redisGetReplyFromReader(context, &raw) == REDIS_OK else { return failure() }
@@ -168,7 +150,7 @@ final class RedisConnection {
             guard let value = RedisValue(copying: raw.assumingMemoryBound(to: redisReply.self)) else {
                 return RedisError(.protocolViolation, "the Redis server sends a reply that RESP2 does not have")
             }
-            guard deliver(value) else {
+            guard take(value) else {
                 return RedisError(.protocolViolation, "the Redis server sends a reply that no command asked for")
             }
         }
@@ -186,62 +168,7 @@ final class RedisConnection {
         return RedisError(.protocolViolation, "the Redis server sends a reply of more than \(maximumReply >> 20) MiB")
     }
 
-    private func deliver(_ value: RedisValue) -> Bool {
-        guard let first = waiting.first else { return false }
-        switch first.receiver {
-        case .one(let continuation):
-            note(value)
-            waiting.removeFirst()
-            continuation.resume(returning: .success(value))
-        case .many(let continuation):
-            note(value)
-            guard let values = collect(value, of: first.count) else { return true }
-            continuation.resume(returning: .success(values))
-        case .greeting:
-            greeting.append(value)
-            if greeting.count == first.count {
-                greetingComplete = true
-                waiting.removeFirst()
-            }
-        case .ping:
-            waiting.removeFirst()
-        case .digest(let script):
-            digests.answered(script, value)
-            waiting.removeFirst()
-        }
-        return true
-    }
-
-    private func collect(_ value: RedisValue, of count: Int) -> [RedisValue]? {
-        if partial.isEmpty { partial.reserveCapacity(count) }
-        partial.append(value)
-        guard partial.count == count else { return nil }
-        waiting.removeFirst()
-        defer { partial = [] }
-        return partial
-    }
-
-    private func note(_ value: RedisValue) {
-        guard case .error(let text) = value else {
-            served = true
-            return
-        }
-        // Before Redis 7 a script wraps the error of its command.
-        if text.hasPrefix("READONLY") || text.contains("-READONLY ") { demoted = true }
-    }
-
     // MARK: - The end
-
-    /// Resumes everybody with what `reason` makes of the time they have waited since.
-    func abandonWaiting(_ reason: (ContinuousClock.Instant) -> RedisError) {
-        while let entry = waiting.popFirst() {
-            switch entry.receiver {
-            case .one(let continuation): continuation.resume(returning: .failure(reason(entry.since)))
-            case .many(let continuation): continuation.resume(returning: .failure(reason(entry.since)))
-            case .greeting, .ping, .digest: break
-            }
-        }
-    }
 
     private func failure() -> RedisError {
         let text = String(cString: parley_redis_error(context))
