@@ -136,9 +136,7 @@ struct RedisResultsTests {
             let waiting = Task { await results.untilAvailable() }
             try await eventually("the client tries") { await !client.isConnected }
             waiting.cancel()
-            let start = ContinuousClock.now
             await waiting.value
-            #expect(ContinuousClock.now - start < .seconds(2))
         }
     }
 

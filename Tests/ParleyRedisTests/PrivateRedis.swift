@@ -118,7 +118,7 @@ func freePort() throws -> Int {
     return port
 }
 
-private func boundSocket() throws -> (descriptor: Int32, port: Int) {
+func boundSocket() throws -> (descriptor: Int32, port: Int) {
     for _ in 0..<200 {
         let port = 20_000 + drawn.wrappingAdd(1, ordering: .relaxed).newValue % 10_000
         let descriptor = socket(AF_INET, streamType, 0)
@@ -153,28 +153,6 @@ private func loopback(_ port: Int) -> sockaddr_in {
     return address
 }
 
-/// A listener that answers every chunk it reads with the next of some canned answers, then hangs up.
-final class CannedServer: Sendable {
-    let port: Int
-
-    init(_ answers: [[UInt8]]) throws {
-        let (descriptor, port) = try boundSocket()
-        self.port = port
-        guard listen(descriptor, 64) == 0 else { throw Overdue(description: "listen: errno \(errno)") }
-        Thread.detachNewThread {
-            let client = accept(descriptor, nil, nil)
-            _ = fcntl(client, F_SETFD, FD_CLOEXEC)
-            close(descriptor)
-            var buffer = [UInt8](repeating: 0, count: 65536)
-            for answer in answers {
-                guard read(client, &buffer, buffer.count) > 0 else { break }
-                _ = send(client, answer, answer.count, Int32(MSG_NOSIGNAL))
-            }
-            close(client)
-        }
-    }
-}
-
 /// What a client reported.
 final class EventLog: Sendable {
     private let events = Mutex<[RedisEvent]>([])
@@ -189,12 +167,15 @@ final class EventLog: Sendable {
     }
 }
 
-/// Runs `body` with a client, then closes the client and stops its loop.
+/// Runs `body` with a client, then closes the client and stops its loop. Its patience is a slow machine's, unless `adjust`
+/// says otherwise.
 func withClient<T: Sendable>(
     _ url: String, events: EventLog? = nil, adjust: (inout RedisConfiguration) -> Void = { _ in },
     _ body: (RedisClient) async throws -> T
 ) async throws -> T {
     var configuration = try RedisConfiguration(url: url)
+    configuration.connectTimeout = .seconds(60)
+    configuration.commandTimeout = .seconds(60)
     adjust(&configuration)
     let loop = try IOLoop(name: "redis-test")
     defer { loop.stop() }

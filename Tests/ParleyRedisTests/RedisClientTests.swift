@@ -67,14 +67,10 @@ struct RedisClientTests {
         }
     }
 
-    @Test func arraysNestAndTransactionsWork() async throws {
+    @Test func arraysNest() async throws {
         let server = try await PrivateRedis()
         try await withClient(server.url()) { client in
             try await client.connect()
-            let replies = try await client.send([
-                RedisCommand("MULTI"), RedisCommand("SET", "n", 1), RedisCommand("INCR", "n"), RedisCommand("EXEC"),
-            ])
-            #expect(replies.last == .array([.status("OK"), .integer(2)]))
             let nested = try await client.send(RedisCommand("EVAL", "return {1, {'a', {false}}, {}}", 0))
             #expect(nested == .array([.integer(1), .array([.bytes([97]), .array([.null])]), .array([])]))
         }
@@ -98,8 +94,6 @@ struct RedisClientTests {
             ])
             #expect(mixed[1].array?.last == .integer(5))
             #expect(mixed[2].string == "1")
-            let known = try await client.send(RedisCommand("SCRIPT", "EXISTS", script.sha1))
-            #expect(known == .array([.integer(1)]))
             #expect(try await client.evaluate(RedisScript("return redis.call('NOSUCH')")).isError)
         }
     }
@@ -146,15 +140,68 @@ struct RedisClientTests {
         }
     }
 
+    @Test func aScriptTravelsAsItsSourceOnceAndAsItsDigestThen() async throws {
+        let server = try await PrivateRedis()
+        try await withClient(server.url()) { client in
+            try await client.connect()
+            let script = RedisScript("return ARGV[1]")
+            for round in 0..<5 {
+                #expect(try await client.evaluate(script, arguments: [[UInt8(round)]]) == .bytes([UInt8(round)]))
+            }
+            let stats = try #require(try await client.send(RedisCommand("INFO", "commandstats")).string)
+            #expect(calls("eval", in: stats) == 1)
+            #expect(calls("script|load", in: stats) == 1)
+            #expect(calls("evalsha", in: stats) == 4)
+        }
+    }
+
+    @Test func whereScriptLoadIsForbiddenScriptsTravelAsTheirSource() async throws {
+        let server = try await PrivateRedis(options: ["--user", "narrow", "on", ">pw", "+eval", "+evalsha", "+ping"])
+        try await withClient(server.url("narrow:pw@")) { client in
+            try await client.connect()
+            let script = RedisScript("return ARGV[1]")
+            for _ in 0..<5 { #expect(try await client.evaluate(script, arguments: [[1]]) == .bytes([1])) }
+        }
+        try await withClient(server.url()) { client in
+            try await client.connect()
+            let stats = try #require(try await client.send(RedisCommand("INFO", "commandstats")).string)
+            #expect(calls("eval", in: stats) == 5)
+            #expect(stats.contains("rejected_calls=1"), "it was asked for once: \(stats)")
+        }
+    }
+
+    private func calls(_ command: String, in stats: String) -> Int? {
+        stats.split(separator: "\r\n").first { $0.hasPrefix("cmdstat_\(command):calls=") }
+            .flatMap { Int($0.split(separator: "=")[1].prefix { $0 != "," }) }
+    }
+
     @Test func commandsThatWouldBreakTheConnectionAreNotSent() async throws {
         let server = try await PrivateRedis()
         try await withClient(server.url()) { client in
             try await client.connect()
-            let error = await #expect(throws: RedisError.self) {
-                try await client.send([RedisCommand("PING"), RedisCommand("SUBSCRIBE", "x")])
+            for other in [RedisCommand("SUBSCRIBE", "x"), RedisCommand("MULTI"), RedisCommand("WATCH", "x")] {
+                let error = await #expect(throws: RedisError.self) {
+                    try await client.send([RedisCommand("PING"), other])
+                }
+                #expect(error?.code == .invalidCommand)
+                #expect(try await client.send(RedisCommand("PING")) == .status("PONG"), "not QUEUED")
             }
-            #expect(error?.code == .invalidCommand)
-            #expect(try await client.send(RedisCommand("PING")) == .status("PONG"))
+        }
+    }
+
+    @Test func whatIsTooLargeIsRefusedBeforeItIsSent() async throws {
+        let server = try await PrivateRedis()
+        let adjust: @Sendable (inout RedisConfiguration) -> Void = { $0.maximumOutput = 1 << 20 }
+        try await withClient(server.url(), adjust: adjust) { client in
+            try await client.connect()
+            let half = RedisCommand("SET", "a", [UInt8](repeating: 1, count: 600_000))
+            #expect(try await client.send(half) == .status("OK"))
+            for commands in [[RedisCommand("SET", "a", [UInt8](repeating: 1, count: 1 << 20))], [half, half]] {
+                let error = await #expect(throws: RedisError.self) { try await client.send(commands) }
+                #expect(error?.code == .invalidCommand)
+                #expect(error?.message.contains("1 MiB") == true, "\(error.map { "\($0)" } ?? "")")
+            }
+            #expect(try await client.send(RedisCommand("PING")) == .status("PONG"), "the connection is as it was")
         }
     }
 

@@ -10,7 +10,7 @@ import Testing
             Array("*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$4\r\n".utf8) + [0, 255, 13, 10]
             + Array("\r\n$10\r\n1234567890\r\n$0\r\n\r\n".utf8)
         #expect(wire == expected)
-        #expect(wire.count <= RedisCommand("SET", "k", [0, 255, 13, 10], 1_234_567_890, "").encodedSize)
+        #expect(wire.count <= RedisCommand("SET", "k", [0, 255, 13, 10], 1_234_567_890, "").encodedSize())
     }
 
     @Test(arguments: [0, 1, 9, 10, 11, 99, 100, 101, 255, 1000])
@@ -23,30 +23,59 @@ import Testing
     @Test(arguments: [
         RedisCommand("SUBSCRIBE", "x"), RedisCommand("psubscribe", "x"), RedisCommand("Monitor"),
         RedisCommand("client", "Reply", "OFF"), RedisCommand("HELLO", 3), RedisCommand("select", 1), RedisCommand(),
-        RedisCommand(""), RedisCommand("AUTH", "x"), RedisCommand("RESET"),
+        RedisCommand(""), RedisCommand("AUTH", "x"), RedisCommand("RESET"), RedisCommand("multi"), RedisCommand("EXEC"),
+        RedisCommand("Discard"), RedisCommand("WATCH", "x"), RedisCommand("UNWATCH"), RedisCommand("QUIT"),
+        RedisCommand("REPLCONF", "ACK", 1), RedisCommand("SCRIPT", "DEBUG", "YES"),
     ])
     func commandsThatBreakASharedConnectionAreRefused(command: RedisCommand) {
         #expect(command.refusal != nil)
     }
 
+    @Test func soManyArgumentsRedisDoesNotTake() {
+        #expect(RedisCommand(arguments: Array(repeating: [65], count: 1_048_577)).refusal != nil)
+        #expect(RedisCommand(arguments: Array(repeating: [65], count: 1_048_576)).refusal == nil)
+    }
+
     @Test(arguments: [
         RedisCommand("SET", "k", "v"), RedisCommand("CLIENT", "ID"), RedisCommand("PUBLISH", "c", "m"),
-        RedisCommand("SCRIPT", "FLUSH"), RedisCommand("EVALSHA"), RedisCommand("MULTI"), RedisCommand("client"),
+        RedisCommand("SCRIPT", "FLUSH"), RedisCommand("EVALSHA"), RedisCommand("client"), RedisCommand("script"),
+        RedisCommand("EXISTS", "x"), RedisCommand(script: RedisScript("return 1"), keys: []),
     ])
     func otherCommandsPass(command: RedisCommand) {
         #expect(command.refusal == nil)
     }
 
-    @Test(arguments: [
-        ("", "da39a3ee5e6b4b0d3255bfef95601890afd80709"),
-        ("abc", "a9993e364706816aba3e25717850c26c9cd0d89d"),
-        (
-            "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", "84983e441c3bd26ebaae4aa1f95129e5e54670f1"
-        ),
-        (String(repeating: "a", count: 1_000), "291e9a6c66994949b57ba5e650361e98fc36b1ba"),
-    ])
-    func digestsMatchThePublishedOnes(text: String, digest: String) {
-        #expect(RedisScript(text).sha1 == digest)
+    @Test func aScriptTravelsAsItsSourceOrAsItsDigest() {
+        let command = RedisCommand(script: RedisScript("return 1"), keys: ["k"], arguments: [[7]])
+        let digest = [UInt8](repeating: 0x61, count: 40)
+        for (name, text, known) in [("EVAL", "return 1", nil), ("EVALSHA", String(repeating: "a", count: 40), digest)] {
+            var (wire, expected) = ([UInt8](), [UInt8]())
+            command.encode(into: &wire, digest: known)
+            RedisCommand(name, text, 1, "k", [7]).encode(into: &expected)
+            #expect(wire == expected)
+            #expect((wire.count...wire.count + 200).contains(command.encodedSize(digest: known)))
+        }
+    }
+
+    @Test func digestsAreAskedForOnceAndBelievedWhenTheyAreSome() {
+        var digests = ScriptDigests()
+        let (one, other) = (RedisScript("return 1"), RedisScript("return 2"))
+        let asked = [one, RedisScript("return 1"), other].map { digests.shouldAsk($0) }
+        #expect(asked == [true, false, true])
+        let digest = Array("0123456789abcdef0123456789abcdef01234567".utf8)
+        for answer in [
+            RedisValue.null, .error("NOPERM no"), .bytes([]), .bytes(digest + [0x61]),
+            .bytes(digest.dropLast() + [0x67]),
+            .status("0123456789abcdef0123456789abcdef01234567"), .integer(1), .array([.bytes(digest)]),
+        ] {
+            digests.answered(one, answer)
+            #expect(digests[one] == nil)
+            let isAsked = digests.shouldAsk(one)
+            #expect(!isAsked)
+        }
+        digests.answered(one, .bytes(digest))
+        #expect(digests[RedisScript("return 1")] == digest)
+        #expect(digests[other] == nil)
     }
 
     @Test func valuesConvert() {

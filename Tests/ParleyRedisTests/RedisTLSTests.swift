@@ -33,7 +33,9 @@ struct RedisTLSTests {
             #expect(error?.code == .unreachable)
             #expect(error?.message.contains("self") == true, "\(error.map { "\($0)" } ?? "")")
         }
-        try await withClient("rediss://localhost:\(server.port)") { client in
+        // It waits for more of what it takes for a command.
+        try await withClient("rediss://localhost:\(server.port)", adjust: { $0.connectTimeout = .seconds(1) }) {
+            client in
             let error = await #expect(throws: RedisError.self) { try await client.connect() }
             #expect(error?.code == .unreachable)
         }

@@ -3,11 +3,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <hiredis/hiredis.h>
 
@@ -18,30 +20,72 @@ static inline const char *parley_redis_error(const redisContext *c) { return c->
 static inline size_t parley_redis_buffered(const redisContext *c) { return c->reader->len; }
 static inline size_t parley_redis_unparsed(const redisContext *c) { return c->reader->len - c->reader->pos; }
 
-/* Limits how many elements one array of a reply may announce: room for them all is made at the announcement.
-   hiredis 1.0 and later have a setting; for older ones the constructors are wrapped, the originals kept in privdata. */
+/* The length of the string that the reader waits for the rest of; -1 when it waits for something else, such as the end
+   of a line. A length that does not fit is LLONG_MAX. */
+static inline long long parley_redis_announced(const redisContext *c) {
+  const redisReader *r = c->reader;
+  if (r->ridx < 0) return -1;
 #if HIREDIS_MAJOR >= 1
-static inline void parley_redis_limit_elements(redisContext *c) { c->reader->maxelements = 16 << 20; }
+  int type = r->task[r->ridx]->type;
 #else
-#define PARLEY_ORIGINAL(task) ((redisReplyObjectFunctions *)(task)->privdata)
-static void *parley_redis_string(const redisReadTask *task, char *text, size_t size) {
-  return PARLEY_ORIGINAL(task)->createString(task, text, size);
-}
-static void *parley_redis_array(const redisReadTask *task, int elements) {
-  return elements <= 16 << 20 ? PARLEY_ORIGINAL(task)->createArray(task, elements) : NULL;
-}
-static void *parley_redis_integer(const redisReadTask *task, long long value) {
-  return PARLEY_ORIGINAL(task)->createInteger(task, value);
-}
-static void *parley_redis_nil(const redisReadTask *task) { return PARLEY_ORIGINAL(task)->createNil(task); }
-static inline void parley_redis_limit_elements(redisContext *c) {
-  static redisReplyObjectFunctions limited = {parley_redis_string, parley_redis_array, parley_redis_integer,
-                                              parley_redis_nil, freeReplyObject};
-  c->reader->privdata = c->reader->fn;
-  c->reader->fn = &limited;
-}
-#undef PARLEY_ORIGINAL
+  int type = r->rstack[r->ridx].type;
 #endif
+  if (type != REDIS_REPLY_STRING) return -1;
+  long long length = 0;
+  for (size_t at = r->pos; at < r->len; at++) {
+    if (r->buf[at] < '0' || r->buf[at] > '9') return at > r->pos && r->buf[at] == '\r' ? length : -1;
+    length = length > (LLONG_MAX - 9) / 10 ? LLONG_MAX : length * 10 + (r->buf[at] - '0');
+  }
+  return -1;
+}
+
+/* hiredis makes room for an array when it is announced, recurses when it frees one, and newer ones nest without end:
+   bounded here before anything is allocated, in elements of a whole reply and in levels. RESP3's maps, sets and pushes,
+   which nobody asked for, are refused, too. hiredis reports a refusal as REDIS_ERR_OOM. */
+enum { parley_redis_most_elements = 1 << 20, parley_redis_most_levels = 128 };
+
+typedef struct {
+  redisReplyObjectFunctions functions;
+  redisReplyObjectFunctions *original;
+  long long elements; /* of the reply that is being read */
+} parley_redis_limits;
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t parley_redis_count;
+#else
+typedef int parley_redis_count;
+#endif
+
+static void *parley_redis_create_array(const redisReadTask *task, parley_redis_count count) {
+  parley_redis_limits *limits = (parley_redis_limits *)task->privdata;
+  int levels = 1;
+  for (const redisReadTask *up = task->parent; up; up = up->parent) levels++;
+  if (levels == 1) limits->elements = 0;
+  if (task->type != REDIS_REPLY_ARRAY || levels > parley_redis_most_levels ||
+      (long long)count > parley_redis_most_elements - limits->elements)
+    return NULL;
+  limits->elements += (long long)count;
+  return limits->original->createArray(task, count);
+}
+
+/* 0, or ENOMEM. To be called before the first reply is read. */
+static inline int parley_redis_limit(redisContext *c) {
+  parley_redis_limits *limits = (parley_redis_limits *)calloc(1, sizeof *limits);
+  if (!limits) return ENOMEM;
+  limits->functions = *c->reader->fn;
+  limits->original = c->reader->fn;
+  limits->functions.createArray = parley_redis_create_array;
+  c->reader->fn = &limits->functions;
+  c->reader->privdata = limits;
+  return 0;
+}
+
+/* Frees the context, limited or not. */
+static inline void parley_redis_free(redisContext *c) {
+  void *limits = c->reader ? c->reader->privdata : NULL; /* in use until the reader is freed */
+  redisFree(c);
+  free(limits);
+}
 
 /* hiredis writes with write(2), which raises SIGPIPE in the writing thread when the peer has gone. Blocked in that
    thread alone the signal does nothing, and the call fails with EPIPE; the rest of the process is left as it is. */
@@ -67,7 +111,6 @@ static inline int parley_redis_prepare(redisContext *c, unsigned int unacknowled
   setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
   setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms, sizeof unacknowledged_ms);
   c->flags &= ~REDIS_BLOCK;
-  parley_redis_limit_elements(c);
   return 0;
 }
 

@@ -10,7 +10,7 @@ enum JSONNumber {
 
     /// Exact for up to 18 digits and small exponents by the fast path of Clinger (How to Read Floating Point Numbers
     /// Accurately, 1990): a mantissa below 2^53 times or divided by a power of ten up to 10^22 rounds once. Everything
-    /// else goes through strtod.
+    /// else goes through the standard library.
     static func double(_ text: UnsafeBufferPointer<UInt8>) -> Double {
         var mantissa: UInt64 = 0
         var exponent = 0
@@ -46,9 +46,8 @@ enum JSONNumber {
     }
 
     private static func slowDouble(_ text: UnsafeBufferPointer<UInt8>) -> Double {
-        var terminated = text.map { CChar(bitPattern: $0) }
-        terminated.append(0)
-        return strtod(terminated, nil)
+        // Not strtod, which reads numbers as the process's locale writes them.
+        Double(String(decoding: text, as: UTF8.self)) ?? .nan
     }
 
     /// The number when it is written as a plain integer that fits.

@@ -12,6 +12,8 @@ import Logging
 /// While the server is away commands fail at once (``RedisError/Code/notConnected``); a caller that would rather wait
 /// awaits ``waitUntilConnected()`` first. A command whose reply was outstanding when the connection died fails with
 /// ``RedisError/Code/connectionLost`` and is *not* sent again: only the caller knows whether that would be right.
+///
+/// ``RedisConnectionMachine`` decides what is done about the connection; `RedisClient+Perform.swift` does it.
 package actor RedisClient {
     package nonisolated let configuration: RedisConfiguration
     let loop: IOLoop
@@ -20,37 +22,23 @@ package actor RedisClient {
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-    enum Phase { case idle, connecting, greeting, ready, resting, closed }
-    var phase = Phase.idle
-    /// Set in `greeting` and `ready`.
-    var connection: RedisConnection?
-    /// Counts attempts: a result that comes back to another number is late, and discarded.
-    var attempt: UInt64 = 0
-    /// Which of the endpoints is tried, or is served from; counts on and on.
-    var turn = 0
-    /// Why each endpoint failed since the last rest.
-    var roundFailures: [RedisError] = []
-    /// The server that the connection leads to.
-    var server: RedisConfiguration.Endpoint?
-    /// Rounds of attempts failed in a row, and short-lived connections: the exponent of the back-off.
-    var failures = 0
-    var retryTimer: IOTimer?
-    var attemptTimer: IOTimer?
+    var machine: RedisConnectionMachine<RedisConnection>
+    var waiters = Waiters()
+    /// For the end of an attempt or of a rest.
+    var timer: IOTimer?
     /// The only timer of a connection: the oldest reply outstanding, or the next `PING`.
-    var watchTimer: IOTimer?
-    var watchDue = ContinuousClock.now
-    var flushArmed = false
-    var turnStart = ContinuousClock.now
-    var outageSince: ContinuousClock.Instant?
-    /// Of the last attempt; told to whoever asks while there is no connection.
-    var lastFailure: RedisError?
+    var watch: (timer: IOTimer, due: ContinuousClock.Instant)?
+    /// When this turn of the loop began, once something is to be written at its end.
+    var turn: ContinuousClock.Instant?
 
     typealias Signal = CheckedContinuation<Result<Void, RedisError>, Never>
-    /// Wait for the next attempt, whatever becomes of it.
-    var attemptWaiters: [Signal] = []
-    /// Wait for a success, by ticket.
-    var readyWaiters: [UInt64: Signal] = [:]
-    var nextTicket: UInt64 = 0
+
+    struct Waiters {
+        var ofAttempt: [Signal] = []
+        /// By ticket.
+        var ofReadiness: [UInt64: Signal] = [:]
+        var nextTicket: UInt64 = 0
+    }
 
     /// - Parameters:
     ///   - loop: The loop to live on; several clients may share one.
@@ -62,18 +50,15 @@ package actor RedisClient {
         self.configuration = configuration
         self.loop = loop
         self.onEvent = onEvent
+        machine = RedisConnectionMachine(configuration)
         var logger = logger
         logger[metadataKey: "redis"] = "\(configuration.redacted)"
         self.logger = logger
     }
 
-    // MARK: - Coming and going
-
     /// Connects in the background and stays connected until ``close()``: after a failure again and again, with
     /// jittered exponential back-off between 50 ms and 5 s. Further calls do nothing.
-    package func start() {
-        if phase == .idle { beginAttempt() }
-    }
+    package func start() { perform(machine.wanted()) }
 
     /// Starts, and waits for the outcome of the attempt under way; with several endpoints, of one at each.
     /// - Throws: why it failed. The client goes on trying in the background until ``close()``.
@@ -82,7 +67,7 @@ package actor RedisClient {
             if let settled = settledOrStarted() {
                 signal.resume(returning: settled)
             } else {
-                attemptWaiters.append(signal)
+                waiters.ofAttempt.append(signal)
             }
         }.get()
     }
@@ -90,8 +75,8 @@ package actor RedisClient {
     /// Returns as soon as commands can be sent, at once when they can. Starts the client when nobody has.
     /// - Throws: `CancellationError` when the task is cancelled, ``RedisError`` when the client is closed.
     package func waitUntilConnected() async throws {
-        let ticket = nextTicket
-        nextTicket += 1
+        let ticket = waiters.nextTicket
+        waiters.nextTicket += 1
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { (signal: Signal) in
                 if Task.isCancelled {
@@ -99,143 +84,32 @@ package actor RedisClient {
                 } else if let settled = settledOrStarted() {
                     signal.resume(returning: settled)
                 } else {
-                    readyWaiters[ticket] = signal
+                    waiters.ofReadiness[ticket] = signal
                 }
             }
         } onCancel: {
             Task { await self.withdraw(ticket) }
         }
         try result.get()
-        if phase != .ready { try Task.checkCancellation() }
+        if !isConnected { try Task.checkCancellation() }
     }
 
     /// What is already known; nil when it will be seen, with the client started.
     private func settledOrStarted() -> Result<Void, RedisError>? {
-        switch phase {
-        case .ready: return .success(())
-        case .closed: return .failure(closedError)
-        case .idle:
-            start()
-            return nil
-        case .connecting, .greeting, .resting: return nil
-        }
+        if isConnected { return .success(()) }
+        if machine.isClosed { return .failure(machine.refusal) }
+        start()
+        return nil
     }
 
     private func withdraw(_ ticket: UInt64) {
-        readyWaiters.removeValue(forKey: ticket)?.resume(returning: .success(()))
+        waiters.ofReadiness.removeValue(forKey: ticket)?.resume(returning: .success(()))
     }
 
     /// Whether commands can be sent now.
-    package var isConnected: Bool { phase == .ready }
+    package var isConnected: Bool { machine.serving != nil }
 
     /// Ends the connection for good. Commands whose replies are outstanding fail with `connectionLost`; await them
     /// first to end in good order.
-    package func close() async {
-        guard phase != .closed else { return }
-        phase = .closed
-        attempt += 1
-        for timer in [retryTimer, attemptTimer] { if let timer { loop.cancel(timer) } }
-        drop(because: RedisError(.connectionLost, "the Redis client was closed before the reply came"))
-        signalAttempt(.failure(closedError))
-        signalReady(.failure(closedError))
-    }
-
-    // MARK: - Commands
-
-    /// Sends one command and returns the server's answer, which may be ``RedisValue/error(_:)``.
-    ///
-    /// A cancelled task still waits for its reply, at most the command timeout.
-    /// - Throws: ``RedisError``: `notConnected`, `bufferFull` and `invalidCommand` when the command was not sent;
-    ///   `connectionLost` and `timedOut` when nobody knows whether the server executed it.
-    package func send(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
-        let value = try await sendOnce(command)
-        guard let script = command.script, value.errorKind == "NOSCRIPT" else { return value }
-        return try await sendOnce(command.carryingSource(of: script))
-    }
-
-    /// Sends several commands as one pipeline, with nothing of others in between, and returns the replies in order.
-    ///
-    /// One refused by the server is an error among the values; the others are executed all the same.
-    /// - Throws: as for one command; then nothing is known of any of them.
-    package func send(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
-        guard !commands.isEmpty else { return [] }
-        var values = try await sendOnce(commands)
-        let unknown = values.indices.filter { commands[$0].script != nil && values[$0].errorKind == "NOSCRIPT" }
-        guard !unknown.isEmpty else { return values }
-        let repeated = unknown.map { index in
-            commands[index].script.map { commands[index].carryingSource(of: $0) } ?? commands[index]
-        }
-        for (index, value) in zip(unknown, try await sendOnce(repeated)) { values[index] = value }
-        return values
-    }
-
-    /// Runs a script on the server in one atomic step; its source is sent only when the server does not have it.
-    /// - Parameters:
-    ///   - keys: `KEYS` in the script.
-    ///   - arguments: `ARGV` in the script, any bytes.
-    /// - Throws: as for ``send(_:)-(RedisCommand)``. An error inside the script is a value.
-    package func evaluate(
-        _ script: RedisScript, keys: [String] = [], arguments: [[UInt8]] = []
-    ) async throws(RedisError) -> RedisValue {
-        try await send(RedisCommand(script: script, keys: keys, arguments: arguments))
-    }
-
-    // Checks and bookkeeping are inside the continuations' bodies, which cannot be interrupted: the `await` in front of
-    // one may itself be a suspension, in which the connection can go or the buffer fill up.
-
-    private func sendOnce(_ command: RedisCommand) async throws(RedisError) -> RedisValue {
-        let result: Result<RedisValue, RedisError> = await withUnsafeContinuation { continuation in
-            do throws(RedisError) {
-                let connection = try room(for: command.encodedSize)
-                try check(command)
-                connection.enqueue(command)
-                expect(1, .one(continuation), on: connection)
-            } catch {
-                continuation.resume(returning: .failure(error))
-            }
-        }
-        return try result.get()
-    }
-
-    private func sendOnce(_ commands: [RedisCommand]) async throws(RedisError) -> [RedisValue] {
-        let result: Result<[RedisValue], RedisError> = await withUnsafeContinuation { continuation in
-            do throws(RedisError) {
-                let connection = try room(for: commands.reduce(0) { $0 + $1.encodedSize })
-                for command in commands { try check(command) }
-                for command in commands { connection.enqueue(command) }
-                expect(commands.count, .many(continuation), on: connection)
-            } catch {
-                continuation.resume(returning: .failure(error))
-            }
-        }
-        return try result.get()
-    }
-
-    private func room(for size: Int) throws(RedisError) -> RedisConnection {
-        let connection = try readyConnection()
-        guard connection.hasRoom(for: size) else { throw bufferFull }
-        return connection
-    }
-
-    private func readyConnection() throws(RedisError) -> RedisConnection {
-        if phase == .ready, let connection, !connection.demoted { return connection }
-        if phase == .closed { throw closedError }
-        let reason = lastFailure.map { ": \($0.message)" } ?? ""
-        throw RedisError(.notConnected, "not connected to \(configuration.redacted)\(reason)")
-    }
-
-    private func check(_ command: RedisCommand) throws(RedisError) {
-        guard let refusal = command.refusal else { return }
-        throw RedisError(.invalidCommand, "this client cannot send \(refusal)")
-    }
-
-    private var closedError: RedisError {
-        RedisError(.notConnected, "the client for \(configuration.redacted) is closed")
-    }
-
-    private var bufferFull: RedisError {
-        RedisError(
-            .bufferFull,
-            "\(configuration.redacted) takes commands more slowly than they come: 64 MiB already wait to be written")
-    }
+    package func close() async { perform(machine.closed()) }
 }

@@ -28,8 +28,8 @@ extension Array: RedisArgument where Element == UInt8 {
 package struct RedisCommand: Sendable, Equatable {
     /// The name, then the arguments.
     package var arguments: [[UInt8]]
-    /// Set when this is an `EVALSHA` that the client may repeat as `EVAL`.
-    var script: RedisScript?
+    /// Set when this is an `EVAL` that may travel as `EVALSHA`.
+    private(set) var script: RedisScript?
 
     package init(_ parts: any RedisArgument...) {
         arguments = parts.map(\.redisBytes)
@@ -40,31 +40,22 @@ package struct RedisCommand: Sendable, Equatable {
         self.arguments = arguments
     }
 
-    /// Runs `script` by its digest; when the server does not know it, the client sends the source once more, so that
-    /// scripts can stand in a pipeline. A script sent again runs after the rest of its pipeline.
+    /// Runs `script`; by its digest where that is known. When the server does not know it, the client sends the source once
+    /// more, so that scripts can stand in a pipeline. A script sent again runs after the rest of its pipeline.
     package init(script: RedisScript, keys: [String], arguments: [[UInt8]] = []) {
-        self.arguments = Self.scriptCall("EVALSHA", script.sha1, keys, arguments)
-        self.script = script
-    }
-
-    /// The same call with the script's source in it, which the server then remembers.
-    func carryingSource(of script: RedisScript) -> RedisCommand {
-        var command = self
-        command.arguments[0] = "EVAL".redisBytes
-        command.arguments[1] = script.source.redisBytes
-        command.script = nil
-        return command
-    }
-
-    private static func scriptCall(
-        _ name: String, _ script: String, _ keys: [String], _ arguments: [[UInt8]]
-    ) -> [[UInt8]] {
-        var parts = [name.redisBytes, script.redisBytes, keys.count.redisBytes]
+        var parts = [Self.eval, script.bytes, keys.count.redisBytes]
         parts.reserveCapacity(3 + keys.count + arguments.count)
         for key in keys { parts.append(key.redisBytes) }
         parts.append(contentsOf: arguments)
-        return parts
+        self.arguments = parts
+        self.script = script
     }
+
+    /// Asks for the digest of a script.
+    init(loading script: RedisScript) { self.init("SCRIPT", "LOAD", script.bytes) }
+
+    private static let eval = "EVAL".redisBytes
+    private static let evalsha = "EVALSHA".redisBytes
 
     /// The name in upper case, for messages.
     var name: String { String(decoding: arguments.first ?? [], as: UTF8.self).uppercased() }
@@ -73,23 +64,34 @@ package struct RedisCommand: Sendable, Equatable {
 // MARK: - On the wire
 
 extension RedisCommand {
-    /// How many bytes ``encode(into:)`` appends, a little over-estimated.
-    var encodedSize: Int {
-        arguments.reduce(24) { $0 + $1.count + 24 }
+    /// How many bytes ``encode(into:digest:)`` appends, a little over-estimated.
+    /// - Parameter digest: of the script, when it is to travel as that.
+    func encodedSize(digest: [UInt8]? = nil) -> Int {
+        let size = arguments.reduce(24) { $0 + $1.count + 24 }
+        guard let digest, arguments.count > 1 else { return size }
+        return size - arguments[1].count + digest.count + 8
     }
 
     /// Appends the command as an array of bulk strings, the form of every request
     /// (https://redis.io/docs/latest/develop/reference/protocol-spec/#sending-commands-to-a-redis-server).
     ///
     /// hiredis can format commands too, from a C array of pointers; this saves it one copy of every argument.
-    func encode(into buffer: inout [UInt8]) {
+    func encode(into buffer: inout [UInt8], digest: [UInt8]? = nil) {
         Self.appendLine(UInt8(ascii: "*"), arguments.count, to: &buffer)
-        for argument in arguments {
-            Self.appendLine(UInt8(ascii: "$"), argument.count, to: &buffer)
-            buffer.append(contentsOf: argument)
-            buffer.append(UInt8(ascii: "\r"))
-            buffer.append(UInt8(ascii: "\n"))
+        var rest = arguments[...]
+        if let digest, script != nil, arguments.count > 1 {
+            Self.append(Self.evalsha, to: &buffer)
+            Self.append(digest, to: &buffer)
+            rest = rest.dropFirst(2)
         }
+        for argument in rest { Self.append(argument, to: &buffer) }
+    }
+
+    private static func append(_ argument: [UInt8], to buffer: inout [UInt8]) {
+        appendLine(UInt8(ascii: "$"), argument.count, to: &buffer)
+        buffer.append(contentsOf: argument)
+        buffer.append(UInt8(ascii: "\r"))
+        buffer.append(UInt8(ascii: "\n"))
     }
 
     private static func appendLine(_ mark: UInt8, _ count: Int, to buffer: inout [UInt8]) {
@@ -104,26 +106,33 @@ extension RedisCommand {
         buffer.append(UInt8(ascii: "\n"))
     }
 
-    /// Why this command would break a connection on which replies are matched by order; nil when it is fine.
+    /// Redis takes no more in one command.
+    private static let mostArguments = 1 << 20
+
+    /// Why this command would break a connection that all share, on which replies are matched by order; nil when it is fine.
     var refusal: String? {
-        guard let name = arguments.first, !name.isEmpty else { return "a command without a name" }
-        // GET, SET, DEL and the like pass without a look at their letters.
-        guard name.count > 3, name.count < 13 else { return nil }
-        switch name[0] | 0x20 {
-        case UInt8(ascii: "s"), UInt8(ascii: "p"), UInt8(ascii: "u"), UInt8(ascii: "m"), UInt8(ascii: "h"),
-            UInt8(ascii: "c"), UInt8(ascii: "r"), UInt8(ascii: "a"):
-            break
-        default: return nil
+        guard script == nil, let name = arguments.first, !name.isEmpty else {
+            return script == nil ? "a command without a name" : nil
         }
+        guard arguments.count <= Self.mostArguments else { return "a command of \(arguments.count) arguments" }
+        // Most commands pass without a look at all their letters.
+        guard name.count > 3, name.count < 13, "acdehmpqrsuw".utf8.contains(name[0] | 0x20) else { return nil }
         switch self.name {
         case "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR", "SYNC",
-            "PSYNC":
+            "PSYNC", "REPLCONF":
             return "\(self.name): its answers come without being asked for; it needs a connection of its own"
-        case "HELLO", "RESET", "SELECT", "AUTH":
+        case "HELLO", "RESET", "SELECT", "AUTH", "QUIT":
             return "\(self.name): it changes the connection for everybody; set it in the URL instead"
-        case "CLIENT" where arguments.count > 1 && arguments[1].elementsEqual("reply".utf8) { $0 | 0x20 == $1 }:
+        case "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH":
+            return "\(self.name): other tasks' commands would be in the transaction; a script runs as one step, too"
+        case "CLIENT" where says("reply", at: 1):
             return "CLIENT REPLY: without replies nobody can be told what became of a command"
+        case "SCRIPT" where says("debug", at: 1): return "SCRIPT DEBUG: it needs a connection of its own"
         default: return nil
         }
+    }
+
+    private func says(_ word: String, at index: Int) -> Bool {
+        arguments.count > index && arguments[index].elementsEqual(word.utf8) { $0 | 0x20 == $1 }
     }
 }

@@ -38,6 +38,10 @@ package struct RedisConfiguration: Sendable, Equatable {
     package var connectTimeout: Duration = .seconds(5)
     /// The longest wait for a reply. When it passes, the connection is torn down and made anew.
     package var commandTimeout: Duration = .seconds(5)
+    /// More bytes than this are not held for a server that takes them slowly, nor sent in one command or pipeline.
+    package var maximumOutput = 64 << 20
+    /// A reply larger than this ends the connection. Redis itself has no strings over 512 MiB unless told to.
+    package var maximumReply = 512 << 20
     /// Shown by `CLIENT LIST`; no spaces.
     package var clientName: String?
 

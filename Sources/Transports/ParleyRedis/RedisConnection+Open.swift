@@ -33,7 +33,7 @@ extension RedisConfiguration {
             let context = try openContext(server, within: limit, as: redacted(server))
             let failure = parley_redis_prepare(context, 15_000)
             guard failure == 0 else {
-                redisFree(context)
+                parley_redis_free(context)
                 throw RedisError(
                     .unreachable, "cannot reach \(redacted(server)): \(String(cString: strerror(failure)))")
             }
@@ -52,11 +52,12 @@ extension RedisConfiguration {
             throw RedisError(.unreachable, "cannot reach \(name): out of memory")
         }
         func failure(_ why: String) -> RedisError {
-            redisFree(context)
+            parley_redis_free(context)
             return RedisError(
                 .unreachable, "cannot reach \(name): \(why); check the address and that a Redis server runs there")
         }
         guard context.pointee.err == 0 else { throw failure(String(cString: parley_redis_error(context))) }
+        guard parley_redis_limit(context) == 0 else { throw failure("out of memory") }
         _ = fcntl(context.pointee.fd, F_SETFD, FD_CLOEXEC)
         if tls {
             redisSetTimeout(context, limit.timeval)

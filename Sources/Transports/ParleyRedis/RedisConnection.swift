@@ -1,32 +1,24 @@
 import CHiredis
-import DequeModule
 import IOLoop
 
-/// One connected hiredis context: bytes out, replies in, matched to who waits for them by order.
+/// One connected hiredis context: bytes out, replies in.
 ///
 /// Belongs to its client's loop; not Sendable. It never decides: it reports why it is over, and the client acts.
 final class RedisConnection {
-    /// More than this waiting to be written is refused.
-    static let maximumOutput = 64 << 20
-    /// A reply larger than this ends the connection (Redis itself refuses bulk strings over 512 MiB by default).
-    static let maximumReply = 512 << 20
+    /// A line longer than this, such as an error's, ends the connection: hiredis looks for its end from the beginning.
+    private static let maximumLine = 1 << 20
     /// hiredis moves what a partial write left to the front of its buffer: give it pieces, so that it moves little.
     private static let writeChunk = 256 << 10
     /// hiredis reads at most this much at once; less means that the socket is empty.
     private static let readChunk = 16 << 10
 
     enum Receiver {
-        // Unsafe, because this is the hot path; an entry leaves `waiting` when it is resumed, and all do in the end.
+        // Unsafe, because this is the hot path; whoever is taken out of `replies` is resumed, and all are in the end.
         case one(UnsafeContinuation<Result<RedisValue, RedisError>, Never>)
         case many(UnsafeContinuation<Result<[RedisValue], RedisError>, Never>)
         case greeting
         case ping
-    }
-
-    struct Waiting {
-        let count: Int
-        let since: ContinuousClock.Instant
-        let receiver: Receiver
+        case digest(RedisScript)
     }
 
     private let context: UnsafeMutablePointer<redisContext>
@@ -37,25 +29,25 @@ final class RedisConnection {
     private var closed = false
     private var watchesWritable = false
 
-    private var output: [UInt8] = []
-    private var handedOver = 0
+    private(set) var output: OutputQueue
     private var contextHoldsOutput = false
 
-    private var waiting = Deque<Waiting>()
-    private var partial: [RedisValue] = []
-
-    /// The replies to the greeting so far.
-    private(set) var greeting: [RedisValue] = []
-    private(set) var greetingComplete = false
-    /// Whether a caller's command has succeeded: the server is of use.
-    private(set) var served = false
-    /// Set by a `READONLY` error: the server has become a replica, and the address may lead elsewhere by now.
-    private(set) var demoted = false
+    /// Who waits for what comes in.
+    var replies = PendingReplies<Receiver>()
+    var digests = ScriptDigests()
+    private let maximumReply: Int
+    /// Of the reply that is coming in.
+    private var received = 0
     /// When bytes last came in.
     private(set) var lastHeard = ContinuousClock.now
+    /// What messages call the server.
+    let name: String
 
     /// Takes the context over: from here on ``close()`` frees it.
-    init(_ connected: ConnectedContext, loop: IOLoop) {
+    init(_ connected: ConnectedContext, loop: IOLoop, _ configuration: RedisConfiguration) {
+        output = OutputQueue(limit: configuration.maximumOutput)
+        maximumReply = configuration.maximumReply
+        name = configuration.redacted(connected.server)
         context = connected.raw
         tls = connected.tls
         server = connected.server
@@ -71,7 +63,7 @@ final class RedisConnection {
     func close() {
         closed = true
         if let source { loop.remove(source) }
-        redisFree(context)
+        parley_redis_free(context)
     }
 
     /// A client that was dropped without `close()` may go away on any thread; only the loop may do the rest.
@@ -89,36 +81,29 @@ final class RedisConnection {
 
         func sweep(_ context: ConnectedContext, _ source: IOSource?) {
             if let source { loop.remove(source) }
-            redisFree(context.raw)
+            parley_redis_free(context.raw)
         }
     }
 
     // MARK: - Out
 
-    var oldestWaiting: ContinuousClock.Instant? { waiting.first?.since }
-    private var unwritten: Int { output.count - handedOver }
-
-    func hasRoom(for size: Int) -> Bool { unwritten + size <= Self.maximumOutput }
-
-    func enqueue(_ command: RedisCommand) { command.encode(into: &output) }
-
-    func expect(_ count: Int, since: ContinuousClock.Instant, _ receiver: Receiver) {
-        waiting.append(Waiting(count: count, since: since, receiver: receiver))
+    func enqueue(_ command: RedisCommand, digest: [UInt8]? = nil) {
+        output.append { command.encode(into: &$0, digest: digest) }
     }
+
+    func digest(of command: RedisCommand) -> [UInt8]? { command.script.flatMap { digests[$0] } }
 
     /// Writes as much as the socket takes; the rest follows when it is writable. Returns why the connection is over.
     func flush() -> RedisError? {
-        while contextHoldsOutput || unwritten > 0 {
+        while contextHoldsOutput || !output.isEmpty {
             if !contextHoldsOutput {
-                let piece = min(unwritten, Self.writeChunk)
-                let status = output.withUnsafeBytes { bytes in
-                    redisAppendFormattedCommand(
-                        context, bytes.baseAddress?.advanced(by: handedOver).assumingMemoryBound(to: CChar.self), piece)
+                let (status, size) = output.withNext(Self.writeChunk) { bytes in
+                    let text = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
+                    return (redisAppendFormattedCommand(context, text, bytes.count), bytes.count)
                 }
                 guard status == REDIS_OK else { return failure() }
-                handedOver += piece
+                output.drop(size)
                 contextHoldsOutput = true
-                if unwritten == 0 { forgetOutput() }
             }
             var done: Int32 = 0
             guard redisBufferWrite(context, &done) == REDIS_OK else { return failure() }
@@ -129,11 +114,6 @@ final class RedisConnection {
         return nil
     }
 
-    private func forgetOutput() {
-        output.removeAll(keepingCapacity: output.capacity <= 1 << 20)
-        handedOver = 0
-    }
-
     private func watchWritable(_ wanted: Bool) {
         guard wanted != watchesWritable, let source else { return }
         watchesWritable = wanted
@@ -142,8 +122,9 @@ final class RedisConnection {
 
     // MARK: - In
 
-    /// Reads what has arrived and resumes who waited for it. Returns why the connection is over.
-    func receive() -> RedisError? {
+    /// Reads what has arrived. Returns why the connection is over.
+    /// - Parameter take: takes one reply; false when nobody asked for it. Must not close the connection.
+    func receive(_ take: (RedisValue) -> Bool) -> RedisError? {
         // Bounded for the loop's other sockets; the rest comes next turn. OpenSSL's own buffer is invisible to the
         // poll set and has to be emptied.
         for round in 0... {
@@ -152,102 +133,63 @@ final class RedisConnection {
             let gained = Int(parley_redis_buffered(context)) - Int(before)
             guard gained > 0 else { return nil }
             if round == 0 { lastHeard = .now }
-            if let failure = takeReplies() { return failure }
+            received += gained
+            if let failure = takeReplies(take) { return failure }
             if !tls && (gained < Self.readChunk || round == 63) { return nil }
         }
         return nil
     }
 
-    private func takeReplies() -> RedisError? {
+    private func takeReplies(_ take: (RedisValue) -> Bool) -> RedisError? {
         while true {
             var raw: UnsafeMutableRawPointer?
             guard redisGetReplyFromReader(context, &raw) == REDIS_OK else { return failure() }
-            guard let raw else {
-                guard parley_redis_unparsed(context) <= Self.maximumReply else {
-                    return RedisError(.protocolViolation, "the Redis server sends a reply of more than 512 MiB")
-                }
-                return nil
-            }
+            guard let raw else { return excess() }
+            received = Int(parley_redis_unparsed(context))
             defer { freeReplyObject(raw) }
             guard let value = RedisValue(copying: raw.assumingMemoryBound(to: redisReply.self)) else {
-                return RedisError(.protocolViolation, "the Redis server sends a reply nested deeper than 64 levels")
+                return RedisError(.protocolViolation, "the Redis server sends a reply that RESP2 does not have")
             }
-            guard deliver(value) else {
+            guard take(value) else {
                 return RedisError(.protocolViolation, "the Redis server sends a reply that no command asked for")
             }
         }
     }
 
-    private func deliver(_ value: RedisValue) -> Bool {
-        guard let first = waiting.first else { return false }
-        switch first.receiver {
-        case .one(let continuation):
-            note(value)
-            waiting.removeFirst()
-            continuation.resume(returning: .success(value))
-        case .many(let continuation):
-            note(value)
-            guard let values = collect(value, of: first.count) else { return true }
-            continuation.resume(returning: .success(values))
-        case .greeting:
-            greeting.append(value)
-            if greeting.count == first.count {
-                greetingComplete = true
-                waiting.removeFirst()
-            }
-        case .ping:
-            waiting.removeFirst()
+    /// What is wrong with the size of the reply that is coming in. A length that is announced counts as if it had come.
+    private func excess() -> RedisError? {
+        let unparsed = Int(parley_redis_unparsed(context))
+        let announced = Int(parley_redis_announced(context))
+        if announced < 0, unparsed > Self.maximumLine {
+            return RedisError(.protocolViolation, "the Redis server sends a line of more than 1 MiB")
         }
-        return true
-    }
-
-    private func collect(_ value: RedisValue, of count: Int) -> [RedisValue]? {
-        if partial.isEmpty { partial.reserveCapacity(count) }
-        partial.append(value)
-        guard partial.count == count else { return nil }
-        waiting.removeFirst()
-        defer { partial = [] }
-        return partial
-    }
-
-    private func note(_ value: RedisValue) {
-        guard case .error(let text) = value else {
-            served = true
-            return
-        }
-        // Before Redis 7 a script wraps the error of its command.
-        if text.hasPrefix("READONLY") || text.contains("-READONLY ") { demoted = true }
+        let (size, isBeyond) = (received - unparsed).addingReportingOverflow(max(announced, unparsed))
+        guard isBeyond || size > maximumReply else { return nil }
+        return RedisError(.protocolViolation, "the Redis server sends a reply of more than \(maximumReply >> 20) MiB")
     }
 
     // MARK: - The end
-
-    /// Resumes everybody with what `reason` makes of the time they have waited since.
-    func abandonWaiting(_ reason: (ContinuousClock.Instant) -> RedisError) {
-        while let entry = waiting.popFirst() {
-            switch entry.receiver {
-            case .one(let continuation): continuation.resume(returning: .failure(reason(entry.since)))
-            case .many(let continuation): continuation.resume(returning: .failure(reason(entry.since)))
-            case .greeting, .ping: break
-            }
-        }
-    }
 
     private func failure() -> RedisError {
         let text = String(cString: parley_redis_error(context))
         return switch context.pointee.err {
         case REDIS_ERR_PROTOCOL:
-            RedisError(.protocolViolation, "the peer does not speak the Redis protocol: \(text)")
+            RedisError(.protocolViolation, "the peer does not speak the Redis protocol (RESP2): \(text)")
         case REDIS_ERR_OOM:
-            RedisError(.protocolViolation, "a reply is larger than this client accepts")
+            RedisError(
+                .protocolViolation,
+                """
+                the Redis server sends a reply of more than \(parley_redis_most_elements) elements or \
+                \(parley_redis_most_levels) levels, or one that RESP2 does not have
+                """)
         default: RedisError(.connectionLost, text)
         }
     }
 }
 
 extension RedisValue {
-    /// Copies a reply. nil when it is nested deeper than anything Redis sends.
-    init?(copying reply: UnsafePointer<redisReply>, depth: Int = 0) {
-        guard depth < 64 else { return nil }
+    /// Copies a reply, whose depth and size have been seen to. nil when RESP2 has no such kind.
+    init?(copying reply: UnsafePointer<redisReply>) {
         let reply = reply.pointee
         let text = UnsafeRawBufferPointer(start: reply.str, count: reply.str == nil ? 0 : Int(reply.len))
         switch reply.type {
@@ -257,13 +199,14 @@ extension RedisValue {
         case REDIS_REPLY_ERROR: self = .error(String(decoding: text, as: UTF8.self))
         case REDIS_REPLY_ARRAY:
             var values: [RedisValue] = []
+            values.reserveCapacity(Int(reply.elements))
             for index in 0..<Int(reply.elements) {
-                guard let element = reply.element?[index], let value = RedisValue(copying: element, depth: depth + 1)
-                else { return nil }
+                guard let element = reply.element?[index], let value = RedisValue(copying: element) else { return nil }
                 values.append(value)
             }
             self = .array(values)
-        default: self = .bytes([UInt8](text))
+        case REDIS_REPLY_STRING: self = .bytes([UInt8](text))
+        default: return nil
         }
     }
 }

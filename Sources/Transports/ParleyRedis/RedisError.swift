@@ -1,7 +1,7 @@
 /// Why a connection, or a command, failed.
 ///
 /// An error that the *server* answers a command with is not thrown: it is a ``RedisValue/error(_:)``.
-package struct RedisError: Error, Sendable, CustomStringConvertible {
+package struct RedisError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What kind of failure it is; compare with `==`.
     package let code: Code
     /// What happened, with which server, and what to do about it. Never contains a password.

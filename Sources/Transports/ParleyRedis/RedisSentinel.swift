@@ -11,7 +11,7 @@ extension RedisConfiguration {
         let name = "the Sentinel \(sentinel)"
         let deadline = ContinuousClock.now + limit
         let context = try openContext(sentinel, within: limit, as: name)
-        defer { redisFree(context) }
+        defer { parley_redis_free(context) }
         var commands = [RedisCommand("SENTINEL", "get-master-addr-by-name", master)]
         if let sentinelPassword { commands.insert(RedisCommand("AUTH", sentinelPassword), at: 0) }
         var reply = RedisValue.null
@@ -57,7 +57,7 @@ extension RedisConfiguration {
         }
         defer { freeReplyObject(raw) }
         guard let value = RedisValue(copying: raw.assumingMemoryBound(to: redisReply.self)) else {
-            throw RedisError(.protocolViolation, "\(name) sends a reply nested deeper than 64 levels")
+            throw RedisError(.protocolViolation, "\(name) sends a reply that RESP2 does not have")
         }
         return value
     }

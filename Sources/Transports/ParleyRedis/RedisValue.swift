@@ -1,4 +1,4 @@
-/// What the server answered, copied out of hiredis.
+/// What the server answered, copied out of hiredis: RESP2, in which there are no doubles, and no push that nobody asked for.
 package enum RedisValue: Sendable, Equatable {
     /// A missing key, or an aborted transaction.
     case null

@@ -1,24 +1,14 @@
-import IOLoop
-import Logging
-
-/// What is said first on a connection, and whether the server that answers will do. Everything here runs on the loop.
-extension RedisClient {
-    func greet(_ connection: RedisConnection) {
-        phase = .greeting
-        self.connection = connection
-        do throws(IOLoopError) {
-            try connection.watch { [weak self] ready in self?.assumeIsolated { $0.socketReady(ready) } }
-        } catch {
-            lose(RedisError(.unreachable, "cannot watch the connection to \(place): \(error)"))
-            return
-        }
-        for step in greetingSteps { connection.enqueue(step.command) }
-        expect(greetingSteps.count, .greeting, on: connection)
-    }
-
+/// What is said first on a connection, and whether the server that answers will do.
+struct RedisGreeting {
     private enum Step { case authenticate, name, select, role, ping }
 
-    private var greetingSteps: [(step: Step, command: RedisCommand)] {
+    private let configuration: RedisConfiguration
+    private let steps: [(step: Step, command: RedisCommand)]
+
+    var commands: [RedisCommand] { steps.map(\.command) }
+
+    init(_ configuration: RedisConfiguration) {
+        self.configuration = configuration
         var steps: [(Step, RedisCommand)] = []
         if let password = configuration.password {
             let user: [[UInt8]] = configuration.username.map { [$0.redisBytes] } ?? []
@@ -29,35 +19,25 @@ extension RedisClient {
         if configuration.seeksPrimary { steps.append((.role, RedisCommand("ROLE"))) }
         // Last, a question that any usable server answers, so that being connected means being served.
         steps.append((.ping, RedisCommand("PING")))
-        return steps
+        self.steps = steps
     }
 
-    func greeted(_ replies: [RedisValue]) {
-        if let error = greetingError(replies) { return lose(error) }
-        phase = .ready
-        let outage = outageSince.map { ContinuousClock.now - $0 }
-        outageSince = nil
-        lastFailure = nil
-        roundFailures = []
-        var metadata: Logger.Metadata = [:]
-        if configuration.seeksPrimary, let server { metadata["server"] = "\(server)" }
-        if let outage { metadata["outage"] = "\(outage)" }
-        logger.info("connected to Redis", metadata: metadata)
-        onEvent(.connected)
-        signalAttempt(.success(()))
-        signalReady(.success(()))
-    }
-
-    func greetingError(_ replies: [RedisValue]) -> RedisError? {
-        for ((step, _), reply) in zip(greetingSteps, replies) {
-            if case .error(let text) = reply, let error = greetingError(step, text) { return error }
-            if step == .role, let error = roleError(reply) { return error }
+    /// Why the server will not do, judging by what it has said so far; nil when it will.
+    /// - Parameter server: what messages call it.
+    func problem(in replies: [RedisValue], of server: String) -> RedisError? {
+        for ((step, _), reply) in zip(steps, replies) {
+            if case .error(let text) = reply, let problem = problem(step, text, server) { return problem }
+            if step == .role, let problem = roleProblem(reply, server) { return problem }
+            if step == .ping, !reply.isError, reply.string != "PONG" {
+                return RedisError(
+                    .protocolViolation, "\(server) is no Redis server: it answers PING with something else")
+            }
         }
         return nil
     }
 
     /// Why a server of this role will not do (https://redis.io/docs/latest/commands/role/); nil when it will.
-    private func roleError(_ reply: RedisValue) -> RedisError? {
+    private func roleProblem(_ reply: RedisValue, _ server: String) -> RedisError? {
         guard let parts = reply.array, let role = parts.first?.string, role != "master" else { return nil }
         let remedy =
             switch role {
@@ -65,13 +45,12 @@ extension RedisClient {
             case "sentinel": "a Sentinel: write redis+sentinel:// and the primary's name"
             default: "a \(role)"
             }
-        return RedisError(.unreachable, "\(place) is not a primary but \(remedy)")
+        return RedisError(.unreachable, "\(server) is not a primary but \(remedy)")
     }
 
-    /// What an error to a step of the greeting means; nil when it can be lived with.
-    private func greetingError(_ step: Step, _ text: String) -> RedisError? {
-        let server = place
-        let kind = String(text.prefix { $0 != " " })
+    /// What an error to a step means; nil when it can be lived with.
+    private func problem(_ step: Step, _ text: String, _ server: String) -> RedisError? {
+        let kind = String(RedisRefusal.kind(of: text))
         if text.hasPrefix("ERR max number of clients") {
             return RedisError(.unreachable, "\(server) has no room for another client: \(text)")
         }
@@ -90,7 +69,7 @@ extension RedisClient {
             return nil
         case (_, "NOPERM"):
             return RedisError(.authenticationFailed, "the user lacks a right on \(server): \(text)")
-        case (.select, _):
+        case (.select, "ERR"):
             return RedisError(
                 .invalidConfiguration, "\(server) refuses the database \(configuration.database): \(text)")
         default:

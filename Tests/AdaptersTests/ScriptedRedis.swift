@@ -1,0 +1,1 @@
+../ParleyRedisTests/ScriptedRedis.swift
