@@ -114,6 +114,23 @@ struct PostponeTests {
         await f.close()
     }
 
+    @Test("a message that RabbitMQ has not delivered is neither put aside nor buried, and nobody is told that it was")
+    func foreign() async throws {
+        let f = try await LadderFixture("foreign")
+        let (intake, outbox) = adapters(f)
+        let incoming = Incoming(
+            receipt: Receipt(epoch: 1, number: 1), envelope: Envelope(), body: [], queue: "foreign", redelivered: false,
+            arrived: .zero, original: "another transport's")
+        await #expect(throws: Outage.self) {
+            try await outbox.postpone(incoming, for: .milliseconds(125), attempts: 1, deferrals: 0)
+        }
+        await #expect(throws: Outage.self) {
+            try await outbox.deadLetter(incoming, JobFailure(.internal, "x"), attempts: 1, id: nil)
+        }
+        #expect(await intake.isVoid(incoming.receipt))
+        await f.close()
+    }
+
     @Test("headers that fit no frame together with Parley's go, the trace context and the counts stay")
     func headersTooLarge() async throws {
         let f = try await LadderFixture("large")

@@ -28,6 +28,11 @@ package struct RabbitMQIntake: Intake {
         await consumer.reject(DeliveryTag(epoch: receipt.epoch, number: receipt.number), requeue: true)
     }
 
+    /// Whether the receipt's connection is over: the broker has taken the delivery back.
+    package func isVoid(_ receipt: Receipt) async -> Bool {
+        await consumer.isVoid(DeliveryTag(epoch: receipt.epoch, number: receipt.number))
+    }
+
     /// Takes no more jobs; what the pipeline has not taken yet goes back to the broker.
     package func pause() async { await consumer.pause() }
 

@@ -39,7 +39,7 @@ package struct RabbitMQOutbox: Outbox {
     package func deadLetter(
         _ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?
     ) async throws(Outage) {
-        guard let delivery = incoming.original as? Delivery else { return }
+        let delivery = try delivery(of: incoming)
         var properties = MessageHeaders.forwarded(delivery.properties)
         properties.headers[MessageHeaders.earlierAttempts] = nil
         properties.headers[MessageHeaders.errorCode] = .string(failure.code.rawValue)
@@ -67,7 +67,7 @@ package struct RabbitMQOutbox: Outbox {
     package func postpone(
         _ incoming: Incoming, for delay: Duration, attempts: Int, deferrals: Int
     ) async throws(Outage) {
-        guard let delivery = incoming.original as? Delivery else { return }
+        let delivery = try delivery(of: incoming)
         var properties = MessageHeaders.forwarded(delivery.properties)
         properties.headers[MessageHeaders.earlierAttempts] = MessageHeaders.count(attempts)
         properties.headers[MessageHeaders.deferrals] = MessageHeaders.count(deferrals)
@@ -108,6 +108,16 @@ package struct RabbitMQOutbox: Outbox {
             try? await Task.sleep(for: .milliseconds(Int.random(in: 50...250)))
             if await publisher.canPublish { return }
         }
+    }
+
+    /// The message as RabbitMQ delivered it. One that another intake brought cannot be sent on from here: the job is then
+    /// not to be acknowledged.
+    private func delivery(of incoming: Incoming) throws(Outage) -> Delivery {
+        if let delivery = incoming.original as? Delivery { return delivery }
+        logger.critical(
+            "a job was not delivered by RabbitMQ and cannot be sent on: it stays where it is",
+            metadata: ["original": "\(type(of: incoming.original))", "queue": "\(incoming.queue)"])
+        throw Outage(.rabbitMQ, "a job from \(incoming.queue) was not delivered by RabbitMQ")
     }
 
     /// Sends a message that has to go, without its producer's headers if with Parley's they fit no frame.

@@ -127,6 +127,10 @@ package actor RabbitMQConsumer {
 
     private func cancelWaiter(_ id: UInt64) { inbox.cancelWaiter(id) }
 
+    /// Whether the broker has taken the delivery back, because its channel or connection has ended: it comes again, to
+    /// this consumer or another, and a settlement of this tag would be dropped.
+    package func isVoid(_ tag: DeliveryTag) -> Bool { inbox.isVoid(tag) }
+
     /// Settles a delivery for good. Leaves at the end of the loop's turn, a run of them as one frame.
     package func acknowledge(_ tag: DeliveryTag) { inbox.settle(tag, requeue: nil) }
 
@@ -220,7 +224,10 @@ package actor RabbitMQConsumer {
                 throw RabbitMQError(.channelClosed, "the channel was closed")
             }
             // Tags die with the channel, so its end is treated as the connection's.
-            channel.onClose = { [weak session] error in session?.close(error) }
+            channel.onClose = { [inbox, weak session] error in
+                inbox.detach()
+                session?.close(error)
+            }
             inbox.attach(session, channel)
             lanes = queues.map(ConsumerLane.init)
             self.channel = channel
