@@ -48,6 +48,7 @@ package struct RabbitMQIntake: Intake {
         envelope.correlationID = properties.correlationID
         envelope.replyTo = properties.replyTo
         envelope.priority = properties.priority
+        envelope.discardedBytes = delivery.discarded?.bytes
         if !properties.headers.isEmpty {
             envelope.traceparent = properties.headers[MessageHeaders.traceparent]?.string
             envelope.earlierAttempts = properties.headers.count(MessageHeaders.earlierAttempts)
