@@ -10,12 +10,17 @@ extension Session {
         }
     }
 
-    /// Dispatches the frames that are there, a bounded number so that others on the loop get their turn.
+    /// The most that one turn of the loop reads: a flood must not hold up the others on it, heartbeats among them.
+    private static let framesPerTurn = 4096
+    static let bytesPerTurn = 1 << 20
+
+    /// Dispatches the frames that are there, as many as a turn may read.
     func readFrames() {
         guard let wire else { return }
         var frame = amqp_frame_t()
-        var limit = 4096
-        while ended == nil, limit > 0 {
+        var limit = Self.framesPerTurn
+        var bytes = 0
+        while ended == nil, limit > 0, bytes < Self.bytesPerTurn {
             let status = parley_amqp_next_frame(wire.state, &frame)
             if status == Status.timeout { break }
             guard status == 0 else {
@@ -23,11 +28,13 @@ extension Session {
                 break
             }
             limit -= 1
+            bytes += frame.size
             dispatch(&frame, wire)
             // Everything was copied out: the channel's pool may be used again.
             amqp_maybe_release_buffers_on_channel(wire.state, frame.channel)
         }
-        if limit == 0 { scheduleRead() }
+        // What the library has in its own buffer no poll sees.
+        if limit == 0 || bytes >= Self.bytesPerTurn { scheduleRead() }
         for body in afterRead { body() }
     }
 
@@ -184,5 +191,16 @@ extension Session {
         }
         channels[number] = nil
         channel.end(error)
+    }
+}
+
+extension amqp_frame_t {
+    /// About how many bytes it took on the wire.
+    fileprivate var size: Int {
+        switch frame_type {
+        case 2: payload.properties.raw.len + 20
+        case 3: payload.body_fragment.len + 8
+        default: 32
+        }
     }
 }
