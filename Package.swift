@@ -62,13 +62,15 @@ let package = Package(
         shim("CHiredis"),
         shim("CCurl"),
         shim("CZlib"),
+        shim("CCrypto"),
         room("IOLoop", on: .basics, uses: ["CEpoll", heap]),
         room("ParleyJSON", on: .basics),
         room("ParleyGzip", on: .basics, uses: ["CZlib"]),
+        room("ParleyDigest", on: .basics, uses: ["CCrypto"]),
         room("ChatJobs", on: .basics, uses: ["ParleyJSON"]),
 
         // Floor 2: the transports, knowing nothing of chat.
-        room("ParleyRabbitMQ", on: .transports, uses: ["IOLoop", "CRabbitMQ", logging, deque]),
+        room("ParleyRabbitMQ", on: .transports, uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", logging, deque]),
         room("ParleyRedis", on: .transports, uses: ["IOLoop", "CHiredis", logging, deque]),
         room("ParleyHTTP", on: .transports, uses: ["IOLoop", "CCurl", logging]),
         room(
@@ -143,13 +145,17 @@ let package = Package(
                 "PipelineTestKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], path: "Sources/Commands/simulate", swiftSettings: strict),
 
+        // What the tests of several rooms use: servers of their own, a broker that does as it is told.
+        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+
         tests(of: "IOLoop", uses: ["CEpoll"]),
         tests(of: "ParleyJSON"),
         tests(of: "ParleyGzip"),
+        tests(of: "ParleyDigest"),
         tests(of: "ChatJobs", uses: ["ParleyJSON"]),
         tests(of: "Answering", uses: ["ChatJobs", "PipelineTestKit", "Pipeline", logging]),
         tests(of: "Pipeline", uses: ["Answering", "PipelineTestKit", "ChatJobs"]),
-        tests(of: "ParleyRabbitMQ", uses: ["IOLoop", "CRabbitMQ", logging]),
+        tests(of: "ParleyRabbitMQ", uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", "TestSupport", logging]),
         tests(
             of: "Topology",
             uses: ["Adapters", "ChatJobs", "CRabbitMQ", "IOLoop", "Pipeline", "ParleyRabbitMQ", logging]),

@@ -4,6 +4,22 @@ import Testing
 @Suite struct EnvelopeTests {
     // MARK: - The id
 
+    @Test func aBodyThatWasDiscardedIsTooLargeWhateverIsLeftOfIt() throws {
+        var envelope = Envelope()
+        envelope.messageID = "id-1"
+        envelope.discardedBytes = 16 << 20
+        let refusal = #expect(throws: JobDecoder.Refusal.self) {
+            try JobDecoder().decode([], envelope) { (body, _) throws(JobFailure) in body }
+        }
+        #expect(refusal?.id == JobID("id-1"))
+        #expect(
+            refusal?.failure == JobFailure(.tooLarge, "the body has 16777216 bytes; at most 1048576 are allowed"))
+        envelope.discardedBytes = 1
+        #expect(throws: JobDecoder.Refusal.self) {
+            try JobDecoder().decode(Array(#"{"query":"x"}"#.utf8), envelope) { (body, _) throws(JobFailure) in body }
+        }
+    }
+
     @Test func theBodysIDServesWhenThePropertyIsAbsent() throws {
         #expect(try decode(#"{"id":"b1","query":"q"}"#) { $0.messageID = nil }.id.text == "b1")
     }

@@ -237,6 +237,27 @@ struct ReconnectTests {
         _ = await expectError(.closed) { try await publisher.publish(OutgoingMessage(to: "x")) }
     }
 
+    @Test("a tag is void from the moment its connection has ended, and only then")
+    func void() async throws {
+        let f = try Fixture()
+        let publisher = publisher(f, "void")
+        let consumer = consumer(f, "void")
+        await publisher.start()
+        await consumer.start()
+        _ = try await publisher.publish(OutgoingMessage(to: "void"))
+        let old = try #require(await consumer.next(atMost: 1)?.first)
+        #expect(await !consumer.isVoid(old.tag))
+        #expect(await consumer.isVoidOnceLost(old.tag))
+        let again = try #require(await consumer.next(atMost: 1)?.first)
+        #expect(await !consumer.isVoid(again.tag))
+        #expect(await consumer.isVoid(old.tag))
+        await consumer.acknowledge(again.tag)
+        #expect(await !consumer.isVoid(again.tag), "settled is not void")
+        await consumer.close()
+        #expect(await consumer.isVoid(again.tag))
+        await publisher.close()
+    }
+
     @Test("descriptors stay flat over many reconnects")
     func reconnects() async throws {
         let f = try Fixture()
@@ -260,4 +281,10 @@ struct ReconnectTests {
 extension RabbitMQConsumer {
     /// Loses the connection, as a cable would.
     func abortConnection() { currentSession?.end(RabbitMQError(.connectionLost, "aborted")) }
+
+    /// In one turn of the loop: nobody else has heard of the end yet.
+    func isVoidOnceLost(_ tag: DeliveryTag) -> Bool {
+        abortConnection()
+        return isVoid(tag)
+    }
 }

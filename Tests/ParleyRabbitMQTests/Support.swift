@@ -39,6 +39,7 @@ final class Log<Element: Sendable>: Sendable {
     private let entries = Mutex<[Element]>([])
     func append(_ element: Element) { entries.withLock { $0.append(element) } }
     var all: [Element] { entries.withLock { $0 } }
+    var count: Int { entries.withLock { $0.count } }
 }
 
 extension OutgoingMessage {

@@ -17,7 +17,8 @@ struct LadderFixture {
     var ladder: DelayLadder { queues.delays }
 
     init(
-        _ base: String, lanes: [String] = [], kind: JobQueues.Kind = .classic, consumes: [String]? = nil
+        _ base: String, lanes: [String] = [], kind: JobQueues.Kind = .classic, consumes: [String]? = nil,
+        maxBody: Int = .max
     ) async throws {
         fixture = try Fixture()
         let queues = JobQueues(base: base, lanes: lanes.map { .init(name: $0) }, kind: kind)
@@ -28,7 +29,7 @@ struct LadderFixture {
         await publisher.start()
         consumer = RabbitMQConsumer(
             configuration: fixture.configuration, loop: fixture.loop, queues: consumes ?? queues.jobNames,
-            logger: fixture.logger)
+            maxBody: maxBody, logger: fixture.logger)
         await consumer.start()
     }
 

@@ -118,6 +118,63 @@ struct PostponeTests {
         await f.close()
     }
 
+    @Test("the dead letter of a body that was not kept is a stub with its size and digest")
+    func stub() async throws {
+        let f = try await LadderFixture("stubs", maxBody: 1000)
+        let (intake, outbox) = adapters(f)
+        var job = OutgoingMessage(to: "stubs", String(repeating: "b", count: 1001))
+        job.properties.contentEncoding = "gzip"
+        job.properties.messageID = "large"
+        job.properties.headers = ["mine": 1]
+        #expect(try await f.publisher.publish(job) == .confirmed)
+        job.body = Array("small".utf8)
+        job.properties.headers = ["x-parley-body-bytes": 7, "x-parley-body-sha256": "of my own making"]
+        #expect(try await f.publisher.publish(job) == .confirmed)
+        let (large, _) = try await one(intake)
+        #expect(large.envelope.discardedBytes == 1001)
+        #expect(large.body.isEmpty)
+        await #expect(throws: Outage.self) {
+            try await outbox.postpone(large, for: .seconds(1), attempts: 1, deferrals: 0)
+        }
+        let (small, _) = try await one(intake)
+        #expect(small.envelope.discardedBytes == nil)
+        for incoming in [large, small] {
+            try await outbox.deadLetter(incoming, JobFailure(.tooLarge, "x"), attempts: 1, id: JobID("large"))
+            await intake.acknowledge(incoming.receipt)
+        }
+        let channel = try await f.connection.openChannel()
+        let letter = try #require(try await f.connection.get("stubs.dead", noAck: true, channel: channel))
+        let sha = try #require(letter.properties.headers["x-parley-body-sha256"]?.string)
+        #expect(sha.utf8.count == 64)
+        #expect(letter.properties.headers["x-parley-body-bytes"] == 1001)
+        #expect(letter.properties.headers["mine"] == 1)
+        #expect(letter.properties.contentType == "application/json" && letter.properties.contentEncoding == nil)
+        #expect(
+            String(decoding: letter.body, as: UTF8.self) == #"{"stub": true, "bytes": 1001, "sha256": "\#(sha)"}"#)
+        let whole = try #require(try await f.connection.get("stubs.dead", noAck: true, channel: channel))
+        #expect(whole.body == Array("small".utf8))
+        #expect(whole.properties.headers["x-parley-body-bytes"] == nil)
+        #expect(whole.properties.headers["x-parley-body-sha256"] == nil)
+        await f.close()
+    }
+
+    @Test("a message that RabbitMQ has not delivered is neither put aside nor buried, and nobody is told that it was")
+    func foreign() async throws {
+        let f = try await LadderFixture("foreign")
+        let (intake, outbox) = adapters(f)
+        let incoming = Incoming(
+            receipt: Receipt(epoch: 1, number: 1), envelope: Envelope(), body: [], queue: "foreign", redelivered: false,
+            arrived: .zero, original: "another transport's")
+        await #expect(throws: Outage.self) {
+            try await outbox.postpone(incoming, for: .milliseconds(125), attempts: 1, deferrals: 0)
+        }
+        await #expect(throws: Outage.self) {
+            try await outbox.deadLetter(incoming, JobFailure(.internal, "x"), attempts: 1, id: nil)
+        }
+        #expect(await intake.isVoid(incoming.receipt))
+        await f.close()
+    }
+
     @Test("headers that fit no frame together with Parley's go, the trace context and the counts stay")
     func headersTooLarge() async throws {
         let f = try await LadderFixture("large")

@@ -28,7 +28,10 @@ package struct RabbitMQIntake: Intake {
         await consumer.reject(DeliveryTag(epoch: receipt.epoch, number: receipt.number), requeue: true)
     }
 
-    package func isVoid(_ receipt: Receipt) async -> Bool { await consumer.epoch != receipt.epoch }
+    /// Whether the receipt's connection is over: the broker has taken the delivery back.
+    package func isVoid(_ receipt: Receipt) async -> Bool {
+        await consumer.isVoid(DeliveryTag(epoch: receipt.epoch, number: receipt.number))
+    }
 
     /// Takes no more jobs; what the pipeline has not taken yet goes back to the broker.
     package func pause() async { await consumer.pause() }
@@ -45,6 +48,7 @@ package struct RabbitMQIntake: Intake {
         envelope.correlationID = properties.correlationID
         envelope.replyTo = properties.replyTo
         envelope.priority = properties.priority
+        envelope.discardedBytes = delivery.discarded?.bytes
         if !properties.headers.isEmpty {
             envelope.traceparent = properties.headers[MessageHeaders.traceparent]?.string
             envelope.earlierAttempts = properties.headers.count(MessageHeaders.earlierAttempts)

@@ -39,7 +39,7 @@ package struct RabbitMQOutbox: Outbox {
     package func deadLetter(
         _ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?
     ) async throws(Outage) {
-        guard let delivery = incoming.original as? Delivery else { return }
+        let delivery = try delivery(of: incoming)
         var properties = MessageHeaders.forwarded(delivery.properties)
         properties.headers[MessageHeaders.earlierAttempts] = nil
         properties.headers[MessageHeaders.errorCode] = .string(failure.code.rawValue)
@@ -47,7 +47,11 @@ package struct RabbitMQOutbox: Outbox {
         properties.headers[MessageHeaders.attempts] = .int(Int64(attempts))
         properties.headers[MessageHeaders.deadAt] = .string(clock.wall.rfc3339)
         properties.headers[MessageHeaders.sourceQueue] = .string(incoming.queue)
-        let message = OutgoingMessage(routingKey: queues.dead.name, properties: properties, body: delivery.body)
+        // What a producer wrote there must not make a stub of a letter that is whole.
+        properties.headers[MessageHeaders.bodyBytes] = nil
+        properties.headers[MessageHeaders.bodySHA256] = nil
+        let body = delivery.discarded.map { Self.stub(of: $0, &properties) } ?? delivery.body
+        let message = OutgoingMessage(routingKey: queues.dead.name, properties: properties, body: body)
         let outcome = try await sendWhole(message, what: "a dead letter", id: id?.text)
         if case .returned = outcome {
             logger.error(
@@ -60,12 +64,25 @@ package struct RabbitMQOutbox: Outbox {
         }
     }
 
+    /// What stands in a dead letter for a body that was too large to be read: enough to know it again.
+    private static func stub(of body: DiscardedBody, _ properties: inout MessageProperties) -> [UInt8] {
+        properties.contentType = "application/json"
+        properties.contentEncoding = nil
+        properties.headers[MessageHeaders.bodyBytes] = .int(Int64(body.bytes))
+        properties.headers[MessageHeaders.bodySHA256] = body.sha256.map { .string($0) }
+        let digest = body.sha256.map { #", "sha256": "\#($0)""# } ?? ""
+        return Array(#"{"stub": true, "bytes": \#(body.bytes)\#(digest)}"#.utf8)
+    }
+
     /// Publishes the message again, to come back to its queue after `delay` (125 ms to 388 days, rounded up to 125 ms),
     /// as its producer sent it but for the counts. It is the broker's when this returns; the delivery is not settled.
     ///
     /// From a queue that is none of the configuration's it comes back to the base queue, which a worker consumes.
     package func postpone(_ incoming: Incoming, _ postponement: Postponement) async throws(Outage) {
-        guard let delivery = incoming.original as? Delivery else { return }
+        let delivery = try delivery(of: incoming)
+        guard delivery.discarded == nil else {
+            throw Outage(.rabbitMQ, "a job from \(incoming.queue) cannot be put aside: its body was not kept")
+        }
         var properties = MessageHeaders.forwarded(delivery.properties)
         properties.headers[MessageHeaders.earlierAttempts] = MessageHeaders.count(postponement.attempts)
         properties.headers[MessageHeaders.deferrals] = MessageHeaders.count(postponement.deferrals)
@@ -107,6 +124,16 @@ package struct RabbitMQOutbox: Outbox {
             try? await Task.sleep(for: .milliseconds(Int.random(in: 50...250)))
             if await publisher.canPublish { return }
         }
+    }
+
+    /// The message as RabbitMQ delivered it. One that another intake brought cannot be sent on from here: the job is then
+    /// not to be acknowledged.
+    private func delivery(of incoming: Incoming) throws(Outage) -> Delivery {
+        if let delivery = incoming.original as? Delivery { return delivery }
+        logger.critical(
+            "a job was not delivered by RabbitMQ and cannot be sent on: it stays where it is",
+            metadata: ["original": "\(type(of: incoming.original))", "queue": "\(incoming.queue)"])
+        throw Outage(.rabbitMQ, "a job from \(incoming.queue) was not delivered by RabbitMQ")
     }
 
     /// Sends a message that has to go, without its producer's headers if with Parley's they fit no frame.

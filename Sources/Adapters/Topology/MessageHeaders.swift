@@ -18,6 +18,9 @@ package enum MessageHeaders {
     package static let outages = "x-parley-outages"
     /// How often an operator sent the job back.
     package static let requeues = "x-parley-requeues"
+    /// How many bytes the body had of which only a stub is kept, and its SHA-256.
+    package static let bodyBytes = "x-parley-body-bytes"
+    package static let bodySHA256 = "x-parley-body-sha256"
     package static let traceparent = "traceparent"
 
     /// The producer's properties for a message that Parley publishes again on its behalf.
@@ -44,7 +47,7 @@ package enum MessageHeaders {
         var own = FieldTable()
         let keys = [
             errorCode, error, attempts, deadAt, sourceQueue, expiration, earlierAttempts, deferrals, outages, requeues,
-            traceparent,
+            bodyBytes, bodySHA256, traceparent,
         ]
         for key in keys {
             switch headers[key] {

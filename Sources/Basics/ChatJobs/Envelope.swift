@@ -20,6 +20,9 @@ package struct Envelope: Sendable, Equatable {
     /// How often an operator has sent the job back from the dead letters.
     package var requeues = 0
 
+    /// How many bytes the body had, when it was above the limit and was discarded while it was read.
+    package var discardedBytes: Int?
+
     /// Of a job whose producer gave none.
     package static let defaultPriority = 4
 

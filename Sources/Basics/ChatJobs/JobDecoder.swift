@@ -43,7 +43,8 @@ package struct JobDecoder: Sendable {
         do throws(JobFailure) {
             try checkReplyTo(envelope.replyTo)
             try checkContentType(envelope.contentType)
-            let text = try uncompressed(body, envelope.contentEncoding, inflate)
+            try checkSize(envelope.discardedBytes ?? body.count, wasDiscarded: envelope.discardedBytes != nil)
+            let text = try decompressed(body, envelope.contentEncoding, inflate)
             let fields = try JobFields(text)
             return try job(fields, id: try agreedID(envelope.messageID, fields))
         } catch {
@@ -90,13 +91,10 @@ package struct JobDecoder: Sendable {
         }
     }
 
-    private func uncompressed(
-        _ body: [UInt8], _ encoding: String?, _ inflate: ([UInt8], Int) throws(JobFailure) -> [UInt8]
-    ) throws(JobFailure) -> [UInt8] {
-        guard body.count <= maxBody else {
-            throw JobFailure(.tooLarge, "the body has \(body.count) bytes; at most \(maxBody) are allowed")
+    private func checkSize(_ size: Int, wasDiscarded: Bool) throws(JobFailure) {
+        guard !wasDiscarded, size <= maxBody else {
+            throw JobFailure(.tooLarge, "the body has \(size) bytes; at most \(maxBody) are allowed")
         }
-        return try decompressed(body, encoding, inflate)
     }
 
     private func decompressed(

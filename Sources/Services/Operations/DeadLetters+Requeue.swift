@@ -120,8 +120,20 @@ extension DeadLetters {
 
     /// Publishes, waits for the confirms, and only then lets go of the letters.
     private func send(
-        _ letters: [Delivery], _ scan: LetterScan, _ publisher: RabbitMQPublisher, _ tally: Tally
+        _ all: [Delivery], _ scan: LetterScan, _ publisher: RabbitMQPublisher, _ tally: Tally
     ) async {
+        let stubs = all.filter(\.isStub)
+        for stub in stubs {
+            tally.failed(
+                OperationError(
+                    .refused,
+                    "the body of \(stub.properties.messageID ?? "a letter") was above limits.body and was not kept: "
+                        + "its producer has to send it again"),
+                isOutage: false)
+        }
+        await scan.keep(stubs)
+        let letters = stubs.isEmpty ? all : all.filter { !$0.isStub }
+        guard !letters.isEmpty else { return }
         var outcomes = await publisher.publish(letters.map { job($0, to: target(of: $0)) })
         // The queue is gone: to the main one instead.
         let returned = outcomes.indices.filter { index in
@@ -174,6 +186,8 @@ extension DeadLetters {
 }
 
 extension Delivery {
+    /// The job's body was too large to be kept.
+    fileprivate var isStub: Bool { properties.headers[MessageHeaders.bodyBytes] != nil }
     fileprivate var sourceQueue: String? { properties.headers[MessageHeaders.sourceQueue]?.string }
 }
 

@@ -38,7 +38,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         let watch = ConnectionWatch(logger: logger)
         consumer = RabbitMQConsumer(
             configuration: assembly.rabbitMQ, loop: assembly.loop,
-            queues: queues.consumed(prefetch: settings.worker.prefetch),
+            queues: queues.consumed(prefetch: settings.worker.prefetch), maxBody: settings.limits.body,
             setup: { connection throws(RabbitMQError) in try await queues.ensure(on: connection) },
             onEvent: { watch.rabbitMQ($0, role: "consumer") }, logger: logger)
         publisher = RabbitMQPublisher(

@@ -25,6 +25,8 @@ struct Call {
 struct ConsumerEntry: Sendable {
     let tag: String
     let queue: String
+    /// The most bytes of a body; a larger one is discarded while it is read.
+    let maxBody: Int
     let deliver: @Sendable (Delivery) -> Void
     /// The broker has ended it, or the channel is gone.
     let ended: @Sendable (RabbitMQError) -> Void
@@ -43,62 +45,11 @@ final class Channel {
     var onClose: ((RabbitMQError) -> Void)?
 
     /// Content that is arriving: what its method said, then properties, then body.
-    var content: Content?
+    var content: IncomingContent?
     var exchanges = TextMemory()
     var routingKeys = TextMemory()
     var consumerTags = TextMemory()
     var properties = PropertiesReader()
-
-    struct Content {
-        enum Kind {
-            case delivery
-            case got(remaining: UInt32)
-            case returned(code: UInt16, reason: String)
-        }
-        let kind: Kind
-        let tag: UInt64
-        let redelivered: Bool
-        let exchange: String
-        let routingKey: String
-        let consumerTag: String
-        private var properties = MessageProperties()
-        private var body: [UInt8] = []
-        private var missing: UInt64 = 0
-
-        init(
-            _ kind: Kind, tag: UInt64 = 0, redelivered: Bool = false, exchange: String, routingKey: String,
-            consumerTag: String = ""
-        ) {
-            self.kind = kind
-            self.tag = tag
-            self.redelivered = redelivered
-            self.exchange = exchange
-            self.routingKey = routingKey
-            self.consumerTag = consumerTag
-        }
-
-        /// - Returns: whether the message is complete.
-        mutating func header(_ properties: consuming MessageProperties, bodySize: UInt64) -> Bool {
-            self.properties = properties
-            missing = bodySize
-            // A size is only a promise: memory is taken for what may honestly come in one go.
-            body.reserveCapacity(Int(min(bodySize, 1 << 20)))
-            return bodySize == 0
-        }
-
-        /// - Returns: whether the message is complete.
-        mutating func append(_ fragment: UnsafeRawBufferPointer) -> Bool {
-            body.append(contentsOf: fragment)
-            missing -= min(missing, UInt64(fragment.count))
-            return missing == 0
-        }
-
-        consuming func delivery(epoch: UInt64, from queue: String = "") -> Delivery {
-            Delivery(
-                tag: DeliveryTag(epoch: epoch, number: tag), redelivered: redelivered, exchange: exchange,
-                routingKey: routingKey, consumerTag: consumerTag, queue: queue, properties: properties, body: body)
-        }
-    }
 
     init(number: UInt16) {
         self.number = number

@@ -50,6 +50,9 @@ final class Inbox: @unchecked Sendable {
         }
     }
 
+    /// Whether the broker has taken the delivery back: the channel that brought it has ended.
+    func isVoid(_ tag: DeliveryTag) -> Bool { !noAck && tag.epoch != epoch }
+
     /// Deliveries without acknowledgement stay good when the connection ends; the others are the broker's again.
     func detach() {
         session = nil

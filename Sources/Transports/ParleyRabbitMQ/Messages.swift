@@ -78,13 +78,16 @@ package final class Delivery: Sendable {
     /// The queue it was in: the one that the consumer consumes, or that `basic.get` named. The routing key need not say.
     package let queue: String
     package let properties: MessageProperties
+    /// Empty when it was ``discarded``.
     package let body: [UInt8]
+    /// What is known of a body above the consumer's limit, which was discarded while it was read.
+    package let discarded: DiscardedBody?
 
     /// A delivery made by hand, for tests of what consumes it.
     package init(
         tag: DeliveryTag, redelivered: Bool = false, exchange: String = "", routingKey: String,
         consumerTag: String = "", queue: String = "", properties: MessageProperties = MessageProperties(),
-        body: [UInt8]
+        body: [UInt8], discarded: DiscardedBody? = nil
     ) {
         self.tag = tag
         self.redelivered = redelivered
@@ -94,13 +97,27 @@ package final class Delivery: Sendable {
         self.queue = queue
         self.properties = properties
         self.body = body
+        self.discarded = discarded
     }
 
     /// The same, from `queue`.
     func named(_ queue: String) -> Delivery {
         Delivery(
             tag: tag, redelivered: redelivered, exchange: exchange, routingKey: routingKey, consumerTag: consumerTag,
-            queue: queue, properties: properties, body: body)
+            queue: queue, properties: properties, body: body, discarded: discarded)
+    }
+}
+
+/// A body that was not kept.
+package struct DiscardedBody: Sendable, Equatable {
+    /// How many bytes it had.
+    package var bytes: Int
+    /// Its SHA-256, as 64 hexadecimal digits; nil when OpenSSL could not make one.
+    package var sha256: String?
+
+    package init(bytes: Int, sha256: String?) {
+        self.bytes = bytes
+        self.sha256 = sha256
     }
 }
 

@@ -173,14 +173,14 @@ final class PublishLine: @unchecked Sendable {
 
     /// A return names no sequence number, but returns come in the order of publishing, before the message's confirm:
     /// the first candidate after the last one returned is the message.
-    func returned(_ message: Delivery, code: UInt16, reason: String) {
+    func returned(_ message: Delivery, bodySize: Int, code: UInt16, reason: String) {
         nextReturn = max(nextReturn, firstSequence)
         let start = Int(nextReturn - firstSequence)
         guard start < unconfirmed.count else { return }
         for index in start..<unconfirmed.count {
             guard let pending = unconfirmed[index], pending.mandatory,
                 pending.routingKey == message.routingKey, pending.exchange == message.exchange,
-                pending.bodySize == message.body.count,
+                pending.bodySize == bodySize,
                 pending.properties.messageID == message.properties.messageID,
                 pending.properties.correlationID == message.properties.correlationID
             else { continue }

@@ -1,7 +1,7 @@
 import CRabbitMQ
 import IOLoop
 
-/// What a consumer of ``RabbitMQConnection/consume(_:channel:noAck:exclusive:arguments:handler:)`` hears.
+/// What a consumer of ``RabbitMQConnection/consume(_:channel:noAck:exclusive:arguments:maxBody:handler:)`` hears.
 package enum ConsumerEvent: Sendable {
     case delivery(Delivery)
     /// The last event: the broker ended the consumer (its queue is gone), or the channel or connection ended.
@@ -19,15 +19,18 @@ extension RabbitMQConnection {
 
     /// Begins to consume; `handler` is called on the loop for each delivery and must not block.
     ///
+    /// A body of more than `maxBody` bytes is discarded while it is read: ``Delivery/discarded``.
+    ///
     /// For direct replies consume `amq.rabbitmq.reply-to` with `noAck`, and publish on the same channel.
     /// - Returns: the consumer tag.
     @discardableResult
     package func consume(
         _ queue: String, channel: UInt16, noAck: Bool = false, exclusive: Bool = false,
-        arguments: FieldTable = FieldTable(), handler: @escaping @Sendable (ConsumerEvent) -> Void
+        arguments: FieldTable = FieldTable(), maxBody: Int = .max,
+        handler: @escaping @Sendable (ConsumerEvent) -> Void
     ) async throws(RabbitMQError) -> String {
         let tag = nextConsumerTag()
-        let entry = ConsumerEntry(tag: tag, queue: queue) {
+        let entry = ConsumerEntry(tag: tag, queue: queue, maxBody: maxBody) {
             handler(.delivery($0))
         } ended: {
             handler(.ended($0))

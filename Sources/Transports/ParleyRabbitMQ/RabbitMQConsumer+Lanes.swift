@@ -149,7 +149,7 @@ extension RabbitMQConsumer {
         if !noAck { try await connection.qos(prefetch: UInt16(clamping: prefetch), channel: channel.number) }
         let inbox = self.inbox
         let tag = await connection.nextConsumerTag()
-        let entry = ConsumerEntry(tag: tag, queue: name) { delivery in
+        let entry = ConsumerEntry(tag: tag, queue: name, maxBody: maxBody) { delivery in
             inbox.receive(delivery)
         } ended: { [weak self, epoch = channel.epoch] error in
             // Without a channel the run loop takes over; with it only this consumer is gone.

@@ -14,6 +14,7 @@ package actor RabbitMQConsumer {
     let noAck: Bool
     let exclusive: Bool
     let consumerArguments: FieldTable
+    let maxBody: Int
     let setup: @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void
     let onEvent: @Sendable (ConnectionEvent) -> Void
     let logger: Logger
@@ -49,11 +50,13 @@ package actor RabbitMQConsumer {
     /// - Parameters:
     ///   - queues: in any order; the broker serves them side by side.
     ///   - noAck: the broker forgets messages when it has sent them; nothing is to be settled, and prefetch is ignored.
+    ///   - maxBody: the most bytes of a body; a larger one is discarded while it is read: ``Delivery/discarded``.
     ///   - setup: runs on each new connection before consuming, to declare what is needed.
     ///   - onEvent: called on the loop; must not block.
     package init(
         configuration: RabbitMQConfiguration, loop: IOLoop, queues: [ConsumedQueue],
         noAck: Bool = false, exclusive: Bool = false, consumerArguments: FieldTable = FieldTable(),
+        maxBody: Int = .max,
         setup: @escaping @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void = { _ in },
         onEvent: @escaping @Sendable (ConnectionEvent) -> Void = { _ in }, logger: Logger
     ) {
@@ -63,6 +66,7 @@ package actor RabbitMQConsumer {
         self.noAck = noAck
         self.exclusive = exclusive
         self.consumerArguments = consumerArguments
+        self.maxBody = maxBody
         self.setup = setup
         self.onEvent = onEvent
         self.logger = logger
@@ -76,13 +80,14 @@ package actor RabbitMQConsumer {
     package init(
         configuration: RabbitMQConfiguration, loop: IOLoop, queues: [String], prefetch: UInt16 = 512,
         noAck: Bool = false, exclusive: Bool = false, consumerArguments: FieldTable = FieldTable(),
+        maxBody: Int = .max,
         setup: @escaping @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void = { _ in },
         onEvent: @escaping @Sendable (ConnectionEvent) -> Void = { _ in }, logger: Logger
     ) {
         self.init(
             configuration: configuration, loop: loop,
             queues: queues.map { ConsumedQueue(name: $0, prefetch: prefetch) }, noAck: noAck, exclusive: exclusive,
-            consumerArguments: consumerArguments, setup: setup, onEvent: onEvent, logger: logger)
+            consumerArguments: consumerArguments, maxBody: maxBody, setup: setup, onEvent: onEvent, logger: logger)
     }
 
     /// The life whose tags can be settled; zero while disconnected.
@@ -126,6 +131,10 @@ package actor RabbitMQConsumer {
     var currentSession: Session? { connection?.session }
 
     private func cancelWaiter(_ id: UInt64) { inbox.cancelWaiter(id) }
+
+    /// Whether the broker has taken the delivery back, because its channel or connection has ended: it comes again, to
+    /// this consumer or another, and a settlement of this tag would be dropped.
+    package func isVoid(_ tag: DeliveryTag) -> Bool { inbox.isVoid(tag) }
 
     /// Settles a delivery for good. Leaves at the end of the loop's turn, a run of them as one frame.
     package func acknowledge(_ tag: DeliveryTag) { inbox.settle(tag, requeue: nil) }
@@ -220,7 +229,10 @@ package actor RabbitMQConsumer {
                 throw RabbitMQError(.channelClosed, "the channel was closed")
             }
             // Tags die with the channel, so its end is treated as the connection's.
-            channel.onClose = { [weak session] error in session?.close(error) }
+            channel.onClose = { [inbox, weak session] error in
+                inbox.detach()
+                session?.close(error)
+            }
             inbox.attach(session, channel)
             lanes = queues.map(ConsumerLane.init)
             self.channel = channel

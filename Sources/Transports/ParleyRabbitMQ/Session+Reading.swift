@@ -10,12 +10,17 @@ extension Session {
         }
     }
 
-    /// Dispatches the frames that are there, a bounded number so that others on the loop get their turn.
+    /// The most that one turn of the loop reads: a flood must not hold up the others on it, heartbeats among them.
+    private static let framesPerTurn = 4096
+    static let bytesPerTurn = 1 << 20
+
+    /// Dispatches the frames that are there, as many as a turn may read.
     func readFrames() {
         guard let wire else { return }
         var frame = amqp_frame_t()
-        var limit = 4096
-        while ended == nil, limit > 0 {
+        var limit = Self.framesPerTurn
+        var bytes = 0
+        while ended == nil, limit > 0, bytes < Self.bytesPerTurn {
             let status = parley_amqp_next_frame(wire.state, &frame)
             if status == Status.timeout { break }
             guard status == 0 else {
@@ -23,11 +28,13 @@ extension Session {
                 break
             }
             limit -= 1
+            bytes += frame.size
             dispatch(&frame, wire)
             // Everything was copied out: the channel's pool may be used again.
             amqp_maybe_release_buffers_on_channel(wire.state, frame.channel)
         }
-        if limit == 0 { scheduleRead() }
+        // What the library has in its own buffer no poll sees.
+        if limit == 0 || bytes >= Self.bytesPerTurn { scheduleRead() }
         for body in afterRead { body() }
     }
 
@@ -55,12 +62,18 @@ extension Session {
             guard let decoded = frame.payload.properties.decoded else { return }
             let properties = channel.properties.read(
                 UnsafePointer(decoded.assumingMemoryBound(to: amqp_basic_properties_t.self)))
-            if channel.content?.header(properties, bodySize: frame.payload.properties.body_size) == true {
-                contentComplete(channel)
-            }
-        case 3:
-            if channel.content?.append(frame.payload.body_fragment.raw) == true { contentComplete(channel) }
+            progressed(channel.content?.header(properties, bodySize: frame.payload.properties.body_size), channel)
+        case 3: progressed(channel.content?.append(frame.payload.body_fragment.raw), channel)
         default: break
+        }
+    }
+
+    private func progressed(_ progress: IncomingContent.Progress?, _ channel: Channel) {
+        switch progress {
+        case .partial?: break
+        case .complete?: contentComplete(channel)
+        case .violation?, nil:
+            end(RabbitMQError(.protocolViolation, "\(endpoint) sent a part of a message that it has not announced"))
         }
     }
 
@@ -93,11 +106,11 @@ extension Session {
         switch method.id {
         case Method.basicDeliver:
             let m = decoded.assumingMemoryBound(to: amqp_basic_deliver_t.self)
-            channel.content = Channel.Content(
-                .delivery, tag: m.pointee.delivery_tag, redelivered: m.pointee.redelivered != 0,
-                exchange: channel.exchanges.text(m.pointee.exchange),
-                routingKey: channel.routingKeys.text(m.pointee.routing_key),
-                consumerTag: channel.consumerTags.text(m.pointee.consumer_tag))
+            let tag = channel.consumerTags.text(m.pointee.consumer_tag)
+            channel.content = IncomingContent(
+                .delivery(channel.consumers.first { $0.tag == tag }), tag: m.pointee.delivery_tag,
+                redelivered: m.pointee.redelivered != 0, exchange: channel.exchanges.text(m.pointee.exchange),
+                routingKey: channel.routingKeys.text(m.pointee.routing_key), consumerTag: tag)
         case Method.basicAck:
             let m = decoded.assumingMemoryBound(to: amqp_basic_ack_t.self).pointee
             channel.line?.confirm(m.delivery_tag, multiple: m.multiple != 0, accepted: true)
@@ -106,12 +119,12 @@ extension Session {
             channel.line?.confirm(m.delivery_tag, multiple: m.multiple != 0, accepted: false)
         case Method.basicReturn:
             let m = decoded.assumingMemoryBound(to: amqp_basic_return_t.self).pointee
-            channel.content = Channel.Content(
+            channel.content = IncomingContent(
                 .returned(code: m.reply_code, reason: m.reply_text.text), exchange: m.exchange.text,
                 routingKey: m.routing_key.text)
         case Method.basicGetOK:
             let m = decoded.assumingMemoryBound(to: amqp_basic_get_ok_t.self).pointee
-            channel.content = Channel.Content(
+            channel.content = IncomingContent(
                 .got(remaining: m.message_count), tag: m.delivery_tag, redelivered: m.redelivered != 0,
                 exchange: m.exchange.text, routingKey: m.routing_key.text)
         case Method.basicGetEmpty: channel.answer(Method.basicGetOK, .empty)
@@ -148,14 +161,16 @@ extension Session {
         guard let content = channel.content else { return }
         channel.content = nil
         switch content.kind {
-        case .delivery:
-            guard let consumer = channel.consumers.first(where: { $0.tag == content.consumerTag }) else { return }
+        case .delivery(let consumer):
+            guard let consumer else { return }
             consumer.deliver(content.delivery(epoch: channel.epoch, from: consumer.queue))
         case .got(let remaining):
             channel.answer(
                 Method.basicGetOK, .message(content.delivery(epoch: channel.epoch), remaining: remaining))
         case .returned(let code, let reason):
-            channel.line?.returned(content.delivery(epoch: channel.epoch), code: code, reason: reason)
+            let size = content.bodySize
+            channel.line?.returned(
+                content.delivery(epoch: channel.epoch), bodySize: size, code: code, reason: reason)
         }
     }
 
@@ -176,5 +191,16 @@ extension Session {
         }
         channels[number] = nil
         channel.end(error)
+    }
+}
+
+extension amqp_frame_t {
+    /// About how many bytes it took on the wire.
+    fileprivate var size: Int {
+        switch frame_type {
+        case 2: payload.properties.raw.len + 20
+        case 3: payload.body_fragment.len + 8
+        default: 32
+        }
     }
 }
