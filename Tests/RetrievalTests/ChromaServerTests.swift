@@ -196,8 +196,18 @@ struct ChromaAnswerCase: Sendable, CustomTestStringConvertible {
         }
         defer { server.stop() }
         let store = try store(server)
-        for _ in 0..<3 { #expect(await !store.hasIndex()) }
-        #expect(server.requests.count == 1)
+        for _ in 0..<20 { #expect(await !store.hasIndex()) }
+        // Not each time; on a slow machine now and then.
+        #expect(server.requests.count < 20)
+        #expect(server.requests.allSatisfy { $0.head.hasPrefix("GET") })
+    }
+
+    @Test func aStoreThatDoesNotSayIsNotAskedByEveryWindow() async throws {
+        let server = try CannedServer { _ in (503, [], "no healthy upstream") }
+        defer { server.stop() }
+        let store = try store(server)
+        for _ in 0..<20 { #expect(await store.hasIndex()) }
+        #expect(server.requests.count < 20)
     }
 
     @Test func aTokenIsSentInBothWaysAndAUserInfoIsNotOverruled() async throws {

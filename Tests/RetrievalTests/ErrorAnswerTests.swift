@@ -24,6 +24,12 @@ import Testing
         #expect(ErrorAnswer(Array(body.utf8)).code == code)
     }
 
+    @Test func whatAServiceSaysMovesNoTerminal() {
+        let body = Array("{\"error\":{\"message\":\"bad \\u001b]52;c;aGk=\\u0007 \\u202e input\\n here\"}}".utf8)
+        #expect(ErrorAnswer(body).words == "bad ]52;c;aGk= input here")
+        #expect(ErrorAnswer(Array("\u{1b}[2Jraw".utf8)).words == "[2Jraw")
+    }
+
     @Test func aCodeThatStandsInAQuestionIsNotPassedOn() {
         let body = Array(#"{"error":{"message":"bad input","code":"Secret-Order-4711","type":"invalid_input"}}"#.utf8)
         #expect(ErrorAnswer(body).code == "Secret-Order-4711")

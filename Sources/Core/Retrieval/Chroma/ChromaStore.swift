@@ -23,12 +23,14 @@ package final class ChromaStore: VectorStore {
         case unknown
         case found(Collection)
         case missing(since: ContinuousClock.Instant)
+        /// It was asked, and did not say.
+        case untold(since: ContinuousClock.Instant)
     }
 
     /// The key of a collection's metadata that holds the embedder's identity.
     static let embedderKey = "parley_embedder"
-    /// A collection that was missing is looked for again when this has passed.
-    private static let lookAgainAfter: Duration = .seconds(5)
+    /// What was missing or could not be told is looked for again when this has passed.
+    private static let lookAgainAfter: Duration = .seconds(2)
     private static let lookTimeout: Duration = .seconds(2)
 
     let address: ChromaAddress
@@ -61,14 +63,20 @@ package final class ChromaStore: VectorStore {
     // MARK: - The collection
 
     package func hasIndex() async -> Bool {
+        func isRecent(_ since: ContinuousClock.Instant) -> Bool { ContinuousClock.now - since < Self.lookAgainAfter }
         switch knowledge.withLock({ $0 }) {
         case .found: return true
-        case .missing(let since) where ContinuousClock.now - since < Self.lookAgainAfter: return false
-        case .unknown, .missing: break
+        case .missing(let since) where isRecent(since): return false
+        case .untold(let since) where isRecent(since): return true
+        case .unknown, .missing, .untold: break
         }
         do throws(RetrievalError) {
             return try await lookUp(timeout: Self.lookTimeout) != nil
         } catch {
+            knowledge.withLock { knowledge in
+                if case .found = knowledge { return }
+                knowledge = .untold(since: .now)
+            }
             return true
         }
     }
@@ -124,9 +132,9 @@ package final class ChromaStore: VectorStore {
     /// Whether Chroma says, in its own words, that it has no such collection: `InvalidCollection` is what it said before
     /// version 1. A gateway that has lost Chroma says 404, too, and then there may well be one.
     static func saysMissing(_ response: HTTPResponse) -> Bool {
-        guard !response.isSuccess, let error = (try? JSONDocument(response.body))?.root["error"]?.string else {
-            return false
-        }
+        guard !response.isSuccess, response.body.count <= ErrorAnswer.mostBytes,
+            let error = (try? JSONDocument(response.body))?.root["error"]?.string
+        else { return false }
         return ["NotFoundError", "InvalidCollection", "InvalidCollectionException"].contains(error)
     }
 

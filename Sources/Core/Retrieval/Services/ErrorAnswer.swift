@@ -6,7 +6,9 @@ import ParleyJSON
 /// Free text in it may quote what was asked, be it another tenant's question of the same window: it goes into
 /// ``RetrievalError/serviceWords`` alone. A code cannot quote a sentence, and one that stands in what was asked is left out.
 struct ErrorAnswer {
-    private static let maxBytes = 4096
+    /// Of a longer answer only the beginning is looked at, as text.
+    static let mostBytes = 1 << 20
+    private static let mostText = 4096
 
     /// The service's own short word for the cause, such as `context_length_exceeded`.
     let code: String?
@@ -20,20 +22,21 @@ struct ErrorAnswer {
 
     /// - Parameter asked: what the request held, as far as it may be quoted.
     init(_ body: [UInt8], asked: some Sequence<String> = [String]()) {
-        let root = (try? JSONDocument(body))?.root
+        let root = body.count <= Self.mostBytes ? (try? JSONDocument(body))?.root : nil
         // Some services put the object into an array of one.
         let object = root?.kind == .array ? root?.elements.first : root
         let error = object?["error"]
         let detail = object?["detail"]?.elements.first ?? object?["errors"]?.elements.first
-        text = String(decoding: body.prefix(Self.maxBytes), as: UTF8.self)
+        text = String(decoding: body.prefix(Self.mostText), as: UTF8.self)
         let sentence =
             error?["message"]?.string ?? object?["message"]?.string ?? error?.string ?? object?["detail"]?.string
             ?? detail?["msg"]?.string ?? detail?["message"]?.string ?? detail?.string
-        let line = (sentence ?? text).split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        let line = Self.printable(sentence ?? text)
         words = line.isEmpty ? nil : String(line.prefix(300))
         isServices = object?.kind == .object && (error?.isNull == false || sentence != nil)
-        let stated = error?["code"]?.int ?? error?["status"]?.int ?? object?["code"]?.int ?? object?["status"]?.int
-        statedStatus = stated.flatMap { (400...599).contains($0) ? $0 : nil }
+        let stated = [error?["code"], error?["status"], object?["code"], object?["status"]]
+        statedStatus = stated.lazy.compactMap { $0?.int ?? $0?.string.flatMap { Int($0) } }
+            .first { (400...599).contains($0) }
         let candidates = [
             error?["code"], error?["type"], error?["status"], object?["code"], object?["type"], object?["error_type"],
             error, detail?["type"],
@@ -42,6 +45,17 @@ struct ErrorAnswer {
             Self.isCode(candidate)
                 && !asked.contains { $0.lowercased().contains(candidate.lowercased()) }
         }
+    }
+
+    /// On one line, without what moves a terminal's cursor or turns its text around.
+    private static func printable(_ text: String) -> String {
+        let plain = text.unicodeScalars.map { scalar -> Character in
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator: " "
+            default: Character(scalar)
+            }
+        }
+        return String(plain).split(whereSeparator: \.isWhitespace).joined(separator: " ")
     }
 
     /// `[A-Za-z0-9_.-]{1,64}` with a letter in it: a number alone could be anybody's.
