@@ -166,7 +166,8 @@ let package = Package(
         tests(of: "Generation", uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging]),
         tests(of: "ParleySettings"),
         tests(
-            of: "Adapters", uses: ["Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Topology", logging]),
+            of: "Adapters",
+            uses: ["Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Retrieval", "Topology", logging]),
         tests(of: "Operations", uses: ["ChatJobs", "ParleyJSON", "ParleyRabbitMQ", "Topology", "IOLoop", logging]),
         // The contract from outside: the built program, real servers.
         .testTarget(

@@ -80,6 +80,36 @@ private func load(
             try await load(yaml: "worker:\nmodel:\n  name:\n", environment: ["PARLEY_QUEUE_NAME": ""]) == Settings())
     }
 
+    @Test func settingsOfRetrievalAreRead() async throws {
+        let yaml = """
+            embeddings:
+              batch: 16
+              max_tokens: 512
+              query_prefix: "query: "
+            vectors:
+              token: abc
+            """
+        let settings = try await load(
+            yaml: yaml,
+            environment: ["PARLEY_RETRIEVAL_TIMEOUT": "2s", "PARLEY_EMBEDDINGS_PASSAGE_PREFIX": "passage: "])
+        #expect(settings.embeddings.batch == 16 && settings.embeddings.maxTokens == 512)
+        // The blank belongs to it.
+        #expect(settings.embeddings.queryPrefix == "query: " && settings.embeddings.passagePrefix == "passage: ")
+        #expect(settings.vectorsToken == "abc" && settings.retrieval.timeout == .seconds(2))
+        #expect(Settings().retrieval.timeout == .seconds(10) && Settings().embeddings.maxTokens == nil)
+    }
+
+    @Test func wrongSettingsOfRetrievalAreNamed() async throws {
+        let error = await #expect(throws: SettingsError.self) {
+            try await load(
+                overrides: [("embeddings.batch", "0"), ("embeddings.max_tokens", "few"), ("retrieval.timeout", "1h")])
+        }
+        let text = error?.description ?? ""
+        for part in ["embeddings.batch is \"0\"", "embeddings.max_tokens is \"few\"", "retrieval.timeout is \"1h\""] {
+            #expect(text.contains(part), "\(part) is missing in \(text)")
+        }
+    }
+
     @Test func theOpenAIKeyIsHonoured() async throws {
         #expect(try await load(environment: ["OPENAI_API_KEY": "k"]).model.apiKey == "k")
         #expect(

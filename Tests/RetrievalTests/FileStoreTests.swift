@@ -19,10 +19,10 @@ import Testing
         let path = "\(folder.path)/deep/er/k.index"
         let writer = FileStore(path: path, logger: quiet)
         let reader = FileStore(path: path, logger: quiet)
-        #expect(!reader.hasIndex)
+        #expect(await !reader.hasIndex())
         #expect(try await reader.open() == nil)
         try await writer.replace(update(["old"]))
-        #expect(reader.hasIndex)
+        #expect(await reader.hasIndex())
         try await eventually {
             (try? await reader.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1)))?.first?.first?.passage.text
                 == "old"
@@ -31,16 +31,34 @@ import Testing
         try await eventually {
             try await reader.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1)).first?.first?.passage.text == "new"
         }
-        unlink(path)
-        try await eventually {
-            do {
-                _ = try await reader.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1))
-                return false
-            } catch {
-                return (error as? RetrievalError)?.code == .notFound
-            }
+    }
+
+    /// Gone, cut short or replaced by something else: the last good one stays in use, and somebody is told.
+    @Test(arguments: ["gone", "cut short", "foreign", "empty"])
+    func aFileThatIsLostLeavesTheLastIndexInUse(_ how: String) async throws {
+        let folder = try TemporaryFolder()
+        let store = FileStore(path: "\(folder.path)/k.index", logger: quiet)
+        try await store.replace(update(["kept"]))
+        _ = try await store.open()
+        #expect(await store.trouble() == nil)
+        let whole = try folder.read("k.index")
+        switch how {
+        case "gone": unlink(store.path)
+        case "cut short": try folder.write("k.index", whole.dropLast(9))
+        case "foreign": try folder.write("k.index", "<html>502 Bad Gateway</html>")
+        default: try folder.write("k.index", "")
         }
-        #expect(!reader.hasIndex)
+        // Readiness alone finds it: no search is needed.
+        try await eventually { await store.trouble()?.contains("the index read before is in use") == true }
+        #expect(await store.trouble()?.contains(store.path) == true)
+        let found = try await store.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1))
+        #expect(found.first?.first?.passage.text == "kept")
+        #expect(await store.hasIndex())
+        try await store.replace(
+            StoreUpdate(embedder: "axes", dimension: 4, startsOver: true, documents: update(["new"]).documents))
+        try await eventually { await store.trouble() == nil }
+        let anew = try await store.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1))
+        #expect(anew.first?.first?.passage.text == "new")
     }
 
     @Test func aDamagedFileLeavesTheOldIndexInUse() async throws {
@@ -55,7 +73,7 @@ import Testing
         // A program that starts now has no old index.
         let other = FileStore(path: store.path, logger: quiet)
         await #expect { _ = try await other.open() } throws: { ($0 as? RetrievalError)?.code == .corrupt }
-        #expect(other.hasIndex)
+        #expect(await other.hasIndex())
     }
 
     @Test func aForeignFileIsRefused() async throws {

@@ -35,3 +35,36 @@ import Testing
         }
     }
 }
+
+/// Texts that are longer than a model reads.
+@Suite struct SentenceCutTests {
+    @Test func whatFitsIsLeftAlone() {
+        #expect(Sentences.beginning(of: "Short. Text.  ", milliTokens: 100_000) == "Short. Text.  ")
+    }
+
+    @Test func aTextIsCutAtASentenceElseAtAWordElseAnywhere() {
+        let three = "The first sentence is here. The second one is, too. The third is not."
+        #expect(
+            Sentences.beginning(of: three, milliTokens: TokenEstimate.milliTokens(three) - 1)
+                == "The first sentence is here. The second one is, too.")
+        let long = String(repeating: "word ", count: 100)
+        let words = Sentences.beginning(of: long, milliTokens: 5000)
+        #expect(words == String(repeating: "word ", count: 3) + "word")
+        #expect(Sentences.beginning(of: String(repeating: "x", count: 100), milliTokens: 2450).count == 10)
+        #expect(Sentences.beginning(of: "退货流程。" + String(repeating: "长", count: 100), milliTokens: 6300) == "退货流程。")
+        #expect(Sentences.beginning(of: "👩‍👩‍👧‍👦", milliTokens: 1) == "")
+    }
+
+    @Test func whatIsCutIsNeverLongerThanItMayBe() {
+        var random = Seeded(state: 5)
+        for _ in 0..<200 {
+            let text = String(
+                (0..<Int.random(in: 0...300, using: &random)).map { _ in
+                    "ab c. 长？\n".randomElement(using: &random) ?? "x"
+                })
+            let limit = Int.random(in: 0...60_000, using: &random)
+            let cut = Sentences.beginning(of: text, milliTokens: limit)
+            #expect(text.hasPrefix(cut) && TokenEstimate.milliTokens(cut) <= limit)
+        }
+    }
+}

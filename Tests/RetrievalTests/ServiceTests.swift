@@ -18,7 +18,8 @@ import Testing
         defer { server.stop() }
         let embedder = try embedder(server, apiKey: "secret")
         #expect(embedder.dimension == nil)
-        #expect(try await embedder.embed(["a", "b\n"], timeout: .seconds(5)) == [[3, 4], [0, 2]])
+        #expect(
+            try await embedder.vectors(of: ["a", "b\n"], as: .question, timeout: .seconds(60)) == [[3, 4], [0, 2]])
         #expect(embedder.dimension == 2)
         #expect(embedder.identity == "m@\(server.url)/v1/")
         let request = try #require(server.requests.first)
@@ -30,7 +31,7 @@ import Testing
     @Test func noKeySendsNoAuthorization() async throws {
         let server = try CannedServer { _ in (200, [], #"{"data":[{"embedding":[1]}]}"#) }
         defer { server.stop() }
-        _ = try await embedder(server, apiKey: "").embed(["a"], timeout: .seconds(5))
+        _ = try await embedder(server, apiKey: "").vectors(of: ["a"], as: .question, timeout: .seconds(60))
         #expect(server.requests.first?.head.lowercased().contains("authorization") == false)
     }
 
@@ -41,9 +42,10 @@ import Testing
             return (200, [], #"{"data":[\#(rows.joined(separator: ","))]}"#)
         }
         defer { server.stop() }
-        let vectors = try await embedder(server).embed(Array(repeating: "x", count: 600), timeout: .seconds(20))
+        let vectors = try await embedder(server).vectors(
+            of: Array(repeating: "x", count: 600), as: .question, timeout: .seconds(60))
         #expect(vectors.count == 600)
-        #expect(server.requests.count == 3)
+        #expect(server.requests.count == 10)
     }
 
     @Test(arguments: [
@@ -56,14 +58,14 @@ import Testing
         let server = try CannedServer { _ in (200, [], body) }
         defer { server.stop() }
         let embedder = try embedder(server)
-        await #expect { _ = try await embedder.embed(["a"], timeout: .seconds(5)) } throws: {
+        await #expect { _ = try await embedder.vectors(of: ["a"], as: .question, timeout: .seconds(60)) } throws: {
             ($0 as? RetrievalError)?.code == .invalidResponse
         }
     }
 
     @Test func statusesBecomeTypedErrors() async throws {
         for (status, headers, code, retryAfter) in [
-            (400, [], RetrievalError.Code.rejected, nil), (401, [], .rejected, nil),
+            (400, [], RetrievalError.Code.rejected, nil), (401, [], .denied, nil),
             (429, ["Retry-After: 7"], .unavailable, Duration.seconds(7)),
             (503, ["Retry-After-Ms: 250"], .unavailable, .milliseconds(250)), (500, [], .unavailable, nil),
         ] as [(Int, [String], RetrievalError.Code, Duration?)] {
@@ -73,12 +75,12 @@ import Testing
             defer { server.stop() }
             let embedder = try embedder(server)
             do {
-                _ = try await embedder.embed(["a"], timeout: .seconds(5))
+                _ = try await embedder.vectors(of: ["a"], as: .question, timeout: .seconds(60))
                 Issue.record("a \(status) is an error")
             } catch {
                 #expect(error.code == code && error.status == status && error.retryAfter == retryAfter)
                 #expect(error.isTransient == (code == .unavailable))
-                #expect(error.message.contains("that was wrong"))
+                #expect(error.explanation.contains("that was wrong") && !error.message.contains("wrong"))
             }
         }
     }
@@ -86,12 +88,12 @@ import Testing
     @Test func silenceAndAbsenceAreTransient() async throws {
         let server = try CannedServer { _ in nil }
         let silent = try embedder(server)
-        await #expect { _ = try await silent.embed(["a"], timeout: .milliseconds(200)) } throws: {
+        await #expect { _ = try await silent.vectors(of: ["a"], as: .question, timeout: .milliseconds(200)) } throws: {
             ($0 as? RetrievalError)?.code == .timedOut
         }
         server.stop()
         let absent = try makeEmbedder(url: "http://127.0.0.1:1/v1", model: "m", http: http)
-        await #expect { _ = try await absent.embed(["a"], timeout: .seconds(5)) } throws: {
+        await #expect { _ = try await absent.vectors(of: ["a"], as: .question, timeout: .seconds(60)) } throws: {
             ($0 as? RetrievalError)?.code == .unreachable && ($0 as? RetrievalError)?.isTransient == true
         }
     }
@@ -129,7 +131,7 @@ import Testing
         }
         defer { server.stop() }
         let store = try makeStore(url: "chroma+\(server.url)/docs", http: http)
-        await #expect { _ = try await store.search([[1, 0]], topK: 1, timeout: .seconds(5)) } throws: {
+        await #expect { _ = try await store.search([[1, 0]], topK: 1, timeout: .seconds(60)) } throws: {
             ($0 as? RetrievalError)?.code == .invalidResponse
         }
     }
@@ -145,7 +147,7 @@ import Testing
         }
         defer { server.stop() }
         let store = try makeStore(url: "chroma+\(server.url)/docs", http: http)
-        let found = try await store.search([[1, 0]], topK: 2, timeout: .seconds(5))
+        let found = try await store.search([[1, 0]], topK: 2, timeout: .seconds(60))
         #expect(found[0].map(\.passage.id) == ["d#3", "x"])
         #expect(found[0].map(\.score) == [0.75, 0.5])
         #expect(found[0].map(\.passage.title) == ["T", "x"])
@@ -168,7 +170,7 @@ import Testing
         defer { server.stop() }
         let retriever = Retriever(
             embedder: try embedder(server), store: try makeStore(url: "chroma+\(server.url)/docs", http: http))
-        #expect(try await retriever.matches(["q"], topK: 1, timeout: .seconds(5)).first?.count == 1)
+        #expect(try await retriever.matches(["q"], topK: 1, timeout: .seconds(60)).first?.count == 1)
         let query = try #require(server.requests.last?.body)
         #expect(query.contains(#""query_embeddings":[[\#(numbers)]]"#) == (space == "cosine"))
         let vector = try JSONDocument(Array(query.utf8)).root["query_embeddings"]?.elements.first?.floats ?? []
@@ -192,7 +194,7 @@ import Testing
                 id: "old", queryURL: "\(store.base)/collections/old/query",
                 description: StoreDescription(dimension: 2, embedder: nil, passages: 1, documents: nil),
                 distanceScale: 1, needsUnitVectors: false))
-        #expect(try await store.search([[1, 0]], topK: 1, timeout: .seconds(5)).first?.count == 1)
+        #expect(try await store.search([[1, 0]], topK: 1, timeout: .seconds(60)).first?.count == 1)
         #expect(server.requests.count == 3)
     }
 

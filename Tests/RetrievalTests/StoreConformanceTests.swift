@@ -72,7 +72,7 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
             await #expect { _ = try await store.search([[1, 0, 0, 0, 0]], topK: 1, timeout: .seconds(5)) } throws: {
                 ($0 as? RetrievalError)?.code == .notFound
             }
-            #expect(!store.hasIndex)
+            #expect(await !store.hasIndex())
             let checked = try await Retriever(embedder: embedder, store: store).check()
             #expect(checked == nil)
         }
@@ -86,7 +86,7 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
             let retriever = Retriever(embedder: embedder, store: another)
             let index = try #require(try await retriever.check())
             #expect(index.dimension == 5 && index.embedder == "axes" && index.passages == 3)
-            #expect(retriever.hasIndex)
+            #expect(await retriever.hasIndex())
             let found = try await retriever.matches(
                 ["where is my parcel", "快递在哪", "parcel and refund"], topK: 2, timeout: .seconds(5))
             #expect(found.map(\.count) == [2, 2, 2])

@@ -86,12 +86,14 @@ final class AxisEmbedder: Embedder {
 
     var dimension: Int? { size }
 
-    func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [Embedding] {
+    func embed(
+        _ texts: [String], as role: TextRole, timeout: Duration
+    ) async -> [Result<Embedding, RetrievalError>] {
         asked.withLock { $0.append(texts) }
         return texts.map { text in
             let hits = axes.map { text.contains($0) ? Float(1) : 0 }
             let length = hits.reduce(0, +).squareRoot()
-            return Embedding(hits.map { length == 0 ? 1 / Float(size).squareRoot() : $0 / length })
+            return .success(Embedding(hits.map { length == 0 ? 1 / Float(size).squareRoot() : $0 / length }))
         }
     }
 }

@@ -1,73 +1,64 @@
 import Answering
 import ChatJobs
-import Pipeline
 import Retrieval
 
 /// The retriever as the pipeline's passage source.
 package struct RetrieverSource: PassageSource {
+    /// For one probe: longer than a service that works takes, shorter than a job would wait.
+    private static let probeTimeout: Duration = .seconds(5)
+
     let retriever: Retriever
 
     package init(retriever: Retriever) { self.retriever = retriever }
 
     package var isLocal: Bool { retriever.store.computes && retriever.embedder is LexicalEmbedder }
 
-    package func isReady() async -> Bool { retriever.hasIndex }
+    package func isReady() async -> Bool { await retriever.hasIndex() }
+
+    /// What is wrong although jobs are answered: an index file that is gone or damaged while the last one is in use.
+    package func trouble() async -> String? { await retriever.store.trouble() }
 
     package func passages(
         for questions: [String], topK: Int, timeout: Duration
     ) async -> [Result<[Source], PassageFailure>] {
-        do throws(RetrievalError) {
-            // Two requests and some JSON: cheaper here than the changes of thread.
-            let found =
-                retriever.store.computes
-                ? try await computed(questions, topK, timeout)
-                : try await retriever.retrieve(questions, topK: topK, timeout: timeout)
-            return found.map { .success($0) }
-        } catch {
-            return await results(questions, topK, timeout, after: error)
+        // Two requests and some JSON are cheaper here than the changes of thread.
+        let found =
+            retriever.store.computes
+            ? await offTheLoop { await retriever.results(questions, topK: topK, timeout: timeout) }
+            : await retriever.results(questions, topK: topK, timeout: timeout)
+        return found.map { result in
+            result.map { $0.map(\.source) }.mapError { PassageFailure($0) }
         }
-    }
-
-    private func computed(
-        _ questions: [String], _ topK: Int, _ timeout: Duration
-    ) async throws(RetrievalError) -> [[Source]] {
-        try await offTheLoop { () throws(RetrievalError) in
-            try await retriever.retrieve(questions, topK: topK, timeout: timeout)
-        }
-    }
-
-    /// One question that the embedder refuses fails the whole call: then each is asked by itself.
-    private func results(
-        _ questions: [String], _ topK: Int, _ timeout: Duration, after error: RetrievalError
-    ) async -> [Result<[Source], PassageFailure>] {
-        guard questions.count > 1, !error.isTransient, error.code != .cancelled else {
-            let failure = PassageFailure(
-                JobFailure(
-                    .retrievalFailed, error.message, retryAfter: error.retryAfter,
-                    blame: error.outage == nil ? .job : .absence), error.outage)
-            return questions.map { _ in .failure(failure) }
-        }
-        var results: [Result<[Source], PassageFailure>] = []
-        for question in questions { results += await passages(for: [question], topK: topK, timeout: timeout) }
-        return results
     }
 
     package func probe(_ dependency: Dependency) async -> Bool {
         do throws(RetrievalError) {
-            // Through both services: the check embeds a word when only that tells the dimension.
-            _ = try await retriever.check(timeout: .seconds(5))
-            return try await !retriever.embedder.embed(["probe"], timeout: .seconds(5)).isEmpty
+            switch dependency.kind {
+            case .embeddings: try await retriever.probeEmbedder(timeout: Self.probeTimeout)
+            case .vectors: try await retriever.probeStore(timeout: Self.probeTimeout)
+            case .rabbitMQ, .redis, .model: break
+            }
+            return true
         } catch {
-            return error.outage == nil
+            // It is there when what it says concerns the question, or its own pace.
+            return PassageFailure(error).failure.blame != .absence
         }
     }
 }
 
-extension RetrievalError {
-    /// The service that was not there for anybody.
-    fileprivate var outage: Dependency? {
-        let isAway = code == .unreachable || status.map((502...504).contains) ?? false || status == 429
-        guard isAway else { return nil }
-        return part == .embedder ? .embeddings : .vectors
+extension PassageFailure {
+    /// A question is to blame when the service refuses that very question. All else that goes wrong would go wrong with
+    /// any other: time-outs, errors of the server, garbage, a wrong key, an index of another model.
+    init(_ error: RetrievalError) {
+        let (blame, isServices): (JobFailure.Blame, Bool) =
+            switch error.code {
+            case .rejected, .tooLong: (.job, false)
+            // The index went between the look at it and the search: the next attempt finds none, or the new one.
+            case .notFound, .cancelled: (.absence, false)
+            case _ where error.status == 429: (.overload, true)
+            default: (.absence, true)
+            }
+        let failure = JobFailure(.retrievalFailed, error.message, retryAfter: error.retryAfter, blame: blame)
+        self.init(failure, isServices ? (error.part == .embedder ? .embeddings : .vectors) : nil)
     }
 }

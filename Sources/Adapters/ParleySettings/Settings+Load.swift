@@ -94,9 +94,15 @@ extension Settings {
         reader.string("embeddings.model", &embeddings.model)
         reader.string("embeddings.api_key", &embeddings.apiKey)
         embeddings.apiKey = embeddings.apiKey ?? openAIKey
+        reader.int("embeddings.batch", &embeddings.batch, in: 1...4096)
+        reader.int("embeddings.max_tokens", &embeddings.maxTokens, in: 16...1_000_000)
+        reader.string("embeddings.query_prefix", &embeddings.queryPrefix)
+        reader.string("embeddings.passage_prefix", &embeddings.passagePrefix)
         reader.string("vectors.url", &vectorsURL)
+        reader.string("vectors.token", &vectorsToken)
         reader.choice("retrieval.mode", &retrieval.mode)
         reader.int("retrieval.top_k", &retrieval.topK, in: 1...64)
+        reader.duration("retrieval.timeout", &retrieval.timeout, in: .milliseconds(1) ... .seconds(300))
         reader.duration("results.ttl", &results.ttl, in: .seconds(1) ... .seconds(10 * 365 * 86_400))
         reader.double("results.ttl_jitter", &results.ttlJitter, in: 0...0.9)
         reader.duration("priority.max_wait", &priorityMaxWait, in: .milliseconds(1) ... .seconds(86_400))
@@ -120,8 +126,10 @@ extension Settings {
         "rabbitmq.url", "redis.url", "redis.prefix", "queue.name", "queue.type", "queue.lanes", "worker.prefetch",
         "worker.window",
         "worker.shutdown_grace", "admin.listen", "model.url", "model.name", "model.api_key", "model.timeout",
-        "model.max_concurrency", "embeddings.url", "embeddings.model", "embeddings.api_key", "vectors.url",
-        "retrieval.mode", "retrieval.top_k", "results.ttl", "results.ttl_jitter", "retry.max_attempts", "retry.base",
+        "model.max_concurrency", "embeddings.url", "embeddings.model", "embeddings.api_key", "embeddings.batch",
+        "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
+        "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "results.ttl", "results.ttl_jitter",
+        "retry.max_attempts", "retry.base",
         "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query", "log.level", "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
         "priority.max_wait",

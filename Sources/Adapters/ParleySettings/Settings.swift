@@ -12,6 +12,8 @@ package struct Settings: Sendable, Equatable {
     package var model = Model()
     package var embeddings = Embeddings()
     package var vectorsURL = "file:.parley/knowledge.index"
+    /// `vectors.token`
+    package var vectorsToken: String?
     package var retrieval = Retrieval()
     package var results = Results()
     package var retry = Retry()
@@ -55,6 +57,10 @@ package struct Settings: Sendable, Equatable {
         package var url = "builtin:lexical"
         package var model: String?
         package var apiKey: String?
+        package var batch = 64
+        package var maxTokens: Int?
+        package var queryPrefix = ""
+        package var passagePrefix = ""
     }
 
     /// `retrieval.*`
@@ -62,6 +68,7 @@ package struct Settings: Sendable, Equatable {
         package enum Mode: String, Sendable, CaseIterable { case auto, always, never }
         package var mode = Mode.auto
         package var topK = 4
+        package var timeout: Duration = .seconds(10)
     }
 
     /// `results.*`

@@ -29,6 +29,13 @@ struct SettingsReader {
         value = number
     }
 
+    mutating func int(_ key: String, _ value: inout Int?, in range: ClosedRange<Int>) {
+        var number = value ?? range.lowerBound
+        let before = problems.count
+        int(key, &number, in: range)
+        if problems.count == before, text(key)?.isEmpty == false { value = number }
+    }
+
     mutating func double(_ key: String, _ value: inout Double, in range: ClosedRange<Double>) {
         guard let text = text(key), !text.isEmpty else { return }
         guard let number = Double(text), range.contains(number) else {

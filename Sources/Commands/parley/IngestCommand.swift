@@ -19,7 +19,9 @@ struct IngestCommand: AsyncParsableCommand {
         let settings = try await common.load()
         let assembly = try Assembly(settings, logger: Logger(label: "parley"))
         let line = Mutex(ProgressLine())
-        let ingestor = Ingestor(embedder: assembly.embedder, store: assembly.store)
+        let ingestor = Ingestor(
+            embedder: assembly.embedder, store: assembly.store,
+            options: .init(batchSize: settings.embeddings.batch))
         let summary = try await ingestor.ingest(paths: paths) { progress in
             line.withLock { $0.show(progress.done, of: progress.total, "passages \(progress.phase.rawValue)") }
         }

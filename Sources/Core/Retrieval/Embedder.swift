@@ -1,5 +1,8 @@
 import ParleyHTTP
 
+/// What a text is: some models want questions and what answers them told apart.
+package enum TextRole: Sendable { case question, passage }
+
 /// Turns texts into vectors whose inner products say how alike the texts are.
 package protocol Embedder: Sendable {
     /// Names the model and whatever else its vectors depend on; stored in the index, so that vectors of two models are
@@ -7,9 +10,23 @@ package protocol Embedder: Sendable {
     var identity: String { get }
     /// Floats in a vector; nil until it is known.
     var dimension: Int? { get }
-    /// One vector for each text, in order, in as few calls as the service allows. Not every service gives unit length:
-    /// whoever needs it scales.
-    func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [Embedding]
+    /// A vector or a failure for each text, in order, in as few calls as the service allows. A text that is refused is a
+    /// failure of its own; any other failure is that of all texts that have no vector yet. Not every service gives unit
+    /// length: whoever needs it scales.
+    func embed(_ texts: [String], as role: TextRole, timeout: Duration) async -> [Result<Embedding, RetrievalError>]
+}
+
+extension Embedder {
+    /// The vectors of `texts`, all of them.
+    ///
+    /// - Throws: the first text's failure.
+    package func vectors(
+        of texts: [String], as role: TextRole, timeout: Duration
+    ) async throws(RetrievalError) -> [Embedding] {
+        var vectors: [Embedding] = []
+        for result in await embed(texts, as: role, timeout: timeout) { vectors.append(try result.get()) }
+        return vectors
+    }
 }
 
 /// What identities say about whether two embedders' vectors may be compared.
@@ -31,9 +48,10 @@ enum EmbedderIdentity {
 ///   - url: `builtin:lexical`, or the base URL of an OpenAI-compatible service: `http://host:port/v1`.
 ///   - model: for such a service; nil leaves the choice to it.
 ///   - apiKey: sent as bearer token; nil or empty sends none.
+///   - options: how such a service wants its texts.
 /// - Throws: ``RetrievalError/Code-swift.struct/invalidSetting`` naming what is allowed.
 package func makeEmbedder(
-    url: String, model: String? = nil, apiKey: String? = nil, http: HTTPClient
+    url: String, model: String? = nil, apiKey: String? = nil, options: EmbeddingOptions = .init(), http: HTTPClient
 ) throws(RetrievalError) -> any Embedder {
     if url == "builtin:lexical" { return LexicalEmbedder() }
     guard url.hasPrefix("http://") || url.hasPrefix("https://") else {
@@ -42,7 +60,7 @@ package func makeEmbedder(
             "embeddings.url is \"\(withoutUserInfo(url))\": write builtin:lexical, or the base URL of an OpenAI-compatible service such as http://127.0.0.1:8080/v1"
         )
     }
-    return try OpenAIEmbedder(baseURL: url, model: model, apiKey: apiKey, http: http)
+    return try OpenAIEmbedder(baseURL: url, model: model, apiKey: apiKey, options: options, http: http)
 }
 
 /// A setting's URL as messages about the setting show it: its query, a tenant's name perhaps, is part of it.

@@ -138,7 +138,9 @@ package struct Ingestor: Sendable {
             guard EmbedderIdentity.matches(embedder, self.embedder.identity) else { return false }
             var dimension = self.embedder.dimension
             if dimension == nil, index.dimension != nil {
-                dimension = try await self.embedder.embed(["dimension"], timeout: options.embedTimeout).first?.count
+                let vectors = try await self.embedder.vectors(
+                    of: ["dimension"], as: .passage, timeout: options.embedTimeout)
+                dimension = vectors.first?.count
             }
             return index.dimension == nil || index.dimension == dimension
         } catch  where error.code == .corrupt {
@@ -163,7 +165,8 @@ private struct Filler {
     var removed: [String]
     private var documents: [(document: Document, hash: String, passages: [Passage])] = []
     private var vectors: [[Float]] = []
-    private var texts: [String] = []
+    /// Not embedded yet.
+    private var waiting: [Passage] = []
     private var embedded = 0
 
     init(ingestor: Ingestor, total: Int, startsOver: Bool, removed: [String]) {
@@ -177,9 +180,9 @@ private struct Filler {
         _ document: Document, hash: String, passages: [Passage], progress: (IngestProgress) -> Void
     ) async throws(RetrievalError) {
         documents.append((document, hash, passages))
-        texts += passages.map(\.embeddedText)
-        while texts.count >= ingestor.options.batchSize { try await embed(progress) }
-        if vectors.count + texts.count >= ingestor.options.flushSize { try await flush(progress) }
+        waiting += passages
+        while waiting.count >= ingestor.options.batchSize { try await embed(progress) }
+        if vectors.count + waiting.count >= ingestor.options.flushSize { try await flush(progress) }
     }
 
     mutating func finish(progress: (IngestProgress) -> Void) async throws(RetrievalError) {
@@ -187,21 +190,28 @@ private struct Filler {
     }
 
     private mutating func embed(_ progress: (IngestProgress) -> Void) async throws(RetrievalError) {
-        let batch = Array(texts.prefix(ingestor.options.batchSize))
-        let made = try await ingestor.embedder.embed(batch, timeout: ingestor.options.embedTimeout)
+        let batch = waiting.prefix(ingestor.options.batchSize)
+        let made = await ingestor.embedder.embed(
+            batch.map(\.embeddedText), as: .passage, timeout: ingestor.options.embedTimeout)
         guard made.count == batch.count else {
             throw RetrievalError(
                 .invalidResponse, "\(ingestor.embedder.identity) gave \(made.count) vectors for \(batch.count) passages"
             )
         }
-        vectors += made.map(\.numbers)
-        texts.removeFirst(batch.count)
+        for (passage, vector) in zip(batch, made) {
+            do throws(RetrievalError) {
+                vectors.append(try vector.get().numbers)
+            } catch {
+                throw error.isRefusal ? error.of("the passage \(passage.id)") : error
+            }
+        }
+        waiting.removeFirst(batch.count)
         embedded += batch.count
         progress(IngestProgress(phase: .embedding, done: embedded, total: total))
     }
 
     private mutating func flush(_ progress: (IngestProgress) -> Void) async throws(RetrievalError) {
-        while !texts.isEmpty { try await embed(progress) }
+        while !waiting.isEmpty { try await embed(progress) }
         var start = 0
         var ready: [EmbeddedDocument] = []
         for (document, hash, passages) in documents {

@@ -1,11 +1,13 @@
-/// Why passages could not be embedded, found or stored. The description may be logged: it holds no secret.
+/// Why passages could not be embedded, found or stored. Message and description may be logged and sent to anybody: they
+/// hold no secret, and nothing of what a service was asked.
 package struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What kind of failure it was.
     package struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case unreachable
             case timedOut = "timed out"
-            case unavailable, rejected, incompatible
+            case unavailable, denied, rejected, incompatible
+            case tooLong = "too long"
             case notFound = "not found"
             case corrupt
             case invalidResponse = "invalid response"
@@ -20,10 +22,14 @@ package struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertib
         package static let unreachable = Code(value: .unreachable)
         /// No answer in time.
         package static let timedOut = Code(value: .timedOut)
-        /// The service answered that it cannot serve now (429 or 5xx).
+        /// The service answered that it cannot serve now (429 or 5xx), or something in front of it did.
         package static let unavailable = Code(value: .unavailable)
-        /// The service refuses the request (any other 4xx): asking again will not help.
+        /// The service serves nobody with these settings: its key, address or model is wrong.
+        package static let denied = Code(value: .denied)
+        /// The service refuses what it was asked (400, 413, 422): asking the same again will not help.
         package static let rejected = Code(value: .rejected)
+        /// The service refuses a text because it is longer than its model reads.
+        package static let tooLong = Code(value: .tooLong)
         /// Index and embedder do not fit together: other model or other dimension.
         package static let incompatible = Code(value: .incompatible)
         /// There is no index.
@@ -51,6 +57,9 @@ package struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertib
     package let code: Code
     /// What happened, to what, and what to do.
     package let message: String
+    /// What the service itself said. It may quote what it was asked, so it is for whoever asked and nobody else: never
+    /// for a log, a reply or a dead letter.
+    package let serviceWords: String?
     /// The HTTP status, when a service answered with an error.
     package let status: Int?
     /// Whose failure it was, where that is known.
@@ -58,15 +67,39 @@ package struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertib
     /// How long the service asks to be left alone.
     package let retryAfter: Duration?
 
-    package init(_ code: Code, _ message: String, status: Int? = nil, retryAfter: Duration? = nil) {
+    package init(
+        _ code: Code, _ message: String, serviceWords: String? = nil, status: Int? = nil, part: Part? = nil,
+        retryAfter: Duration? = nil
+    ) {
         self.code = code
         self.message = message
+        self.serviceWords = serviceWords
         self.status = status
+        self.part = part
         self.retryAfter = retryAfter
     }
 
     /// Whether the same request may succeed later, with nothing changed by us.
     package var isTransient: Bool { code == .unreachable || code == .timedOut || code == .unavailable }
 
+    /// Whether it is about what was asked: another question, or fewer at once, may do better.
+    package var isRefusal: Bool { code == .rejected || code == .tooLong }
+
+    /// The message with the service's own words, for the person who asked.
+    package var explanation: String { serviceWords.map { "\(message): \($0)" } ?? message }
+
     package var description: String { "\(message) [\(code)]" }
+
+    /// The same failure, with what it happened to in front of the message.
+    func of(_ what: String) -> RetrievalError {
+        RetrievalError(
+            code, "\(what): \(message)", serviceWords: serviceWords, status: status, part: part, retryAfter: retryAfter)
+    }
+
+    /// The same failure, as one of `part`'s.
+    func blamed(on part: Part) -> RetrievalError {
+        var error = self
+        error.part = part
+        return error
+    }
 }

@@ -11,11 +11,8 @@ package struct Retriever: Sendable {
         self.store = store
     }
 
-    /// Whether there is an index, as far as can be told without waiting: for "with no index, no retrieval".
-    ///
-    /// It may turn out wrong: ``retrieve(_:topK:timeout:)`` then throws
-    /// ``RetrievalError/Code-swift.struct/notFound``, which means the same.
-    package var hasIndex: Bool { store.hasIndex }
+    /// Whether there is an index: for "with no index, no retrieval". See ``VectorStore/hasIndex()``.
+    package func hasIndex() async -> Bool { await store.hasIndex() }
 
     /// Opens the index and makes sure that the embedder fits it. No index is not an error.
     ///
@@ -24,10 +21,10 @@ package struct Retriever: Sendable {
     ///   whatever keeps the store or the embedder from answering.
     @discardableResult
     package func check(timeout: Duration = .seconds(10)) async throws(RetrievalError) -> StoreDescription? {
-        guard let index = try await store.open() else { return nil }
+        guard let index = try await store.open(timeout: timeout) else { return nil }
         var dimension = embedder.dimension
         if dimension == nil, index.dimension != nil {
-            dimension = try await embedder.embed(["dimension"], timeout: timeout).first?.count
+            dimension = try await embedder.vectors(of: ["dimension"], as: .question, timeout: timeout).first?.count
         }
         try verify(index, dimension: dimension)
         return index
@@ -36,6 +33,7 @@ package struct Retriever: Sendable {
     /// The passages nearest to each question, nearest first, at most `topK`.
     ///
     /// - Parameter timeout: for embedding and searching together.
+    /// - Throws: the first question's failure.
     package func retrieve(
         _ questions: [String], topK: Int, timeout: Duration
     ) async throws(RetrievalError) -> [[Source]] {
@@ -46,42 +44,136 @@ package struct Retriever: Sendable {
     package func matches(
         _ questions: [String], topK: Int, timeout: Duration
     ) async throws(RetrievalError) -> [[Match]] {
-        guard !questions.isEmpty, topK > 0 else { return questions.map { _ in [] } }
+        var matches: [[Match]] = []
+        for result in await results(questions, topK: topK, timeout: timeout) { matches.append(try result.get()) }
+        return matches
+    }
+
+    /// What is found for each question. One that the embedder or the store refuses is a failure of its own; any other
+    /// failure is that of all questions that have no passages yet. Equal questions are asked once.
+    ///
+    /// - Parameter timeout: for all of it, however often refused questions are asked anew in smaller numbers.
+    package func results(
+        _ questions: [String], topK: Int, timeout: Duration
+    ) async -> [Result<[Match], RetrievalError>] {
+        guard !questions.isEmpty, topK > 0 else { return questions.map { _ in .success([]) } }
+        var places: [String: Int] = [:]
+        var unique: [String] = []
+        for question in questions where places[question] == nil {
+            places[question] = unique.count
+            unique.append(question)
+        }
+        let found = await distinct(unique, topK: topK, timeout: timeout)
+        return unique.count == questions.count ? found : questions.map { found[places[$0] ?? 0] }
+    }
+
+    private func distinct(
+        _ questions: [String], topK: Int, timeout: Duration
+    ) async -> [Result<[Match], RetrievalError>] {
         let deadline = ContinuousClock.now + timeout
-        try await verifyCurrent()
-        let vectors: [Embedding]
         do throws(RetrievalError) {
-            vectors = try await embedder.embed(questions, timeout: timeout)
+            // Before anything is asked; the vectors' length is known only afterwards.
+            try await verifyCurrent(dimension: nil, timeout: timeout)
         } catch {
-            var error = error
-            error.part = .embedder
-            throw error
+            return questions.map { _ in .failure(error) }
         }
-        guard vectors.count == questions.count else {
-            throw RetrievalError(
-                .invalidResponse, "\(embedder.identity) gave \(vectors.count) vectors for \(questions.count) questions")
+        let embedded = await embedder.embed(questions, as: .question, timeout: deadline - .now)
+        guard embedded.count == questions.count else {
+            let error = RetrievalError(
+                .invalidResponse,
+                "\(embedder.identity) gave \(embedded.count) vectors for \(questions.count) questions",
+                part: .embedder)
+            return questions.map { _ in .failure(error) }
         }
+        var results = [Result<[Match], RetrievalError>](repeating: .success([]), count: questions.count)
+        var queries: [SearchQuery] = []
+        var places: [Int] = []
+        for (place, vector) in embedded.enumerated() {
+            switch vector {
+            case .success(let vector):
+                queries.append(SearchQuery(text: questions[place], vector: vector))
+                places.append(place)
+            case .failure(let error): results[place] = .failure(error.blamed(on: .embedder))
+            }
+        }
+        for (place, found) in zip(places, await search(queries, topK: topK, timeout, deadline)) {
+            results[place] = found
+        }
+        return results
+    }
+
+    private func search(
+        _ queries: [SearchQuery], topK: Int, _ timeout: Duration, _ deadline: ContinuousClock.Instant
+    ) async -> [Result<[Match], RetrievalError>] {
+        guard let dimension = queries.first?.vector.count else { return [] }
         let left = deadline - .now
-        guard left > .zero else {
-            throw RetrievalError(.timedOut, "embedding the questions took all of the \(timeout) for retrieval")
+        func fail(_ error: RetrievalError) -> [Result<[Match], RetrievalError>] { queries.map { _ in .failure(error) } }
+        do throws(RetrievalError) {
+            guard left > .zero else {
+                throw RetrievalError(
+                    .timedOut, "embedding the questions took all of the \(timeout) for retrieval", part: .embedder)
+            }
+            guard queries.allSatisfy({ $0.vector.count == dimension }) else {
+                throw RetrievalError(
+                    .invalidResponse, "\(embedder.identity): its vectors differ in length", part: .embedder)
+            }
+            try await verifyCurrent(dimension: dimension, timeout: left)
+        } catch {
+            return fail(error)
         }
-        let queries = zip(questions, vectors).map { SearchQuery(text: $0, vector: $1) }
-        let found = try await store.search(queries, topK: topK, timeout: left)
+        // Who took most of the time is to blame when it is not enough.
+        let slow: RetrievalError.Part = left < timeout / 2 ? .embedder : .store
+        let (found, _) = await inHalves(queries.count, within: left, part: slow) { range, left throws(RetrievalError) in
+            do throws(RetrievalError) {
+                let rows = try await store.search(Array(queries[range]), topK: topK, timeout: left)
+                guard rows.count == range.count else {
+                    throw RetrievalError(
+                        .invalidResponse, "\(store.location) answered \(range.count) queries with \(rows.count) rows")
+                }
+                return rows
+            } catch {
+                throw error.blamed(on: error.code == .timedOut ? slow : .store)
+            }
+        }
         // The index may have been replaced by another model's on the way.
-        if let index = store.current { try verify(index, dimension: vectors.first?.count) }
+        if let index = store.current {
+            do throws(RetrievalError) { try verify(index, dimension: dimension) } catch { return fail(error) }
+        }
         return found
     }
 
+    /// Whether the embedder answers as the index needs it.
+    ///
+    /// - Throws: what questions would meet.
+    package func probeEmbedder(timeout: Duration) async throws(RetrievalError) {
+        let vector = try await embedder.vectors(of: ["probe"], as: .question, timeout: timeout).first
+        if let index = store.current { try verify(index, dimension: vector?.count) }
+    }
+
+    /// Whether the store answers a search; a store without an index has nothing to search.
+    ///
+    /// - Throws: what questions would meet.
+    package func probeStore(timeout: Duration) async throws(RetrievalError) {
+        let deadline = ContinuousClock.now + timeout
+        guard let index = try await store.open(timeout: timeout) else { return }
+        try verify(index, dimension: nil)
+        guard let dimension = index.dimension, dimension > 0 else { return }
+        var numbers = [Float](repeating: 0, count: dimension)
+        numbers[0] = 1
+        let query = SearchQuery(text: "probe", vector: Embedding(numbers))
+        _ = try await store.search([query], topK: 1, timeout: max(deadline - .now, .milliseconds(1)))
+    }
+
     /// An index that does not fit is looked at again, once for each call: it may have been made anew meanwhile.
-    private func verifyCurrent() async throws(RetrievalError) {
+    private func verifyCurrent(dimension: Int?, timeout: Duration) async throws(RetrievalError) {
         guard let known = store.current else { return }
         do throws(RetrievalError) {
-            try verify(known, dimension: embedder.dimension)
+            try verify(known, dimension: dimension)
         } catch {
-            guard let index = try await store.open() else {
+            guard let index = try await store.open(timeout: timeout) else {
                 throw RetrievalError(.notFound, "there is no index at \(store.location) any more: run parley ingest")
             }
-            try verify(index, dimension: embedder.dimension)
+            try verify(index, dimension: dimension)
         }
     }
 
@@ -89,7 +181,10 @@ package struct Retriever: Sendable {
         let sameModel = index.embedder.map { EmbedderIdentity.matches($0, embedder.identity) } ?? true
         let sameSize = index.dimension == nil || dimension == nil || index.dimension == dimension
         guard sameModel, sameSize else {
+            // The right model with the wrong number of numbers is the embedder's doing.
+            let part: RetrievalError.Part = sameModel && index.embedder != nil ? .embedder : .store
             throw mismatch(index: index, embedder: embedder.identity, dimension: dimension, at: store.location)
+                .blamed(on: part)
         }
     }
 }

@@ -68,12 +68,17 @@ package protocol VectorStore: Sendable {
     var location: String { get }
     /// Whether searching computes in this process, for milliseconds with a large index, instead of waiting for a server.
     var computes: Bool { get }
-    /// Whether there is an index, as far as can be told without waiting.
-    var hasIndex: Bool { get }
+    /// Whether there is an index; a server is asked, for at most two seconds, when that is not known. True when it cannot
+    /// be told: a search then says why.
+    ///
+    /// It may turn out wrong: a search then throws ``RetrievalError/Code-swift.struct/notFound``, which means the same.
+    func hasIndex() async -> Bool
     /// The index in use; nil when there is none or nothing is known yet.
     var current: StoreDescription? { get }
+    /// What is wrong although searches go on, in one sentence.
+    func trouble() async -> String?
     /// Looks at the index; nil when there is none yet.
-    func open() async throws(RetrievalError) -> StoreDescription?
+    func open(timeout: Duration) async throws(RetrievalError) -> StoreDescription?
     /// The nearest passages of each query, nearest first, at most `topK`; all queries in one call.
     func search(_ queries: [SearchQuery], topK: Int, timeout: Duration) async throws(RetrievalError) -> [[Match]]
     /// The content hash of every stored document, by id; empty when there is no index.
@@ -85,6 +90,10 @@ package protocol VectorStore: Sendable {
 extension VectorStore {
     package var computes: Bool { false }
 
+    package func trouble() async -> String? { nil }
+
+    package func open() async throws(RetrievalError) -> StoreDescription? { try await open(timeout: .seconds(10)) }
+
     /// Searches by vectors alone.
     package func search(
         _ queries: [[Float]], topK: Int, timeout: Duration
@@ -95,9 +104,10 @@ extension VectorStore {
 
 /// Makes the store that `vectors.url` names: `file:PATH`, or `chroma+http://host:port/collection` (`chroma+https` too).
 ///
+/// - Parameter token: for a Chroma server that wants one; nil or empty sends none.
 /// - Throws: ``RetrievalError/Code-swift.struct/invalidSetting`` naming what is allowed.
 package func makeStore(
-    url: String, http: HTTPClient, logger: Logger = Logger(label: "parley.retrieval")
+    url: String, token: String? = nil, http: HTTPClient, logger: Logger = Logger(label: "parley.retrieval")
 ) throws(RetrievalError) -> any VectorStore {
     if url.hasPrefix("file:") {
         var path = url.dropFirst("file:".count)
@@ -109,7 +119,7 @@ package func makeStore(
         return FileStore(path: String(path), logger: logger)
     }
     if url.hasPrefix("chroma+http://") || url.hasPrefix("chroma+https://") {
-        return try ChromaStore(url: String(url.dropFirst("chroma+".count)), http: http)
+        return try ChromaStore(url: String(url.dropFirst("chroma+".count)), token: token, http: http)
     }
     throw RetrievalError(
         .invalidSetting,

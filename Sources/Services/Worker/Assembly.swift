@@ -57,9 +57,11 @@ package struct Assembly: Sendable {
         let embedder = part {
             try makeEmbedder(
                 url: settings.embeddings.url, model: settings.embeddings.model, apiKey: settings.embeddings.apiKey,
-                http: http)
+                options: EmbeddingOptions(settings.embeddings), http: http)
         }
-        let store = part { try makeStore(url: settings.vectorsURL, http: http, logger: logger) }
+        let store = part {
+            try makeStore(url: settings.vectorsURL, token: settings.vectorsToken, http: http, logger: logger)
+        }
         let prompt = part {
             try PromptTemplate(
                 system: settings.prompt.system ?? PromptTemplate.standardSystem,
@@ -102,6 +104,16 @@ package struct Assembly: Sendable {
         } catch {
             return (error as? SettingsError)?.problems ?? ["\(error)"]
         }
+    }
+}
+
+extension EmbeddingOptions {
+    package init(_ settings: Settings.Embeddings) {
+        self.init()
+        batch = settings.batch
+        maxTokens = settings.maxTokens
+        queryPrefix = settings.queryPrefix
+        passagePrefix = settings.passagePrefix
     }
 }
 

@@ -130,10 +130,10 @@ package struct HealthCheck: Sendable {
 
     private func checkEmbeddings() async -> CheckResult {
         do throws(RetrievalError) {
-            let vector = try await assembly.embedder.embed(["check"], timeout: .seconds(10)).first ?? []
+            let vectors = try await assembly.embedder.vectors(of: ["check"], as: .question, timeout: .seconds(10))
             return CheckResult(
                 name: "embeddings", outcome: .ok,
-                detail: "\(assembly.embedder.identity): \(vector.count) numbers a text")
+                detail: "\(assembly.embedder.identity): \(vectors.first?.count ?? 0) numbers a text")
         } catch {
             return failed("embeddings", error, key: "embeddings.url")
         }
@@ -164,6 +164,7 @@ package struct HealthCheck: Sendable {
     }
 
     private func failed(_ name: String, _ error: RetrievalError, key: String) -> CheckResult {
-        CheckResult(name: name, outcome: error.isTransient ? .unreachable : .wrong, detail: "\(error.message) (\(key))")
+        CheckResult(
+            name: name, outcome: error.isTransient ? .unreachable : .wrong, detail: "\(error.explanation) (\(key))")
     }
 }

@@ -20,7 +20,11 @@ package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: 
             )
         }
     } catch {
-        guard error.isTransient else { throw SettingsError(problems: ["vectors.url: \(error.message)"]) }
+        // Garbage is an illness that passes, too.
+        let key = error.part == .embedder ? "embeddings.url" : "vectors.url"
+        guard error.isTransient || error.code == .invalidResponse else {
+            throw SettingsError(problems: ["\(key): \(error.explanation)"])
+        }
         logger.warning("the vector store cannot be asked yet", metadata: ["reason": "\(error.message)"])
     }
     let worker = WorkerService(assembly, logger: logger)

@@ -26,6 +26,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
     let publisher: RabbitMQPublisher
     let redis: RedisClient
     let results: RedisResults
+    let passages: RetrieverSource
     let pipeline: Pipeline
     let presence: Presence
 
@@ -52,6 +53,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.answering.modelTimeout = settings.model.timeout
         configuration.answering.retrieve = JobOptions.Retrieve(rawValue: settings.retrieval.mode.rawValue) ?? .auto
         configuration.answering.topK = settings.retrieval.topK
+        configuration.answering.retrievalTimeout = settings.retrieval.timeout
         configuration.answering.priorityMaxWait = settings.priorityMaxWait
         configuration.retry.maxAttempts = settings.retry.maxAttempts
         configuration.retry.base = settings.retry.base
@@ -61,11 +63,12 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.answering.longestPause = settings.retry.max
         results = RedisResults(
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
+        passages = RetrieverSource(retriever: assembly.retriever)
         pipeline = Pipeline(
             intake: RabbitMQIntake(consumer: consumer, clock: clock),
             results: results,
             outbox: RabbitMQOutbox(publisher: publisher, queues: queues, clock: clock, logger: logger),
-            passageSource: RetrieverSource(retriever: assembly.retriever),
+            passageSource: passages,
             model: GeneratedAnswers(model: assembly.model),
             decoder: JobDecoder(
                 maxBody: settings.limits.body, maxQuery: settings.limits.query, ownQueues: queues.names),
@@ -176,6 +179,9 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         var readiness = Admin.Readiness(["rabbitmq": rabbitMQ, "redis": stored ? .ok : .failed("not connected")])
         for (service, reason) in away.sorted(by: { $0.key < $1.key }) where service != .rabbitMQ {
             readiness.set(service.description, .failed(reason))
+        }
+        if away[.vectors] == nil, let trouble = await passages.trouble() {
+            readiness.set("vectors", .degraded(trouble))
         }
         return readiness
     }

@@ -76,7 +76,9 @@ extension ChromaStore {
             }
             let url = "\(base)/collections/\(name)"
             let response = try await service.send("DELETE", url, timeout: Self.writeTimeout)
-            guard response.isSuccess || response.status == 404 else { throw service.failure(response, "DELETE", url) }
+            guard response.isSuccess || Self.saysMissing(response) else {
+                throw service.failure(response, "DELETE", url)
+            }
         }
         var writer = JSONWriter()
         writer.object { json in

@@ -19,6 +19,36 @@ enum Sentences {
         return result
     }
 
+    /// As much of the beginning of `text` as has at most so many thousandths of an estimated token: whole sentences when
+    /// they fill a quarter of that, else whole words, else characters. All of it when it fits.
+    static func beginning(of text: String, milliTokens limit: Int) -> String {
+        guard TokenEstimate.milliTokens(text) > limit else { return text }
+        var sentenceEnd = text.startIndex
+        var used = 0
+        for sentence in split(text[...]) {
+            let cost = TokenEstimate.milliTokens(sentence)
+            guard used + cost <= limit else { break }
+            used += cost
+            sentenceEnd = sentence.endIndex
+        }
+        if used >= limit / 4 { return trimmed(text[..<sentenceEnd]) }
+        var end = text.startIndex
+        var wordEnd: String.Index?
+        used = 0
+        while end < text.endIndex {
+            used += TokenEstimate.milliTokens(text[end])
+            guard used <= limit else { break }
+            if text[end].isWhitespace, used >= limit / 4 { wordEnd = end }
+            end = text.index(after: end)
+        }
+        return trimmed(text[..<(wordEnd ?? end)])
+    }
+
+    private static func trimmed(_ text: Substring) -> String {
+        guard let last = text.lastIndex(where: { !$0.isWhitespace }) else { return "" }
+        return String(text[...last])
+    }
+
     /// Where the sentence ends if it ends with the character at `at`: behind closing quotes and white space.
     private static func end(
         of character: Character, at: Substring.Index, sentenceFrom start: Substring.Index, in text: Substring

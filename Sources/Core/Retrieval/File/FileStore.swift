@@ -5,8 +5,9 @@ import Synchronization
 /// An index in one file, for one machine: written whole by `parley ingest`, read by many workers.
 ///
 /// A worker keeps the index in memory and looks at the file's stamp when it searches, at most once a second; a file
-/// that was replaced is read, one that cannot be read is reported once while the old index serves on. The file is read
-/// and not mapped, so that one cut short under our feet is an error and not a SIGBUS.
+/// that was replaced is read. One that cannot be read, or is gone, is reported while the old index serves on: nobody
+/// deletes a knowledge base by deleting a file that may be on its way. The file is read and not mapped, so that one cut
+/// short under our feet is an error and not a SIGBUS.
 ///
 /// Vectors are compared one by one; from 4,000 passages on by a graph, which is built in
 /// memory after loading and while exact search goes on: hnswlib trusts what it loads, so a saved graph would be one
@@ -43,12 +44,24 @@ package final class FileStore: VectorStore {
     package var computes: Bool { true }
     package var location: String { "file:\(path)" }
 
-    package var hasIndex: Bool { state.withLock { $0.snapshot != nil } || FileStamp(path: path) != nil }
+    package func hasIndex() async -> Bool { state.withLock { $0.snapshot != nil } || FileStamp(path: path) != nil }
 
     package var current: StoreDescription? { state.withLock { $0.snapshot }?.file.description }
 
+    /// Why the index in use is not the file's, or why there is none in use.
     @concurrent
-    package func open() async throws(RetrievalError) -> StoreDescription? {
+    package func trouble() async -> String? {
+        _ = try? snapshot(lookNow: false)
+        return state.withLock { state in
+            state.failure.map {
+                state.snapshot == nil ? $0.message : "\($0.message); until then the index read before is in use"
+            }
+        }
+    }
+
+    /// `timeout` is not looked at.
+    @concurrent
+    package func open(timeout: Duration) async throws(RetrievalError) -> StoreDescription? {
         try snapshot(lookNow: true)?.file.description
     }
 
@@ -137,19 +150,19 @@ package final class FileStore: VectorStore {
         var found = known
         found.isLooking = false
         let stamp = FileStamp(path: path)
-        if stamp != known.stamp {
+        // What may not be read may be allowed later, which a stamp does not show.
+        if stamp != known.stamp || known.failure?.code == .unreadable {
             found.stamp = stamp
             found.failure = nil
             do throws(RetrievalError) {
-                found.snapshot = try load().map { IndexSnapshot($0.file) }
+                if let loaded = try load() {
+                    found.snapshot = IndexSnapshot(loaded.file)
+                } else if known.snapshot != nil {
+                    throw RetrievalError(.notFound, "the index file \(path) is gone: run parley ingest again")
+                }
             } catch {
                 found.failure = error
-                logger.warning(
-                    "the index file cannot be used",
-                    metadata: [
-                        "index": "\(path)", "error": "\(error)",
-                        "goes_on_with": "\(known.snapshot == nil ? "none" : "the index read before")",
-                    ])
+                if error != known.failure { warn(error, hasOld: known.snapshot != nil) }
             }
         }
         let snapshot = found.snapshot
@@ -164,6 +177,15 @@ package final class FileStore: VectorStore {
             buildGraph(of: snapshot)
         }
         return found
+    }
+
+    private func warn(_ error: RetrievalError, hasOld: Bool) {
+        logger.warning(
+            "the index file cannot be used",
+            metadata: [
+                "index": "\(path)", "error": "\(error)",
+                "goes_on_with": "\(hasOld ? "the index read before" : "none")",
+            ])
     }
 
     /// A task of its own: it takes seconds, and no search waits for it.

@@ -19,8 +19,10 @@ package struct LexicalEmbedder: Embedder {
     package var dimension: Int? { Self.size }
 
     /// Never fails; `timeout` is not looked at.
-    package func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [Embedding] {
-        texts.map { Embedding(Self.vector(of: $0)) }
+    package func embed(
+        _ texts: [String], as role: TextRole, timeout: Duration
+    ) async -> [Result<Embedding, RetrievalError>] {
+        texts.map { .success(Embedding(Self.vector(of: $0))) }
     }
 
     /// The vector of `text`: unit length, or all zero when it has no words.

@@ -2,159 +2,159 @@ import ParleyHTTP
 import ParleyJSON
 import Synchronization
 
+/// How an embedding service wants its texts (`embeddings.*`).
+package struct EmbeddingOptions: Sendable, Equatable {
+    /// Texts in one request at most; a service that refuses so many gets fewer. Default 64.
+    package var batch = 64
+    /// Longer texts are cut at a sentence, in estimated tokens; nil leaves them whole until the service refuses one.
+    package var maxTokens: Int?
+    /// What models such as E5 want in front of questions and of what answers them.
+    package var queryPrefix = ""
+    package var passagePrefix = ""
+
+    package init() {}
+
+    /// Part of an embedder's identity: with another prefix the vectors are others. Empty without prefixes.
+    fileprivate var identity: String {
+        guard !queryPrefix.isEmpty || !passagePrefix.isEmpty else { return "" }
+        return "(query_prefix \"\(queryPrefix)\", passage_prefix \"\(passagePrefix)\")"
+    }
+}
+
 /// Embeddings from any service with OpenAI's `POST /v1/embeddings`
 /// (<https://platform.openai.com/docs/api-reference/embeddings/create>).
 package final class OpenAIEmbedder: Embedder {
-    /// Texts in one request; more are sent in several, one after another.
-    static let batchSize = 256
+    /// How often a text that the service calls too long is cut to half: 32 KiB are then 512 bytes.
+    static let mostCuts = 6
 
     package let identity: String
     private let model: String?
     private let url: String
+    private let options: EmbeddingOptions
     private let service: Service
     private let knownDimension = Mutex<Int?>(nil)
+    private let batchLimit: Mutex<BatchLimit>
 
     /// - Parameters:
     ///   - baseURL: up to and including `/v1`.
     ///   - model: nil leaves the choice to the service.
     ///   - apiKey: sent as bearer token; nil or empty sends none.
-    /// - Throws: ``RetrievalError/Code-swift.struct/invalidSetting`` when `baseURL` is not a URL.
-    package init(baseURL: String, model: String?, apiKey: String?, http: HTTPClient) throws(RetrievalError) {
+    /// - Throws: ``RetrievalError/Code-swift.struct/invalidSetting`` when `baseURL` is not a URL, or a header cannot hold
+    ///   the key.
+    package init(
+        baseURL: String, model: String?, apiKey: String?, options: EmbeddingOptions = .init(), http: HTTPClient
+    ) throws(RetrievalError) {
         do throws(HTTPError) {
             let base = try HTTPURL(baseURL)
             url = try base.appending("embeddings").string
-            identity = "\(model ?? "default")@\(withoutUserInfo(baseURL))"
+            identity = "\(model ?? "default")\(options.identity)@\(withoutUserInfo(baseURL))"
         } catch {
             throw RetrievalError(.invalidSetting, "embeddings.url: \(error.message)")
         }
         self.model = model
+        self.options = options
+        batchLimit = Mutex(BatchLimit(configured: options.batch))
         var headers: [HTTPHeader] = []
-        if let apiKey, !apiKey.isEmpty { headers.append(HTTPHeader(name: "Authorization", value: "Bearer \(apiKey)")) }
-        service = Service(name: "the embedding service", http: http, headers: headers)
+        if let apiKey, !apiKey.isEmpty {
+            try checkSecret(apiKey, "embeddings.api_key")
+            headers.append(HTTPHeader(name: "Authorization", value: "Bearer \(apiKey)"))
+        }
+        service = Service(
+            name: "the embedding service", part: .embedder, keySetting: "embeddings.api_key",
+            addressSettings: "embeddings.url and embeddings.model", http: http, headers: headers)
     }
 
-    /// Known after the first answer.
+    /// That of the last answer. What it has to be, the index says: one sick answer would else refuse all later ones.
     package var dimension: Int? { knownDimension.withLock { $0 } }
 
-    package func embed(_ texts: [String], timeout: Duration) async throws(RetrievalError) -> [Embedding] {
-        let deadline = ContinuousClock.now + timeout
-        var vectors: [Embedding] = []
-        vectors.reserveCapacity(texts.count)
-        var start = 0
-        while start < texts.count {
-            let batch = texts[start..<min(start + Self.batchSize, texts.count)]
-            let left = start == 0 ? timeout : deadline - .now
-            guard left > .zero else {
-                throw RetrievalError(.timedOut, "embedding \(texts.count) texts took more than \(timeout)")
-            }
-            vectors += try await embed(batch, timeout: left)
-            start += batch.count
+    package func embed(
+        _ texts: [String], as role: TextRole, timeout: Duration
+    ) async -> [Result<Embedding, RetrievalError>] {
+        let prefix = role == .question ? options.queryPrefix : options.passagePrefix
+        var texts = texts
+        if let most = options.maxTokens {
+            let room = max(1, most * 1000 - TokenEstimate.milliTokens(prefix))
+            for index in texts.indices { texts[index] = Sentences.beginning(of: texts[index], milliTokens: room) }
         }
-        return vectors
+        let size = batchLimit.withLock { $0.size(at: .now) }
+        let (results, limit) = await inHalves(texts.count, limit: size, within: timeout, part: .embedder) {
+            range, left throws(RetrievalError) in
+            range.count == 1
+                ? [try await vector(of: texts[range.lowerBound], prefix, timeout: left)]
+                : try await vectors(of: texts[range], prefix, timeout: left)
+        }
+        if limit < size { batchLimit.withLock { $0.learn(limit, at: .now) } }
+        return results
     }
 
-    private func embed(_ texts: ArraySlice<String>, timeout: Duration) async throws(RetrievalError) -> [Embedding] {
-        let answer = try await service.json("POST", url, body: requestBody(texts), timeout: timeout)
-        return try vectors(answer, of: texts.count)
+    /// Cuts a text that the service calls too long, until it takes it.
+    private func vector(
+        of text: String, _ prefix: String, timeout: Duration
+    ) async throws(RetrievalError) -> Embedding {
+        let deadline = ContinuousClock.now + timeout
+        var text = text
+        var left = timeout
+        for _ in 0..<Self.mostCuts {
+            do throws(RetrievalError) {
+                return try await vectors(of: [text], prefix, timeout: left)[0]
+            } catch {
+                let shorter = Sentences.beginning(of: text, milliTokens: TokenEstimate.milliTokens(text) / 2)
+                left = deadline - .now
+                guard error.code == .tooLong, !shorter.isEmpty, shorter != text, left > .zero else { throw error }
+                text = shorter
+            }
+        }
+        return try await vectors(of: [text], prefix, timeout: left)[0]
     }
 
-    private func requestBody(_ texts: ArraySlice<String>) -> [UInt8] {
-        var writer = JSONWriter(capacity: texts.reduce(128) { $0 + $1.utf8.count + 8 })
+    /// One call; one vector for each text.
+    private func vectors(
+        of texts: ArraySlice<String>, _ prefix: String, timeout: Duration
+    ) async throws(RetrievalError) -> [Embedding] {
+        let answer = try await service.json(
+            "POST", url, body: requestBody(texts, prefix), asked: texts, timeout: timeout)
+        switch EmbeddingAnswer.vectors(answer, of: texts.count) {
+        case .success(let vectors):
+            knownDimension.withLock { $0 = vectors.first?.count }
+            return vectors
+        case .failure(let problem): throw service.invalid(problem.text)
+        }
+    }
+
+    private func requestBody(_ texts: ArraySlice<String>, _ prefix: String) -> [UInt8] {
+        var writer = JSONWriter(capacity: texts.reduce(128) { $0 + $1.utf8.count + prefix.utf8.count + 8 })
         writer.object { json in
             json.member("model", model)
             json.key("input")
-            json.array { list in for text in texts { list.string(text) } }
+            json.array { list in for text in texts { list.string(prefix.isEmpty ? text : prefix + text) } }
         }
         return writer.bytes
     }
-
-    private func vectors(_ answer: JSONElement, of count: Int) throws(RetrievalError) -> [Embedding] {
-        let rows = answer["data"]?.elements ?? []
-        guard rows.count == count else {
-            throw service.invalid("it sent \(rows.count) vectors for \(count) texts")
-        }
-        var vectors = [Embedding?](repeating: nil, count: rows.count)
-        for (position, row) in rows.enumerated() {
-            let index = row["index"]?.int ?? position
-            guard vectors.indices.contains(index), vectors[index] == nil else {
-                throw service.invalid("it sent the index \(index) twice or for a text that was not asked")
-            }
-            guard let vector = row["embedding"].flatMap(Self.vector) else {
-                throw service.invalid("the embedding of text \(index) is neither numbers nor base64")
-            }
-            vectors[index] = vector
-        }
-        let complete = vectors.compactMap { $0 }
-        guard let first = complete.first, complete.allSatisfy({ $0.count == first.count }) else {
-            throw service.invalid("its vectors differ in length")
-        }
-        try remember(first.count)
-        return complete
-    }
-
-    private func remember(_ count: Int) throws(RetrievalError) {
-        let before = knownDimension.withLock { known in
-            defer { if known == nil { known = count } }
-            return known
-        }
-        guard before == nil || before == count else {
-            throw RetrievalError(
-                .incompatible, "\(identity) now makes vectors of \(count) numbers, before it made \(before ?? 0)")
-        }
-    }
-
-    /// An array of numbers, or base64 of little-endian float32.
-    private static func vector(_ json: JSONElement) -> Embedding? {
-        if json.kind == .array { return Embedding(json) }
-        guard json.kind == .string, let text = json.string, let bytes = decodeBase64(text), !bytes.isEmpty,
-            bytes.count % 4 == 0
-        else { return nil }
-        let numbers = stride(from: 0, to: bytes.count, by: 4).map { at in
-            let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[at + $1]) << UInt32(8 * $1) }
-            return Float(bitPattern: bits)
-        }
-        return numbers.allSatisfy(\.isFinite) ? Embedding(numbers) : nil
-    }
 }
 
-/// RFC 4648 §4, with or without padding; nil for anything else.
-func decodeBase64(_ text: String) -> [UInt8]? {
-    var result: [UInt8] = []
-    result.reserveCapacity(text.utf8.count / 4 * 3)
-    var bits: UInt32 = 0
-    var count = 0
-    var padding = 0
-    for byte in text.utf8 {
-        let value: UInt32
-        switch byte {
-        case 0x41...0x5A: value = UInt32(byte - 0x41)
-        case 0x61...0x7A: value = UInt32(byte - 0x61) + 26
-        case 0x30...0x39: value = UInt32(byte - 0x30) + 52
-        case UInt8(ascii: "+"): value = 62
-        case UInt8(ascii: "/"): value = 63
-        case UInt8(ascii: "="):
-            padding += 1
-            continue
-        default: return nil
-        }
-        guard padding == 0 else { return nil }
-        bits = bits << 6 | value
-        count += 1
-        if count % 4 == 0 {
-            result.append(UInt8(truncatingIfNeeded: bits >> 16))
-            result.append(UInt8(truncatingIfNeeded: bits >> 8))
-            result.append(UInt8(truncatingIfNeeded: bits))
-            bits = 0
-        }
+/// How many texts a service takes in one call, as far as it has shown.
+struct BatchLimit: Sendable {
+    /// A limit on tokens looks the same and depends on the texts: what was learned does not hold for ever.
+    static let memory: Duration = .seconds(600)
+
+    let configured: Int
+    private var learned: (size: Int, until: ContinuousClock.Instant)?
+
+    init(configured: Int) { self.configured = max(1, configured) }
+
+    func size(at now: ContinuousClock.Instant) -> Int {
+        guard let learned, learned.until > now else { return configured }
+        return min(configured, learned.size)
     }
-    guard padding <= 2 else { return nil }
-    switch count % 4 {
-    case 0: break
-    case 2: result.append(UInt8(truncatingIfNeeded: bits >> 4))
-    case 3:
-        result.append(UInt8(truncatingIfNeeded: bits >> 10))
-        result.append(UInt8(truncatingIfNeeded: bits >> 2))
-    default: return nil
+
+    mutating func learn(_ size: Int, at now: ContinuousClock.Instant) { learned = (max(1, size), now + Self.memory) }
+}
+
+/// - Throws: ``RetrievalError/Code-swift.struct/invalidSetting`` when a header cannot hold `secret`, which is not shown.
+func checkSecret(_ secret: String, _ key: String) throws(RetrievalError) {
+    guard secret.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+        throw RetrievalError(
+            .invalidSetting, "\(key) holds a space, a line break or a letter outside of ASCII, which no header may hold"
+        )
     }
-    return result
 }
