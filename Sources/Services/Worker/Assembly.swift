@@ -69,7 +69,7 @@ package struct Assembly: Sendable {
         let model = part {
             try makeModel(
                 url: settings.model.url, name: settings.model.name, apiKey: settings.model.apiKey,
-                prompt: prompt ?? .standard, http: modelHTTP)
+                prompt: prompt ?? .standard, behaviour: ChatBehaviour(settings.model), http: modelHTTP, logger: logger)
         }
         let queues = JobQueues(settings)
         problems += queues.problems.map { "queue.name: \($0)" }
@@ -102,6 +102,15 @@ package struct Assembly: Sendable {
         } catch {
             return (error as? SettingsError)?.problems ?? ["\(error)"]
         }
+    }
+}
+
+extension ChatBehaviour {
+    init(_ settings: Settings.Model) {
+        self.init(
+            alwaysStreams: settings.stream == .always,
+            omitted: Set(settings.omit.compactMap { ChatParameter(rawValue: $0.rawValue) }),
+            keepsThinking: settings.reasoning == .keep)
     }
 }
 
