@@ -118,13 +118,14 @@ struct AnswerReader: Sendable {
             framing = nil
             let complete = texts.feed(bytes)
             framing = .texts(texts)
-            for text in complete where !isDone {
+            // Behind a whole answer a gateway may put another error of its own.
+            for text in complete where !isDone && !answer.isWhole {
                 if Self.isDoneWord(String(decoding: text.prefix(16), as: UTF8.self)) {
                     isDone = true
                     break
                 }
                 let root: JSONElement
-                do throws(JSONError) { root = try JSONDocument(text).root } catch {
+                do throws(JSONError) { root = try Self.document(text).root } catch {
                     // What comes behind an answer takes nothing from it.
                     if hasEnded { continue }
                     throw garbage("its answer is not JSON (\(error))")
@@ -154,6 +155,14 @@ struct AnswerReader: Sendable {
             throw garbage("an event of its stream is not JSON (\(error)): \(failures.clean(data))")
         }
         return try take(root, event: event.event, isAlone: false)
+    }
+
+    /// Some servers cut characters in two.
+    private static func document(_ text: [UInt8]) throws(JSONError) -> JSONDocument {
+        do throws(JSONError) { return try JSONDocument(text) } catch {
+            guard String(validating: text, as: UTF8.self) == nil else { throw error }
+            return try JSONDocument(Array(String(decoding: text, as: UTF8.self).utf8))
+        }
     }
 
     private static func isDoneWord(_ text: String) -> Bool {
@@ -192,6 +201,8 @@ enum ErrorInAnswer {
         if isCode(root["error_code"]) { return root }
         if let base = root["base_resp"], isCode(base["status_code"]) { return base }
         if let choice = root["choices"]?.elements.first {
+            // SGLang's {"type": "abort", "message": "…", "status_code": 400}.
+            if let reason = choice["finish_reason"], says(reason["message"]) { return reason }
             return says(choice["error"]) || isCode(choice["error_code"]) ? choice : nil
         }
         let isForOthers = event != nil && event != "message"

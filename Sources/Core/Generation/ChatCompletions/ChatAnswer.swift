@@ -19,8 +19,6 @@ struct ChatAnswer: Sendable {
     private(set) var finishReason: String?
     /// What stands behind a gateway's word for the end.
     private var nativeReason: String?
-    /// What a server added to the reason.
-    private var reasonMessage: String?
     private var refusal = ""
 
     private(set) var thinking = ThinkingFilter()
@@ -39,6 +37,9 @@ struct ChatAnswer: Sendable {
 
     /// The answer as it is wanted.
     var text: String { keepsThinking ? kept : thinking.answer }
+
+    /// Text has come that is no thinking.
+    var hasText: Bool { !thinking.answer.isEmpty }
 
     /// The model has said why it stopped.
     var hasEnded: Bool { isWhole || reason != nil }
@@ -148,11 +149,10 @@ struct ChatAnswer: Sendable {
         if let word = native?.string, !word.isEmpty { nativeReason = word }
         guard let reason, !reason.isNull else { return }
         hasChoice = true
-        // SGLang's own: {"type": "abort", "message": "…"}.
+        // SGLang's own: {"type": "stop", "matched": 2}.
         let word = reason.string ?? reason["type"]?.string ?? String(decoding: reason.raw.prefix(40), as: UTF8.self)
         guard FinishReason(word) != nil else { return }
         finishReason = word
-        reasonMessage = reason["message"]?.string ?? reasonMessage
     }
 
     // MARK: - Judging
@@ -166,9 +166,8 @@ struct ChatAnswer: Sendable {
         }
         let isEmpty = thinking.answer.isEmpty
         if kinds.contains(.broken) {
-            let words = reasonMessage.map { ": \(failures.clean($0))" } ?? ""
             let what = isEmpty ? "its answer is empty, it failed" : "its answer broke off"
-            throw failures.garbage("\(what) (\(shownReasons(failures)))\(words)")
+            throw failures.garbage("\(what) (\(shownReasons(failures)))")
         }
         guard isEmpty else { return }
         if !refusal.trimmed.isEmpty { throw failures.unusable("it refused: \(failures.clean(refusal.trimmed))") }

@@ -112,7 +112,7 @@ extension ChatCompletionsModel {
     private func readTail(
         _ chunks: sending HTTPBody.AsyncIterator, _ reader: AnswerReader
     ) async throws(ExchangeError) -> (AnswerReader, added: String) {
-        let progress = Progress(reader.answer.pieces)
+        let progress = Progress(reader.answer)
         let tail = Task { () -> Result<(AnswerReader, added: String), ExchangeError> in
             var chunks = chunks
             var reader = reader
@@ -120,7 +120,7 @@ extension ChatCompletionsModel {
             do throws(ExchangeError) {
                 while !reader.isDone, let chunk = try? await chunks.next() {
                     added += try reader.feed(chunk)
-                    progress.pieces.store(reader.answer.pieces, ordering: .relaxed)
+                    progress.note(reader.answer)
                 }
                 if !reader.isDone { added += try reader.end() }
             } catch {
@@ -129,10 +129,10 @@ extension ChatCompletionsModel {
             }
             return .success((reader, added))
         }
-        let watch = Task { [seen = reader.answer.pieces] in
-            var seen = seen
-            while (try? await Task.sleep(for: Self.patience)) != nil {
-                let pieces = progress.pieces.load(ordering: .relaxed)
+        let watch = Task {
+            var seen = progress.pieces
+            while (try? await Task.sleep(for: progress.hasText ? Self.patience : Self.patienceWithoutText)) != nil {
+                let pieces = progress.pieces
                 if pieces == seen { return tail.cancel() }
                 seen = pieces
             }
@@ -146,9 +146,16 @@ extension ChatCompletionsModel {
         return try result.get()
     }
 
+    /// How far an answer has come, for whom does not read it.
     private final class Progress: Sendable {
-        let pieces: Atomic<Int>
-        init(_ pieces: Int) { self.pieces = Atomic(pieces) }
+        private let state: Mutex<(pieces: Int, hasText: Bool)>
+
+        init(_ answer: ChatAnswer) { state = Mutex((answer.pieces, answer.hasText)) }
+
+        var pieces: Int { state.withLock { $0.pieces } }
+        var hasText: Bool { state.withLock { $0.hasText } }
+
+        func note(_ answer: ChatAnswer) { state.withLock { $0 = (answer.pieces, answer.hasText) } }
     }
 
     /// Reads to the end of the body behind `[DONE]`, so that the connection can be used again.

@@ -26,6 +26,8 @@ package struct ChatCompletionsModel: LanguageModel {
     static let maxBodyBytes = 8 << 20
     /// How long an answer that is there waits for its usage and for the end of its stream.
     static let patience = Duration.seconds(2)
+    /// The same while there is only thinking: some servers say that it stops where it ends.
+    static let patienceWithoutText = Duration.seconds(10)
 
     /// - Parameters:
     ///   - baseURL: up to and without `/chat/completions`: `http://host:port/v1`.

@@ -51,5 +51,6 @@ enum FinishReason: Sendable, Equatable {
         "abort", "aborted", "insufficient_system_resource", "cancel", "cancelled", "canceled", "timeout", "timed_out",
         "time_limit", "failed", "failure", "engine_overloaded", "overloaded", "oom", "out_of_memory", "interrupted",
         "user_cancel", "preempted", "disconnect", "disconnected", "unavailable", "crash", "exception",
+        "unexpected_tool_call",
     ]
 }

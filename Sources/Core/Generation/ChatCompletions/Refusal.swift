@@ -61,7 +61,9 @@ struct Refusal: Error, Sendable {
         case 502, 503, 504, 520...530: return .away
         case 500: return clues.isOverload ? .away : .failed
         case 400, 414, 422, 451: return .rejected
-        case 403: return error.message.isEmpty || clues.isAboutRights ? .forbidden : .rejected
+        case 403:
+            if clues.isAboutModel { return .noModel }
+            return error.message.isEmpty || clues.isAboutRights ? .forbidden : .rejected
         case 404: return clues.isAboutModel ? .noModel : .noRoute
         case 405: return .noRoute
         case 408: return .timedOut
