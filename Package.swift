@@ -31,8 +31,9 @@ func room(_ name: String, on floor: Floor, uses: [Target.Dependency] = []) -> Ta
 func shim(_ name: String) -> Target { .systemLibrary(name: name, path: "Sources/Basics/\(name)") }
 
 /// The tests of a room, under Tests/.
-func tests(of name: String, uses: [Target.Dependency] = []) -> Target {
-    .testTarget(name: name + "Tests", dependencies: [.byName(name: name)] + uses, swiftSettings: strict)
+func tests(of name: String, uses: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: [.byName(name: name)] + uses, resources: resources, swiftSettings: strict)
 }
 
 let package = Package(
@@ -83,7 +84,7 @@ let package = Package(
         room("PipelineTestKit", on: .core, uses: ["Answering", "Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW", path: "Sources/Core/CHNSW"),
         room("Retrieval", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
-        room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP"]),
+        room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", logging]),
 
         // Floor 4: the ports' implementations, the names of queues, the settings.
         room("Topology", on: .adapters, uses: ["ChatJobs", "ParleyRabbitMQ"]),
@@ -163,7 +164,9 @@ let package = Package(
         tests(of: "ParleyHTTP", uses: ["IOLoop", "CZlib", logging]),
         tests(of: "Telemetry", uses: ["ParleyJSON", logging, metrics]),
         tests(of: "Retrieval", uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
-        tests(of: "Generation", uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging]),
+        tests(
+            of: "Generation", uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging],
+            resources: [.copy("Recorded")]),
         tests(of: "ParleySettings"),
         tests(
             of: "Adapters",

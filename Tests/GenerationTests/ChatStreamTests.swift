@@ -63,14 +63,15 @@ import Testing
         let bytes = Array(Self.llama.utf8)
         let failures = FailureMapping(url: try .init("http://h/v1"), apiKey: nil, query: "")
         for size in 1...200 {
-            var stream = ChatStream(failures)
+            var reader = AnswerReader(failures)
             var text = ""
             for start in stride(from: 0, to: bytes.count, by: size) {
-                text += try stream.feed(Array(bytes[start..<min(start + size, bytes.count)]))
+                text += try reader.feed(Array(bytes[start..<min(start + size, bytes.count)]))
             }
+            text += try reader.finish()
             #expect(text == "Hello 你好")
-            #expect(stream.isDone)
-            #expect(try stream.answer().counted == Usage(promptTokens: 12, completionTokens: 3))
+            #expect(reader.isDone)
+            #expect(reader.answer.usage(of: []) == Usage(promptTokens: 12, completionTokens: 3))
         }
     }
 
@@ -88,7 +89,7 @@ import Testing
     @Test func alwaysStreamStreamsForJobsThatDoNot() async throws {
         let server = try server([Self.llama])
         defer { server.stop() }
-        let model = try chatModel(server, alwaysStream: true)
+        let model = try chatModel(server, behaviour: ChatBehaviour(alwaysStreams: true))
         #expect(try await model.generate(GenerationRequest(query: "q"), onDelta: nil).answer == "Hello 你好")
         #expect(server.requests.first?.json?["stream"]?.bool == true)
     }
@@ -109,7 +110,7 @@ import Testing
         let server = try server([Self.llama], end: [.hold])
         defer { server.stop() }
         let answer = try await chatModel(server).generate(
-            GenerationRequest(query: "q", timeout: .seconds(3)), onDelta: Deltas().handler)
+            GenerationRequest(query: "q", timeout: .seconds(300)), onDelta: Deltas().handler)
         #expect(answer.answer == "Hello 你好")
         #expect(server.abandoned == 0)
     }

@@ -10,6 +10,8 @@ final class FakeServer: Sendable {
         /// Waits until the client has gone.
         case hold
         case close
+        /// Closes with a reset, as a server that dies does.
+        case reset
         /// Lets the client go on before the next step.
         case pause
     }
@@ -82,6 +84,10 @@ final class FakeServer: Sendable {
                 state.withLock { $0.abandoned += 1 }
                 return false
             case .close: return false
+            case .reset:
+                var linger = linger(l_onoff: 1, l_linger: 0)
+                setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+                return false
             case .pause: usleep(20_000)
             }
         }

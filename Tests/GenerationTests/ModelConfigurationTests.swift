@@ -90,7 +90,7 @@ struct RealModelTests {
     }
 
     @Test func refusesWhatIsTooLongAndMayBeCancelled() async throws {
-        let model = try makeModel(url: url, alwaysStream: true, http: testClient)
+        let model = try makeModel(url: url, behaviour: ChatBehaviour(alwaysStreams: true), http: testClient)
         var tooLong = request
         tooLong.query = String(repeating: "word ", count: 200_000)
         let refused = await failure { [tooLong] () throws(JobFailure) in try await model.generate(tooLong, onDelta: nil)

@@ -19,11 +19,11 @@ func passage(_ text: String, title: String = "", score: Double = 0.8, id: String
 }
 
 func chatModel(
-    _ server: FakeServer, name: String? = "small", apiKey: String? = nil, alwaysStream: Bool = false,
-    http: HTTPClient = testClient
+    _ server: FakeServer, name: String? = "small", apiKey: String? = nil, behaviour: ChatBehaviour = .init(),
+    http: HTTPClient = testClient, logger: Logger = Logger(label: "test")
 ) throws -> ChatCompletionsModel {
     try ChatCompletionsModel(
-        baseURL: server.url, name: name, apiKey: apiKey, alwaysStream: alwaysStream, http: http)
+        baseURL: server.url, name: name, apiKey: apiKey, behaviour: behaviour, http: http, logger: logger)
 }
 
 /// The failure of a call that must fail.

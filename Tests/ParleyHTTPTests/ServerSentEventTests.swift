@@ -47,8 +47,41 @@ import Testing
     @Test func theEndGivesWhatHadNoBlankLine() {
         var parser = ServerSentEventParser()
         #expect(parser.feed("data: [DONE]".utf8).isEmpty)
-        #expect(parser.finish() == ServerSentEvent(data: "[DONE]"))
-        #expect(parser.finish() == nil)
+        #expect(parser.finish() == [ServerSentEvent(data: "[DONE]")])
+        #expect(parser.finish().isEmpty)
+    }
+
+    @Test func withJSONWhatServersMakeOfTheFormatIsUnderstood() {
+        let text = """
+            data: {"a":1}
+            data: {"b":
+            data: 2}
+            data: [DONE]
+            error: {"code":500}
+
+            {"error":"proxied"}
+            event: late
+            data:{"c":3}
+
+
+            """
+        for ending in ["\n", "\r\n", "\r"] {
+            let bytes = Array(text.replacing("\n", with: ending).utf8)
+            for size in 1...bytes.count {
+                var parser = ServerSentEventParser(carriesJSON: true)
+                var events: [ServerSentEvent] = []
+                for start in stride(from: 0, to: bytes.count, by: size) {
+                    events += parser.feed(bytes[start..<min(bytes.count, start + size)])
+                }
+                #expect(
+                    events == [
+                        ServerSentEvent(data: "{\"a\":1}"), ServerSentEvent(data: "{\"b\":\n2}"),
+                        ServerSentEvent(data: "[DONE]"), ServerSentEvent(event: "error", data: "{\"code\":500}"),
+                        ServerSentEvent(data: "{\"error\":\"proxied\"}"),
+                        ServerSentEvent(event: "late", data: "{\"c\":3}"),
+                    ])
+            }
+        }
     }
 
     @Test func oversizedEventsAreDroppedAndTheNextIsRead() {

@@ -42,6 +42,27 @@ private func load(
         #expect(settings.retry.base == .milliseconds(500))
     }
 
+    @Test func readsWhatAModelIsSent() async throws {
+        #expect(try await load().model.omit.isEmpty)
+        let settings = try await load(
+            yaml: "model:\n  omit: \"seed, temperature,seed\"\n  stream: always\n  reasoning: keep\n")
+        #expect(settings.model.omit == [.seed, .temperature])
+        #expect(settings.model.stream == .always)
+        #expect(settings.model.reasoning == .keep)
+        let error = await #expect(throws: SettingsError.self) {
+            try await load(environment: [
+                "PARLEY_MODEL_OMIT": "seed, top_p", "PARLEY_MODEL_STREAM": "never", "PARLEY_MODEL_REASONING": "show",
+            ])
+        }
+        let text = error?.description ?? ""
+        for part in [
+            "model.omit is \"seed, top_p\"; allowed: temperature, seed, max_tokens, stream_options, separated by commas",
+            "model.stream is \"never\"; allowed: auto, always", "model.reasoning is \"show\"; allowed: strip, keep",
+        ] {
+            #expect(text.contains(part), "\(part) is missing in \(text)")
+        }
+    }
+
     @Test func everyMistakeIsNamedAtOnce() async throws {
         let yaml = "rabbitmq:\n  ulr: x\nworker:\n  prefetch: many\nresults:\n  ttl: 5\nnonsense: 1\nmodel:\n  - a\n"
         let error = await #expect(throws: SettingsError.self) {

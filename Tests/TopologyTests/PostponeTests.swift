@@ -134,7 +134,8 @@ struct PostponeTests {
         #expect(large.envelope.discardedBytes == 1001)
         #expect(large.body.isEmpty)
         await #expect(throws: Outage.self) {
-            try await outbox.postpone(large, for: .seconds(1), attempts: 1, deferrals: 0)
+            try await outbox.postpone(
+            large, Postponement(delay: .seconds(1), attempts: 1, deferrals: 0, outages: 0))
         }
         let (small, _) = try await one(intake)
         #expect(small.envelope.discardedBytes == nil)
@@ -166,7 +167,8 @@ struct PostponeTests {
             receipt: Receipt(epoch: 1, number: 1), envelope: Envelope(), body: [], queue: "foreign", redelivered: false,
             arrived: .zero, original: "another transport's")
         await #expect(throws: Outage.self) {
-            try await outbox.postpone(incoming, for: .milliseconds(125), attempts: 1, deferrals: 0)
+            try await outbox.postpone(
+            incoming, Postponement(delay: .milliseconds(125), attempts: 1, deferrals: 0, outages: 0))
         }
         await #expect(throws: Outage.self) {
             try await outbox.deadLetter(incoming, JobFailure(.internal, "x"), attempts: 1, id: nil)

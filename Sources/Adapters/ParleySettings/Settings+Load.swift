@@ -87,6 +87,9 @@ extension Settings {
         reader.string("model.name", &model.name)
         reader.string("model.api_key", &model.apiKey)
         model.apiKey = model.apiKey ?? openAIKey
+        reader.choices("model.omit", &model.omit)
+        reader.choice("model.stream", &model.stream)
+        reader.choice("model.reasoning", &model.reasoning)
         // Below the broker's consumer_timeout, 30 minutes unless changed: it would take the job back.
         reader.duration("model.timeout", &model.timeout, in: .milliseconds(1) ... .seconds(1500))
         reader.int("model.max_concurrency", &model.maxConcurrency, in: 1...65_535)
@@ -126,7 +129,8 @@ extension Settings {
         "rabbitmq.url", "redis.url", "redis.prefix", "queue.name", "queue.type", "queue.lanes", "worker.prefetch",
         "worker.window",
         "worker.shutdown_grace", "admin.listen", "model.url", "model.name", "model.api_key", "model.timeout",
-        "model.max_concurrency", "embeddings.url", "embeddings.model", "embeddings.api_key", "embeddings.batch",
+        "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",
+        "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "results.ttl", "results.ttl_jitter",
         "retry.max_attempts", "retry.base",

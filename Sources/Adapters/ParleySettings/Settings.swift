@@ -45,9 +45,21 @@ package struct Settings: Sendable, Equatable {
 
     /// `model.*`
     package struct Model: Sendable, Equatable {
+        /// What need not be sent.
+        package enum Parameter: String, Sendable, CaseIterable {
+            case temperature
+            case seed
+            case maxTokens = "max_tokens"
+            case streamOptions = "stream_options"
+        }
+        package enum Stream: String, Sendable, CaseIterable { case auto, always }
+        package enum Reasoning: String, Sendable, CaseIterable { case strip, keep }
         package var url = "builtin:extractive"
         package var name: String?
         package var apiKey: String?
+        package var omit: [Parameter] = []
+        package var stream = Stream.auto
+        package var reasoning = Reasoning.strip
         package var timeout: Duration = .seconds(60)
         package var maxConcurrency = 512
     }

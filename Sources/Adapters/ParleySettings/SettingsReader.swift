@@ -70,6 +70,20 @@ struct SettingsReader {
         value = choice
     }
 
+    /// Several of a set, separated by commas.
+    mutating func choices<T: RawRepresentable & CaseIterable & Equatable>(_ key: String, _ value: inout [T])
+    where T.RawValue == String {
+        guard let text = text(key), !text.isEmpty else { return }
+        var choices: [T] = []
+        for part in text.split(whereSeparator: { $0 == "," || $0 == " " }) {
+            guard let choice = T(rawValue: String(part)) else {
+                return wrong(key, text, T.allCases.map(\.rawValue).joined(separator: ", ") + ", separated by commas")
+            }
+            if !choices.contains(choice) { choices.append(choice) }
+        }
+        value = choices
+    }
+
     mutating func lanes(_ key: String, _ value: inout [Settings.Queue.Lane]) {
         guard let text = text(key), !text.isEmpty else { return }
         var lanes: [Settings.Queue.Lane] = []

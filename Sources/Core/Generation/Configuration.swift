@@ -1,3 +1,4 @@
+import Logging
 import ParleyHTTP
 
 /// A setting of the model or its prompt that cannot be used.
@@ -22,11 +23,11 @@ package struct GenerationConfigurationError: Error, Sendable, Equatable, CustomS
 ///     `http://host:port/v1`.
 ///   - name: the model to ask the service for; nil leaves the choice to it. Jobs may name another.
 ///   - apiKey: sent as a bearer token; nil sends none. The builtin models need none.
-///   - alwaysStream: see ``ChatCompletionsModel``.
+///   - behaviour: of a service; the builtin models have none.
 /// - Throws: ``GenerationConfigurationError`` naming `model.url` or `model.api_key`.
 package func makeModel(
     url: String, name: String? = nil, apiKey: String? = nil, prompt: PromptTemplate = .standard,
-    alwaysStream: Bool = false, http: HTTPClient
+    behaviour: ChatBehaviour = .init(), http: HTTPClient, logger: Logger = Logger(label: "parley.model")
 ) throws(GenerationConfigurationError) -> any LanguageModel {
     switch url {
     case ExtractiveModel.url: return ExtractiveModel()
@@ -39,6 +40,6 @@ package func makeModel(
             )
         }
         return try ChatCompletionsModel(
-            baseURL: url, name: name, apiKey: apiKey, prompt: prompt, alwaysStream: alwaysStream, http: http)
+            baseURL: url, name: name, apiKey: apiKey, prompt: prompt, behaviour: behaviour, http: http, logger: logger)
     }
 }

@@ -71,7 +71,7 @@ package struct Assembly: Sendable {
         let model = part {
             try makeModel(
                 url: settings.model.url, name: settings.model.name, apiKey: settings.model.apiKey,
-                prompt: prompt ?? .standard, http: modelHTTP)
+                prompt: prompt ?? .standard, behaviour: ChatBehaviour(settings.model), http: modelHTTP, logger: logger)
         }
         let queues = JobQueues(settings)
         problems += queues.problems.map { "queue.name: \($0)" }
@@ -114,6 +114,15 @@ extension EmbeddingOptions {
         maxTokens = settings.maxTokens
         queryPrefix = settings.queryPrefix
         passagePrefix = settings.passagePrefix
+    }
+}
+
+extension ChatBehaviour {
+    init(_ settings: Settings.Model) {
+        self.init(
+            alwaysStreams: settings.stream == .always,
+            omitted: Set(settings.omit.compactMap { ChatParameter(rawValue: $0.rawValue) }),
+            keepsThinking: settings.reasoning == .keep)
     }
 }
 

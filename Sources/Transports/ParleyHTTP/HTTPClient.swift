@@ -40,9 +40,7 @@ package actor HTTPClient {
     package func stream(_ request: HTTPRequest) async throws(HTTPError) -> HTTPStreamedResponse {
         let transfer = try start(request, streamed: true)
         let head: HTTPResponse = try await wait(for: transfer) { transfer.headWaiter = $0 }
-        return HTTPStreamedResponse(
-            status: head.status, headers: head.headers, version: head.version,
-            body: HTTPBody(lease: HTTPBodyLease(client: self, id: transfer.id)))
+        return HTTPStreamedResponse(head: head, body: HTTPBody(lease: HTTPBodyLease(client: self, id: transfer.id)))
     }
 
     /// Aborts what is in flight (``HTTPError/Code-swift.struct/clientClosed``) and closes every connection.

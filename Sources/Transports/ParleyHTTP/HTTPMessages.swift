@@ -90,7 +90,7 @@ package struct HTTPResponse: Sendable {
     package var headers: [HTTPHeader] { parseHeaders(head) }
 
     /// The first field called `name`, whatever its case.
-    package func header(_ name: String) -> String? { headers.first(named: name) }
+    package func header(_ name: String) -> String? { parseHeader(name, in: head) }
 
     /// Whether the status is 200 … 299.
     package var isSuccess: Bool { (200..<300).contains(status) }

@@ -2,14 +2,17 @@ import Synchronization
 
 /// An answer whose body is still arriving.
 package struct HTTPStreamedResponse: Sendable {
-    package let status: Int
-    package let headers: [HTTPHeader]
-    package let version: HTTPVersion
+    let head: HTTPResponse
     /// Decompressed. Can be read once.
     package let body: HTTPBody
 
+    package var status: Int { head.status }
+    package var version: HTTPVersion { head.version }
+    /// Read anew with each call.
+    package var headers: [HTTPHeader] { head.headers }
+
     /// The first field called `name`, whatever its case.
-    package func header(_ name: String) -> String? { headers.first(named: name) }
+    package func header(_ name: String) -> String? { head.header(name) }
 
     /// Whether the status is 200 … 299.
     package var isSuccess: Bool { (200..<300).contains(status) }

@@ -24,3 +24,24 @@ func parseHeaders(_ bytes: [UInt8]) -> [HTTPHeader] {
     }
     return headers
 }
+
+/// The value of the first field called `name` in a head; the others, which are most, are not made.
+func parseHeader(_ name: String, in bytes: [UInt8]) -> String? {
+    let length = name.utf8.count
+    var start = (bytes.firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count - 1) + 1
+    while start + length < bytes.count {
+        let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
+        if bytes[start + length] == UInt8(ascii: ":"),
+            zip(bytes[start...], name.utf8).allSatisfy({ lowercased($0) == lowercased($1) })
+        {
+            // The next line may continue it.
+            let isFolded = end + 1 < bytes.count && (bytes[end + 1] == 0x20 || bytes[end + 1] == 0x09)
+            guard !isFolded else { return parseHeaders(bytes).first(named: name) }
+            var value = bytes[(start + length + 1)..<max(start + length + 1, end)].drop { $0 == 0x20 || $0 == 0x09 }
+            while let last = value.last, last == 0x20 || last == 0x09 || last == 0x0D { value = value.dropLast() }
+            return String(decoding: value, as: UTF8.self)
+        }
+        start = end + 1
+    }
+    return nil
+}

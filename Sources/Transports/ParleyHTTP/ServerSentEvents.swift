@@ -18,11 +18,18 @@ package struct ServerSentEvent: Sendable, Equatable {
 ///
 /// Rules: <https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>. Lines end in
 /// CR, LF or CRLF; a byte order mark at the start and comments (`: ping`) are skipped; `retry:` is ignored.
+///
+/// With `carriesJSON` the data are JSON objects, and what some servers make of the format is understood, too:
+/// - a line that begins with `{` is an event (an error that a proxy put into the stream);
+/// - a field `error` begins an event called `error`, and is its data (llama.cpp before 2025-10);
+/// - a data line that cannot continue the text before it begins an event of its own: the blank line between was left
+///   out. No JSON text has a closing brace or bracket directly before an opening one.
 package struct ServerSentEventParser: Sendable {
     /// Events dropped because they were longer than `maxEventBytes`.
     package private(set) var droppedOversized = 0
 
     private let maxEventBytes: Int
+    private let carriesJSON: Bool
     private var line: [UInt8] = []
     private var event: String?
     private var data: [UInt8] = []
@@ -33,7 +40,10 @@ package struct ServerSentEventParser: Sendable {
     private var oversized = false
 
     /// `maxEventBytes` bounds what is kept of one event. Default 1 MiB.
-    package init(maxEventBytes: Int = 1 << 20) { self.maxEventBytes = maxEventBytes }
+    package init(maxEventBytes: Int = 1 << 20, carriesJSON: Bool = false) {
+        self.maxEventBytes = maxEventBytes
+        self.carriesJSON = carriesJSON
+    }
 
     /// The events that `bytes` completes.
     package mutating func feed(_ bytes: some Sequence<UInt8>) -> [ServerSentEvent] {
@@ -46,12 +56,12 @@ package struct ServerSentEventParser: Sendable {
     /// Ends the stream. The standard discards an event whose blank line never came; it is returned instead, because
     /// some servers leave the last blank line out, and the caller may drop it. The parser is then as new.
     @discardableResult
-    package mutating func finish() -> ServerSentEvent? {
+    package mutating func finish() -> [ServerSentEvent] {
         var events: [ServerSentEvent] = []
         if !line.isEmpty { endLine(into: &events) }
         endLine(into: &events)
-        self = ServerSentEventParser(maxEventBytes: maxEventBytes)
-        return events.last
+        self = ServerSentEventParser(maxEventBytes: maxEventBytes, carriesJSON: carriesJSON)
+        return events
     }
 
     private mutating func feed(_ bytes: UnsafeBufferPointer<UInt8>, into events: inout [ServerSentEvent]) {
@@ -99,18 +109,39 @@ package struct ServerSentEventParser: Sendable {
         }
         if line.isEmpty { return dispatch(into: &events) }
         if oversized || line.first == colon { return }
+        if carriesJSON, line.first == openingBrace {
+            dispatch(into: &events)
+            take(data: line[...])
+            return dispatch(into: &events)
+        }
         let cut = line.firstIndex(of: colon) ?? line.count
         var value = line[min(cut + 1, line.count)...]
         if value.first == space { value = value.dropFirst() }
         switch String(decoding: line[..<cut], as: UTF8.self) {
         case "data":
-            if hasData { data.append(lineFeed) }
-            data.append(contentsOf: value)
-            hasData = true
+            if carriesJSON, hasData, cannotContinue(value) { dispatch(into: &events) }
+            take(data: value)
+        case "error" where carriesJSON:
+            dispatch(into: &events)
+            event = "error"
+            take(data: value)
         case "event": event = value.isEmpty ? nil : String(decoding: value, as: UTF8.self)
         case "id" where !value.contains(0): lastID = String(decoding: value, as: UTF8.self)
         default: break
         }
+    }
+
+    private mutating func take(data value: ArraySlice<UInt8>) {
+        if hasData { data.append(lineFeed) }
+        data.append(contentsOf: value)
+        hasData = true
+    }
+
+    private func cannotContinue(_ value: ArraySlice<UInt8>) -> Bool {
+        let next = value.first { $0 > space }
+        guard next == openingBrace || next == openingBracket else { return false }
+        let last = data.last { $0 > space }
+        return last == closingBrace || last == closingBracket
     }
 
     private mutating func dispatch(into events: inout [ServerSentEvent]) {
@@ -130,3 +161,7 @@ private let lineFeed = UInt8(ascii: "\n")
 private let carriageReturn = UInt8(ascii: "\r")
 private let colon = UInt8(ascii: ":")
 private let space = UInt8(ascii: " ")
+private let openingBrace = UInt8(ascii: "{")
+private let closingBrace = UInt8(ascii: "}")
+private let openingBracket = UInt8(ascii: "[")
+private let closingBracket = UInt8(ascii: "]")

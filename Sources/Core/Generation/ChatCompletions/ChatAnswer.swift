@@ -1,66 +1,222 @@
 import ChatJobs
 import ParleyJSON
 
-/// What a service answered, whole or gathered from a stream.
-struct ChatAnswer {
-    var text = ""
-    var model: String?
-    var finishReason: String?
-    var counted: Usage?
+/// What a service answered, gathered from one object or from many.
+struct ChatAnswer: Sendable {
+    /// The name its service gives the model.
+    private(set) var model: String?
+    /// Text has come, thinking included.
+    private(set) var hasBegun = false
+    /// Anything that belongs to an answer has come.
+    private(set) var hasChoice = false
+    /// A whole answer in one object, which needs no word for its end.
+    private(set) var isWhole = false
+    /// How much has come, to see whether more comes.
+    private(set) var pieces = 0
+    private(set) var promptTokens: Int?
+    private(set) var completionTokens: Int?
 
-    init() {}
+    private(set) var finishReason: String?
+    /// What stands behind a gateway's word for the end.
+    private var nativeReason: String?
+    private var refusal = ""
 
-    /// Reads a `chat.completion` object.
-    init(_ body: [UInt8], _ failures: FailureMapping) throws(JobFailure) {
-        let root: JSONElement
-        do throws(JSONError) { root = try JSONDocument(body).root } catch {
-            throw failures.garbage("its answer is not JSON (\(error))")
-        }
-        // Some gateways answer 200 and mean an error.
-        if let error = root["error"], !error.isNull { throw failures.failure(midAnswer: error) }
-        guard let choice = root["choices"]?.elements.first else { throw failures.garbage("its answer has no choices") }
-        guard let message = choice["message"], message.kind == .object else {
-            throw failures.garbage("its answer has no message")
-        }
-        takeFacts(root, choice)
-        switch message["content"] {
-        case let content? where content.kind == .string: text = content.string ?? ""
-        case nil: break
-        case let content? where content.isNull: break
-        default: throw failures.garbage("its message's content is not a string")
-        }
-        try check(failures)
+    private(set) var thinking = ThinkingFilter()
+    private let keepsThinking: Bool
+    /// Text and thinking, when that is kept.
+    private var kept = ""
+    private var isThinkingApart = false
+    private var hasThoughtApart = false
+    /// What came as whole messages, one after the other.
+    private var snapshot: String?
+
+    init(keepsThinking: Bool = false, expectation: ThinkingFilter.Expectation = .no) {
+        self.keepsThinking = keepsThinking
+        thinking.expect(expectation)
     }
 
-    /// Takes what whole answers and chunks have in common.
-    mutating func takeFacts(_ root: JSONElement, _ choice: JSONElement?) {
-        if model == nil, let named = root["model"]?.string, !named.isEmpty { model = named }
-        if let reason = choice?["finish_reason"]?.string { finishReason = reason }
-        if let usage = root["usage"], let prompt = usage["prompt_tokens"]?.int,
-            let completion = usage["completion_tokens"]?.int
-        {
-            counted = Usage(promptTokens: max(0, prompt), completionTokens: max(0, completion))
+    /// The answer as it is wanted.
+    var text: String { keepsThinking ? kept : thinking.answer }
+
+    /// Text has come that is no thinking.
+    var hasText: Bool { !thinking.answer.isEmpty }
+
+    /// The model has said why it stopped.
+    var hasEnded: Bool { isWhole || reason != nil }
+
+    var reason: FinishReason? { finishReason.flatMap { FinishReason($0) } }
+
+    // MARK: - Taking
+
+    /// Takes what a whole answer or a piece of one brings.
+    ///
+    /// - Parameter isAlone: it did not come as an event of a stream.
+    /// - Returns: what it adds to ``text``.
+    mutating func take(_ root: JSONElement, isAlone: Bool) throws(UnreadableContent) -> String {
+        if model == nil, let named = root["model"]?.string, !named.isEmpty {
+            model = named
+            if !hasBegun { thinking.expect(ThinkingFilter.Expectation(ofModel: named)) }
         }
+        let choices = root["choices"]?.elements ?? []
+        let choice = choices.first { ($0["index"]?.int ?? 0) == 0 }
+        takeUsage(root["usage"] ?? choice?["usage"] ?? root["x_groq"]?["usage"])
+        if let choice {
+            takeReason(choice["finish_reason"], native: choice["native_finish_reason"] ?? root["native_finish_reason"])
+            let delta = choice["delta"]
+            if let message = choice["message"], message.kind == .object, delta?.count ?? 0 == 0 {
+                if isAlone { isWhole = true }
+                return try take(message: message)
+            }
+            if let delta, delta.kind == .object { return try take(part: delta) }
+            guard let text = choice["text"]?.string else { return "" }
+            if isAlone { isWhole = true }
+            hasChoice = true
+            return add(text)
+        }
+        // Ollama's own interface, a line a piece.
+        guard choices.isEmpty, let done = root["done"]?.bool, let message = root["message"], message.kind == .object
+        else { return "" }
+        let text = try take(part: message)
+        if done {
+            finishReason = root["done_reason"]?.string ?? "stop"
+            takeUsage(prompt: root["prompt_eval_count"], completion: root["eval_count"])
+        }
+        return text
     }
 
-    /// An empty answer counts only when the model chose to say nothing, or was not allowed to say more.
+    /// The text has ended: what it adds to ``text``.
+    mutating func end() -> String {
+        let rest = thinking.end(isCut: reason == .cut)
+        return keepsThinking ? keep(closeThought()) : keep(rest)
+    }
+
+    /// Messages in a stream hold all of the answer so far, or repeat what came in pieces.
+    private mutating func take(message: JSONElement) throws(UnreadableContent) -> String {
+        hasChoice = true
+        if snapshot == nil, hasBegun { return "" }
+        let content = try Content(message)
+        let before = snapshot ?? ""
+        let goesOn = content.text.utf8.starts(with: before.utf8)
+        snapshot = goesOn ? content.text : before + content.text
+        let added =
+            goesOn ? String(decoding: content.text.utf8.dropFirst(before.utf8.count), as: UTF8.self) : content.text
+        return take(Content(text: added, thinking: content.thinking, refusal: content.refusal))
+    }
+
+    private mutating func take(part: JSONElement) throws(UnreadableContent) -> String {
+        hasChoice = true
+        return take(try Content(part))
+    }
+
+    private mutating func take(_ content: Content) -> String {
+        refusal += content.refusal
+        var added = content.thinking.isEmpty ? "" : add(thought: content.thinking)
+        if !content.text.isEmpty { added += add(content.text) }
+        return added
+    }
+
+    private mutating func add(_ text: String) -> String {
+        guard !text.isEmpty else { return "" }
+        hasBegun = true
+        pieces += 1
+        let added = thinking.feed(text)
+        return keepsThinking ? keep(closeThought() + text) : keep(added)
+    }
+
+    private mutating func add(thought: String) -> String {
+        hasBegun = true
+        pieces += 1
+        hasThoughtApart = true
+        let released = thinking.thinkingComesApart()
+        guard keepsThinking else { return keep(released) }
+        let opening = isThinkingApart ? "" : "<think>\n"
+        isThinkingApart = true
+        return keep(opening + thought)
+    }
+
+    private mutating func closeThought() -> String {
+        guard isThinkingApart else { return "" }
+        isThinkingApart = false
+        return "\n</think>\n\n"
+    }
+
+    private mutating func keep(_ added: String) -> String {
+        if keepsThinking { kept += added }
+        return added
+    }
+
+    private mutating func takeReason(_ reason: JSONElement?, native: JSONElement?) {
+        if let word = native?.string, !word.isEmpty { nativeReason = word }
+        guard let reason, !reason.isNull else { return }
+        hasChoice = true
+        // SGLang's own: {"type": "stop", "matched": 2}.
+        let word = reason.string ?? reason["type"]?.string ?? String(decoding: reason.raw.prefix(40), as: UTF8.self)
+        guard FinishReason(word) != nil else { return }
+        finishReason = word
+    }
+
+    // MARK: - Judging
+
+    /// Whether this is an answer to be delivered. An end is believed only where it is known to be none of a failure, and
+    /// text is what an answer is made of.
     func check(_ failures: FailureMapping) throws(JobFailure) {
-        if finishReason == "content_filter" {
-            throw JobFailure(
-                .modelRejected, "the model's content filter at \(failures.url) refused this prompt or its answer")
+        let kinds = [reason, nativeReason.flatMap { FinishReason($0) }]
+        if kinds.contains(.filtered) {
+            throw failures.unusable("its content filter refused this prompt or its answer (\(shownReasons(failures)))")
         }
-        guard text.isEmpty, finishReason != "stop", finishReason != "length" else { return }
-        throw failures.garbage(
-            "its answer is empty (finish_reason \(finishReason.map { "\"\($0.prefix(40))\"" } ?? "missing"))")
+        let isEmpty = thinking.answer.isEmpty
+        if kinds.contains(.broken) {
+            let what = isEmpty ? "its answer is empty, it failed" : "its answer broke off"
+            throw failures.garbage("\(what) (\(shownReasons(failures)))")
+        }
+        guard isEmpty else { return }
+        if !refusal.trimmed.isEmpty { throw failures.unusable("it refused: \(failures.clean(refusal.trimmed))") }
+        guard hasChoice else { throw failures.garbage("its answer is empty, it has no choices") }
+        if reason == .cut {
+            throw failures.unusable(
+                "its answer is empty: thinking used up all the tokens it may write (\(shownReasons(failures))); allow more "
+                    + "with max_tokens, or have it think less")
+        }
+        let but = hasBegun ? ", it only thought" : ""
+        throw failures.garbage("its answer is empty\(but) (\(shownReasons(failures)))")
+    }
+
+    private func shownReasons(_ failures: FailureMapping) -> String {
+        func shown(_ word: String?) -> String {
+            word.map { "\"\(failures.clean(String($0.prefix(40))))\"" } ?? "missing"
+        }
+        return "finish_reason \(shown(finishReason))"
+            + (nativeReason == nil ? "" : ", native_finish_reason \(shown(nativeReason))")
+    }
+
+    // MARK: - Usage
+
+    private mutating func takeUsage(_ usage: JSONElement?) {
+        guard let usage, usage.kind == .object else { return }
+        takeUsage(
+            prompt: usage["prompt_tokens"] ?? usage["input_tokens"],
+            completion: usage["completion_tokens"] ?? usage["output_tokens"])
+    }
+
+    private mutating func takeUsage(prompt: JSONElement?, completion: JSONElement?) {
+        promptTokens = Self.count(prompt) ?? promptTokens
+        completionTokens = Self.count(completion) ?? completionTokens
+    }
+
+    /// Nil for what is no count: null, negative, absurd. A prompt or an answer of no tokens was not counted.
+    private static func count(_ value: JSONElement?) -> Int? {
+        guard let number = value?.double, number.isFinite, number > 0, number < 1e12 else { return nil }
+        return Int(number.rounded(.up))
     }
 
     /// As counted by the service, else estimated.
     func usage(of messages: [ChatMessage]) -> Usage {
-        counted
-            ?? Usage(
-                promptTokens: messages.reduce(0) {
-                    $0 + TokenEstimate.tokens(in: $1.content) + TokenEstimate.perMessage
-                },
-                completionTokens: TokenEstimate.tokens(in: text))
+        Usage(
+            promptTokens: promptTokens
+                ?? messages.reduce(0) { $0 + TokenEstimate.tokens(in: $1.content) + TokenEstimate.perMessage },
+            completionTokens: completionTokens ?? TokenEstimate.tokens(in: text))
     }
 }
+
+/// A message's content is of a kind that is no text.
+struct UnreadableContent: Error, Sendable {}

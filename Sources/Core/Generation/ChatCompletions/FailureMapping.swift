@@ -1,9 +1,8 @@
 import ChatJobs
 import ParleyHTTP
-import ParleyJSON
 
-/// Says in the contract's error codes what a service's answer, or its silence, means for the job.
-struct FailureMapping {
+/// Says in the contract's error codes what a service's answer, or its silence, means for the job, and whose doing it is.
+struct FailureMapping: Sendable {
     let url: HTTPURL
     let apiKey: String?
     /// Kept out of messages, like the key.
@@ -15,55 +14,79 @@ struct FailureMapping {
     /// An answer that makes no sense.
     func garbage(_ what: String) -> JobFailure { JobFailure(.modelUnavailable, "the model at \(url): \(what)") }
 
+    /// An answer that nobody would want, and that another attempt would not better.
+    func unusable(_ what: String) -> JobFailure { JobFailure(.modelRejected, "the model at \(url): \(what)") }
+
+    var cancelled: JobFailure { JobFailure(.modelUnavailable, "the call to the model at \(url) was cancelled") }
+
     /// No answer.
     func failure(_ error: HTTPError) -> JobFailure {
         switch error.code {
-        case .timedOut(.total), .timedOut(.firstByte): JobFailure(.modelTimeout, clean(error.message))
-        case .cancelled: JobFailure(.modelUnavailable, "the call to the model at \(url) was cancelled")
-        default: JobFailure(.modelUnavailable, clean(error.description), blame: error.isUnreachable ? .absence : .job)
-        }
-    }
-
-    /// An answer with an error status.
-    func failure(status: Int, headers: [HTTPHeader], body: [UInt8]) -> JobFailure {
-        let error = ServerError(body)
-        let says = error.message.isEmpty ? "" : ": \(clean(error.message))"
-        let answered = "the model at \(url) answered \(status)\(says)"
-        switch status {
-        case 429:
-            return JobFailure(
-                .rateLimited, answered, retryAfter: RetryAfter.read(headers, isLimit: true), blame: .overload)
-        case 401, 403: return keyRefused(answered)
-        case 400, 413, 422:
-            // Google's service answers 400 to a wrong key.
-            if error.isAboutKey { return keyRefused(answered) }
-            return JobFailure(.modelRejected, answered)
-        case 404 where error.isAboutModel: return JobFailure(.modelRejected, answered)
-        case 404, 405:
-            return JobFailure(.modelUnavailable, "\(answered); check model.url, it usually ends in /v1")
-        case 408: return JobFailure(.modelTimeout, answered)
+        case .timedOut(.total), .timedOut(.firstByte): return JobFailure(.modelTimeout, clean(error.message))
+        case .cancelled: return cancelled
         default:
-            return JobFailure(
-                .modelUnavailable, answered, retryAfter: RetryAfter.read(headers, isLimit: false),
-                blame: (502...504).contains(status) ? .gateway : .job)
+            // Before the handshake is done nothing of the request is sent.
+            let nothingWasSent = error.isUnreachable || error.code == .tlsFailed
+            return JobFailure(.modelUnavailable, clean(error.description), blame: nothingWasSent ? .absence : .job)
         }
     }
 
-    /// An error object where an answer was expected: in a stream, or behind the status 200.
-    func failure(midAnswer error: JSONElement) -> JobFailure {
-        let message = ServerError(error).message
-        return garbage("it failed while answering" + (message.isEmpty ? "" : ": \(clean(message))"))
+    /// An error in a server's words.
+    func failure(_ refusal: Refusal) -> JobFailure {
+        let says = quoted(refusal)
+        switch refusal.kind {
+        case .tooLong:
+            return JobFailure(
+                .modelRejected,
+                "\(says); the prompt does not fit into the model's context: shorten the query or its history, take fewer "
+                    + "passages (retrieval.top_k), or lower max_tokens")
+        case .limited: return JobFailure(.rateLimited, says, retryAfter: refusal.retryAfter, blame: .overload)
+        // What concerns everybody and is for an operator to mend costs no job an attempt.
+        case .key:
+            return JobFailure(
+                .modelUnavailable,
+                apiKey == nil
+                    ? "\(says); it wants a key, set model.api_key" : "\(says); it refuses the key in model.api_key",
+                blame: .absence)
+        case .unpaid:
+            return JobFailure(
+                .modelUnavailable, "\(says); the account that it is asked for needs credit", blame: .absence)
+        case .forbidden:
+            return JobFailure(
+                .modelUnavailable, "\(says); check the rights of the account that model.api_key belongs to",
+                blame: .absence)
+        case .away:
+            return JobFailure(.modelUnavailable, says, retryAfter: refusal.retryAfter, blame: .gateway)
+        // While a service is deployed its gateway may know no path to it.
+        case .noRoute:
+            return JobFailure(.modelUnavailable, "\(says); check model.url, it usually ends in /v1", blame: .gateway)
+        case .moved:
+            let place = refusal.headers.first(named: "location").flatMap { try? HTTPURL($0) }
+            let there = place.map { ", as it seems to \($0)" } ?? ""
+            return JobFailure(.modelUnavailable, "\(says); it has moved\(there): correct model.url", blame: .gateway)
+        case .filtered, .noModel, .rejected: return JobFailure(.modelRejected, says)
+        case .timedOut: return JobFailure(.modelTimeout, says)
+        case .failed: return JobFailure(.modelUnavailable, says, retryAfter: refusal.retryAfter)
+        }
     }
 
-    private func keyRefused(_ answered: String) -> JobFailure {
-        JobFailure(
-            .modelUnavailable,
-            apiKey == nil
-                ? "\(answered); it wants a key, set model.api_key" : "\(answered); it refuses the key in model.api_key")
+    private func quoted(_ refusal: Refusal) -> String {
+        let words = refusal.error.message
+        let what =
+            if let status = refusal.status {
+                "answered \(status)"
+            } else if refusal.hasBegun {
+                "failed while answering"
+            } else {
+                "answered with an error"
+            }
+        guard words.isEmpty else { return "the model at \(url) \(what): \(clean(words))" }
+        guard refusal.status == nil, let code = refusal.error.codes.first else { return "the model at \(url) \(what)" }
+        return "the model at \(url) \(what): \(clean(code))"
     }
 
     /// A server's words on one line, at most ``maxQuoted`` characters, without the key or the question.
-    private func clean(_ text: String) -> String {
+    func clean(_ text: String) -> String {
         var text = text
         if let apiKey { text = text.replacingAll(apiKey, with: "(key)") }
         // A short question may be part of any sentence.
@@ -73,43 +96,6 @@ struct FailureMapping {
                 text.unicodeScalars.map { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) ? " " : $0 }))
         return line.count > Self.maxQuoted ? line.prefix(Self.maxQuoted) + "…" : line
     }
-}
-
-/// What can be learnt from the body of an error: `{"error": {"message": …}}` and its relatives, or plain text.
-struct ServerError {
-    var message = ""
-    var code = ""
-
-    init(_ body: [UInt8]) {
-        if let document = try? JSONDocument(body) {
-            self.init(document.root)
-        } else {
-            let text = String(decoding: body.prefix(2048), as: UTF8.self)
-            // A proxy's error page says nothing that its status does not.
-            self.init(message: text.drop(while: \.isWhitespace).hasPrefix("<") ? "" : text)
-        }
-    }
-
-    private init(message: String) { self.message = message }
-
-    init(_ json: JSONElement) {
-        let error = json["error"].flatMap { $0.kind == .object || $0.kind == .string ? $0 : nil } ?? json
-        let detail = error["detail"] ?? json["detail"]
-        message =
-            error.string ?? error["message"]?.string ?? json["message"]?.string ?? detail?.string
-            ?? detail?.elements.first?["msg"]?.string ?? ""
-        code = error["code"]?.string ?? error["type"]?.string ?? ""
-    }
-
-    /// The service does not have the model asked for.
-    var isAboutModel: Bool {
-        if code == "model_not_found" { return true }
-        let text = message.lowercased()
-        return text.contains("model") && (text.contains("not found") || text.contains("not exist"))
-    }
-
-    /// The service does not like the key.
-    var isAboutKey: Bool { code == "invalid_api_key" || message.lowercased().contains("api key") }
 }
 
 extension String {

@@ -53,7 +53,9 @@ struct Service: Sendable {
         guard response.isSuccess else { throw failure(response, method, url, asked: asked) }
         let root = try json(response)
         // Gateways put a provider's error into a 200.
-        if let error = root["error"], !error.isNull, ["data", "embeddings", "embedding"].allSatisfy({ root[$0] == nil }) {
+        if let error = root["error"], !error.isNull,
+            ["data", "embeddings", "embedding"].allSatisfy({ root[$0] == nil })
+        {
             let answer = ErrorAnswer(response.body, asked: asked)
             guard let status = answer.statedStatus else {
                 throw invalid("its answer is an error\(answer.code.map { " (\($0))" } ?? "")", answer.words)
