@@ -1,5 +1,6 @@
 import CCurl
 import Glibc
+import ParleyPrimitives
 
 /// libcurl's process-wide set-up, once.
 ///
@@ -37,6 +38,7 @@ final class EasyHandle {
     /// Lets go of what belongs to the request that has ended.
     func clear() {
         errorText[0] = 0
+        set(CURLOPT_FRESH_CONNECT, 0)
         set(CURLOPT_PRIVATE, pointer: nil)
         set(CURLOPT_CURLU, pointer: nil)
         parley_easy_set_headers(raw, nil)
@@ -57,8 +59,15 @@ final class EasyHandle {
         parley_easy_set_pointer(raw, option, value)
     }
 
+    /// Has libcurl make a connection of its own for this request if it goes out once more: of the kept ones, others may
+    /// have been closed with the first.
+    func connectAfreshFromNowOn() { set(CURLOPT_FRESH_CONNECT, 1) }
+
     private func apply(_ configuration: HTTPClientConfiguration) {
         set(CURLOPT_ERRORBUFFER, pointer: errorText)
+        // Otherwise a request that ends while its name is looked up waits for the thread that does it, and so does the
+        // loop, for as long as a dead name server makes it wait.
+        set(CURLOPT_QUICK_EXIT, 1)
         set(CURLOPT_BUFFERSIZE, configuration.receiveBuffer)
         set(CURLOPT_NOSIGNAL, 1)
         set(CURLOPT_TCP_NODELAY, 1)
@@ -66,7 +75,7 @@ final class EasyHandle {
         set(CURLOPT_ACCEPT_ENCODING, "gzip")
         set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         set(CURLOPT_USERAGENT, configuration.userAgent)
-        set(CURLOPT_MAXAGE_CONN, max(1, configuration.idleTimeout.milliseconds.ceilingDivided(by: 1000)))
+        set(CURLOPT_MAXAGE_CONN, Int(max(1, min(2_000_000, configuration.idleTimeout.wholeSeconds))))
         if let file = configuration.caFile { set(CURLOPT_CAINFO, file) }
         if !configuration.verifyTLS {
             set(CURLOPT_SSL_VERIFYPEER, 0)
@@ -90,7 +99,7 @@ final class EasyHandle {
     ) {
         // Of the two libcurl takes the parts, and has no need to put them together again.
         set(CURLOPT_URL, request.url)
-        set(CURLOPT_CURLU, pointer: target.parts.map(UnsafeMutableRawPointer.init))
+        set(CURLOPT_CURLU, pointer: UnsafeMutableRawPointer(target.parts.handle))
         switch versions.value {
         case .automatic: set(CURLOPT_HTTP_VERSION, parley_http_2_tls)
         case .http1: set(CURLOPT_HTTP_VERSION, parley_http_1_1)
@@ -99,7 +108,7 @@ final class EasyHandle {
         // Waiting to learn whether a connection multiplexes pays only where it may.
         let mayMultiplex = versions == .http2PriorKnowledge || (target.url.isSecure && versions == .automatic)
         set(CURLOPT_PIPEWAIT, mayMultiplex ? 1 : 0)
-        set(CURLOPT_CONNECTTIMEOUT_MS, max(1, request.timeouts.connect.milliseconds))
+        set(CURLOPT_CONNECTTIMEOUT_MS, Int(max(1, min(2_000_000_000, request.timeouts.connect.wholeMilliseconds))))
         let isBounded = !streamed && request.method != "HEAD"
         parley_easy_set_size(
             raw, CURLOPT_MAXFILESIZE_LARGE, isBounded ? curl_off_t(max(1, request.maxBodyBytes)) : 0)
@@ -124,15 +133,6 @@ final class EasyHandle {
         } else if request.method != "GET" {
             set(CURLOPT_CUSTOMREQUEST, request.method)
         }
-    }
-}
-
-extension Duration {
-    /// Whole milliseconds, rounded up, at most what libcurl accepts.
-    var milliseconds: Int {
-        let (seconds, attoseconds) = components
-        guard seconds < 2_000_000 else { return 2_000_000_000 }
-        return max(0, Int(seconds) * 1000 + Int((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000))
     }
 }
 
