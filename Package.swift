@@ -164,6 +164,7 @@ let package = Package(
         tests(of: "ParleySettings"),
         tests(
             of: "Adapters", uses: ["Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Topology", logging]),
+        tests(of: "Worker", uses: ["IOLoop", "ParleyHTTP", "ParleySettings", logging]),
         tests(of: "Operations", uses: ["ChatJobs", "ParleyJSON", "ParleyRabbitMQ", "Topology", "IOLoop", logging]),
         // The contract from outside: the built program, real servers.
         .testTarget(

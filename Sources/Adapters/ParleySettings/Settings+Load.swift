@@ -97,6 +97,7 @@ extension Settings {
         reader.string("vectors.url", &vectorsURL)
         reader.choice("retrieval.mode", &retrieval.mode)
         reader.int("retrieval.top_k", &retrieval.topK, in: 1...64)
+        reader.int("retrieval.max_connections", &retrieval.maxConnections, in: 1...65_535)
         reader.duration("results.ttl", &results.ttl, in: .seconds(1) ... .seconds(10 * 365 * 86_400))
         reader.double("results.ttl_jitter", &results.ttlJitter, in: 0...0.9)
         reader.duration("priority.max_wait", &priorityMaxWait, in: .milliseconds(1) ... .seconds(86_400))
@@ -121,7 +122,8 @@ extension Settings {
         "worker.window",
         "worker.shutdown_grace", "admin.listen", "model.url", "model.name", "model.api_key", "model.timeout",
         "model.max_concurrency", "embeddings.url", "embeddings.model", "embeddings.api_key", "vectors.url",
-        "retrieval.mode", "retrieval.top_k", "results.ttl", "results.ttl_jitter", "retry.max_attempts", "retry.base",
+        "retrieval.mode", "retrieval.top_k", "retrieval.max_connections", "results.ttl", "results.ttl_jitter",
+        "retry.max_attempts", "retry.base",
         "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query", "log.level", "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
         "priority.max_wait",

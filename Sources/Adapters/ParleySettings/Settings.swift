@@ -62,6 +62,8 @@ package struct Settings: Sendable, Equatable {
         package enum Mode: String, Sendable, CaseIterable { case auto, always, never }
         package var mode = Mode.auto
         package var topK = 4
+        /// Nil follows `worker.prefetch`.
+        package var maxConnections: Int?
     }
 
     /// `results.*`

@@ -29,6 +29,13 @@ struct SettingsReader {
         value = number
     }
 
+    mutating func int(_ key: String, _ value: inout Int?, in range: ClosedRange<Int>) {
+        var number = value ?? range.lowerBound
+        guard let text = text(key), !text.isEmpty else { return }
+        int(key, &number, in: range)
+        value = number
+    }
+
     mutating func double(_ key: String, _ value: inout Double, in range: ClosedRange<Double>) {
         guard let text = text(key), !text.isEmpty else { return }
         guard let number = Double(text), range.contains(number) else {
