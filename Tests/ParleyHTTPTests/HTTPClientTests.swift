@@ -138,7 +138,7 @@ import Testing
     @Test func aConnectionClosedByTheServerWhileIdleIsNoError() async throws {
         let server = try TestServer { request, peer in peer.respond(body: request.body) && request.number < 3 }
         defer { server.stop() }
-        try await withClient(.init(maxConnectionsPerHost: 4)) { client in
+        try await withClient(.init(maxConnectionsPerHost: 4, resendWindow: .seconds(60))) { client in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<8 {
                     group.addTask {

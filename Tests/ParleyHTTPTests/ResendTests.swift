@@ -16,7 +16,7 @@ import Testing
             request.connection == 1 && request.number == 2 ? false : peer.respond(body: request.body)
         }
         defer { server.stop() }
-        try await withClient { client in
+        try await withClient(.init(resendWindow: .seconds(60))) { client in
             _ = try await client.send(post(server.url))
             if streamed {
                 let answer = try await client.stream(post(server.url, "again"))
@@ -40,7 +40,7 @@ import Testing
         }
         defer { server.stop() }
         let deadly = Flag()
-        try await withClient { client in
+        try await withClient(.init(resendWindow: .seconds(60))) { client in
             // Several kept connections.
             await withTaskGroup(of: Void.self) { group in
                 for _ in 0..<6 { group.addTask { _ = try? await client.send(post(server.url)) } }
@@ -61,11 +61,11 @@ import Testing
     func aKeptConnectionThatClosesLateIsNotMadeUpFor(streamed: Bool) async throws {
         let server = try TestServer { request, peer in
             guard request.number == 2 else { return peer.respond() }
-            usleep(1_500_000)
+            usleep(500_000)
             return false
         }
         defer { server.stop() }
-        try await withClient { client in
+        try await withClient(.init(resendWindow: .milliseconds(100))) { client in
             _ = try await client.send(post(server.url))
             let error = await failure { () async throws(HTTPError) in
                 if streamed {
@@ -91,7 +91,7 @@ import Testing
             while listener.count == 0 { usleep(1000) }
             return false
         }
-        try await withClient { client in
+        try await withClient(.init(resendWindow: .seconds(60))) { client in
             _ = try await client.send(post(server.url))
             async let broken = failure { () async throws(HTTPError) in try await client.send(post(server.url)) }
             #expect(await eventually { server.requests == 2 })

@@ -6,6 +6,8 @@ final class Target {
     let parts: URLParts
     /// Whether the host is an address: nothing is looked up.
     let isAddress: Bool
+    /// Whether it was seen to answer over HTTP/2. Belongs to its engine's loop.
+    var multiplexes = false
 
     init(_ text: String) throws(HTTPError) {
         parts = try HTTPURL.parts(of: text)

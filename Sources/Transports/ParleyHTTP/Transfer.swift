@@ -42,9 +42,10 @@ final class Transfer {
     let turn: Int
     /// When the request last began to go out; `nil` while nothing of it has.
     private var sentAt: ContinuousClock.Instant?
+    var wasSent: Bool { sentAt != nil }
     /// Whether it has gone out in vain and is about to go out again.
     private(set) var resends = false
-    var wasSent: Bool { sentAt != nil }
+    private var wasResent = false
 
     /// Why a callback told libcurl to stop.
     var failure: HTTPError?
@@ -80,9 +81,6 @@ final class Transfer {
     static let maxBacklog = 8 << 20
     /// The most header bytes one answer may have: its own head, those of interim answers, and trailers.
     static let maxHeaderBytes = 256 << 10
-    /// How long after a request went out it may go out again. A server that closes a kept connection at the moment it is
-    /// used does so at once; one that closes it later had the request, and may have died of it.
-    static let resendWindow = Duration.seconds(1)
 
     func error(_ code: HTTPError.Code, _ text: String, curlCode: CURLcode = CURLE_OK) -> HTTPError {
         HTTPError(
@@ -155,9 +153,12 @@ final class Transfer {
     /// The connection stands and the request goes out; again when libcurl repeats it. False ends the transfer.
     private func sending() -> Bool {
         guard resends || mayGoOut() else { return false }
-        if !wasSent { easy?.connectAfreshFromNowOn() }
+        // Of the kept connections others may have been closed with the first. Where requests share connections, each of
+        // those that broke with one would make its own.
+        if !wasSent, !target.multiplexes { easy?.connectAfreshFromNowOn() }
         isResolving = false
         resends = false
+        wasResent = wasSent
         sentAt = .now
         engine.placed(self)
         guard let limit = request.timeouts.firstByte, !headComplete else { return true }
@@ -168,12 +169,12 @@ final class Transfer {
 
     /// Whether the request has not gone out, or may once more.
     ///
-    /// libcurl repeats a request, whatever its method and however late, when a kept connection closes without an answer.
-    /// A prompt that takes a model down would be paid for twice, and nobody would know.
+    /// libcurl repeats a request up to five times, whatever its method and however late, when a kept connection closes
+    /// without an answer. A prompt that takes a model down would be paid for each time, and nobody would know.
     private func mayGoOut() -> Bool {
         guard let sentAt else { return true }
         let age = ContinuousClock.now - sentAt
-        guard age > Self.resendWindow else { return true }
+        guard age > engine.configuration.resendWindow || wasResent else { return true }
         if failure == nil {
             failure = error(
                 .connectionLost,
@@ -196,6 +197,7 @@ final class Transfer {
             headerBytes.removeAll(keepingCapacity: true)
             if line.starts(with: "HTTP/2".utf8) {
                 isMultiplexed = true
+                target.multiplexes = true
                 engine.noteMultiplexed()
             }
             let digits = line.drop { $0 != UInt8(ascii: " ") }.dropFirst().prefix(3)
