@@ -3,7 +3,7 @@
 package struct Backoff: Sendable {
     private let shortest: Duration
     private let longest: Duration
-    private var ceiling: Duration
+    private var failures = 0
 
     /// - Parameters:
     ///   - shortest: the first ceiling.
@@ -11,14 +11,21 @@ package struct Backoff: Sendable {
     package init(from shortest: Duration, to longest: Duration) {
         self.shortest = shortest
         self.longest = longest
-        ceiling = shortest
     }
 
     /// After a success.
-    package mutating func reset() { ceiling = shortest }
+    package mutating func reset() { failures = 0 }
 
     package mutating func next() -> Duration {
-        defer { ceiling = min(longest, ceiling * 2) }
-        return ceiling * Double.random(in: 0.5...1)
+        failures += 1
+        return Self.delay(after: failures, from: shortest, to: longest, share: .random(in: 0.5...1))
+    }
+
+    /// For who counts and draws elsewhere.
+    /// - Parameter share: of the ceiling, 0.5…1.
+    package static func delay(
+        after failures: Int, from shortest: Duration, to longest: Duration, share: Double
+    ) -> Duration {
+        min(longest, shortest * (1 << min(max(failures - 1, 0), 20))) * share
     }
 }

@@ -4,15 +4,12 @@ package enum PercentEncoding {
     package enum Fault: Error, Equatable {
         /// A `%` without two hexadecimal digits behind it.
         case digits
-        /// Decoded, it is not UTF-8, or has a NUL in it, which no C library takes.
+        /// Decoded, it is not UTF-8.
         case text
     }
 
     package static func decode(_ text: some StringProtocol) throws(Fault) -> String {
-        guard text.utf8.contains(percent) else {
-            guard !text.utf8.contains(0) else { throw .text }
-            return String(text)
-        }
+        guard text.utf8.contains(percent) else { return String(text) }
         var bytes: [UInt8] = []
         var rest = text.utf8.makeIterator()
         while let byte = rest.next() {
@@ -25,7 +22,7 @@ package enum PercentEncoding {
             }
             bytes.append(high << 4 | low)
         }
-        guard let decoded = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else { throw .text }
+        guard let decoded = String(validating: bytes, as: UTF8.self) else { throw .text }
         return decoded
     }
 
