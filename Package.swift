@@ -64,19 +64,20 @@ let package = Package(
         shim("CCurl"),
         shim("CZlib"),
         shim("CCrypto"),
-        room("IOLoop", on: .basics, uses: ["CEpoll", heap]),
+        room("ParleyPrimitives", on: .basics),
+        room("IOLoop", on: .basics, uses: ["CEpoll", "ParleyPrimitives", heap]),
         room("ParleyJSON", on: .basics),
         room("ParleyGzip", on: .basics, uses: ["CZlib"]),
         room("ParleyDigest", on: .basics, uses: ["CCrypto"]),
         room("ChatJobs", on: .basics, uses: ["ParleyJSON"]),
 
         // Floor 2: the transports, knowing nothing of chat.
-        room("ParleyRabbitMQ", on: .transports, uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", logging, deque]),
-        room("ParleyRedis", on: .transports, uses: ["IOLoop", "CHiredis", logging, deque]),
-        room("ParleyHTTP", on: .transports, uses: ["IOLoop", "CCurl", logging]),
+        room("ParleyRabbitMQ", on: .transports, uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", "ParleyPrimitives", logging, deque]),
+        room("ParleyRedis", on: .transports, uses: ["IOLoop", "CHiredis", "ParleyPrimitives", logging, deque]),
+        room("ParleyHTTP", on: .transports, uses: ["IOLoop", "CCurl", "ParleyPrimitives", logging]),
         room(
             "Telemetry", on: .adapters,
-            uses: ["ParleyJSON", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics")]),
+            uses: ["IOLoop", "ParleyJSON", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics")]),
 
         // Floor 3: what happens to a job, without a socket in sight.
         room("Answering", on: .core, uses: ["ChatJobs", deque, heap, logging, metrics]),
@@ -122,7 +123,7 @@ let package = Package(
             "Worker", on: .services,
             uses: [
                 "Adapters", "Admin", "Answering", "ChatJobs", "Generation", "ParleyGzip", "ParleyHTTP", "IOLoop",
-                "ParleyJSON",
+                "ParleyJSON", "ParleyPrimitives",
                 "Pipeline", "ParleyRabbitMQ",
                 "ParleyRedis",
                 "Retrieval", "ParleySettings", "Telemetry", "Topology", logging, metrics,
@@ -149,6 +150,7 @@ let package = Package(
         // What the tests of several rooms use: servers of their own, a broker that does as it is told.
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
 
+        tests(of: "ParleyPrimitives"),
         tests(of: "IOLoop", uses: ["CEpoll"]),
         tests(of: "ParleyJSON"),
         tests(of: "ParleyGzip"),
@@ -161,7 +163,9 @@ let package = Package(
             of: "Topology",
             uses: ["Adapters", "ChatJobs", "CRabbitMQ", "IOLoop", "Pipeline", "ParleyRabbitMQ", logging]),
         tests(of: "ParleyRedis", uses: ["IOLoop", logging]),
-        tests(of: "ParleyHTTP", uses: ["IOLoop", "CZlib", logging]),
+        // A getaddrinfo for the tests, in C so that it stands before the C library's.
+        .target(name: "CHangingResolver", path: "Tests/CHangingResolver"),
+        tests(of: "ParleyHTTP", uses: ["CHangingResolver", "IOLoop", "CZlib", logging]),
         tests(of: "Telemetry", uses: ["ParleyJSON", logging, metrics]),
         tests(of: "Retrieval", uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
         tests(
@@ -171,6 +175,7 @@ let package = Package(
         tests(
             of: "Adapters",
             uses: ["Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Retrieval", "Topology", logging]),
+        tests(of: "Worker", uses: ["IOLoop", "ParleyHTTP", "ParleySettings", logging]),
         tests(of: "Operations", uses: ["ChatJobs", "ParleyJSON", "ParleyRabbitMQ", "Topology", "IOLoop", logging]),
         // The contract from outside: the built program, real servers.
         .testTarget(

@@ -48,10 +48,10 @@ final class ModelServer: Sendable {
         guard listen(listener, 256) == 0 else { throw Failure("nobody can connect to the model") }
         let listener = listener
         let serve: @Sendable (Int32) -> Bool = { [weak self] client in self?.answerOne(client) ?? false }
-        detach {
+        detachThread {
             while case let client = accept(listener, nil, nil), client >= 0 {
                 _ = fcntl(client, F_SETFD, FD_CLOEXEC)
-                detach {
+                detachThread {
                     while serve(client) {}
                     close(client)
                 }
@@ -152,6 +152,6 @@ final class ModelServer: Sendable {
     }
 }
 
-private func detach(_ body: @escaping @Sendable () -> Void) {
+func detachThread(_ body: @escaping @Sendable () -> Void) {
     Task { try? await offload("model") { body() } }
 }

@@ -67,7 +67,12 @@ extension ContractTests {
             try await worker.metric(#"parley_jobs_total{status="failed"}"#) == 1 ? true : nil
         }
         #expect(try await worker.metric(#"parley_dead_letters_total{code="invalid_job"}"#) == 1)
-        #expect(try await worker.get("/metrics").body.contains("parley_window_size_bucket"))
+        let metrics = try await worker.get("/metrics").body
+        for name in [
+            "parley_window_size_bucket", "# HELP parley_loop_lag_seconds ", "parley_loop_lag_seconds_bucket",
+            #"parley_http_waiting{service="model"} 0"#, #"parley_http_waiting{service="retrieval"} 0"#,
+            #"parley_http_wait_seconds_count{service="model"} 0"#, "parley_log_lines_dropped_total 0",
+        ] { #expect(metrics.contains(name), "\(name)") }
         try await worker.stop()
     }
 
@@ -88,6 +93,34 @@ extension ContractTests {
             #expect(json["time"]?.string != nil && json["level"]?.string != nil && json["message"]?.string != nil)
         }
         for secret in ["open secret", "sesame", "guest:guest"] { #expect(!worker.log.contains(secret), "\(secret)") }
+    }
+
+    /// As when the program that collects logs stands still.
+    @Test func aLogThatNobodyReadsHoldsUpNoJob() async throws {
+        var ends: [Int32] = [0, 0]
+        #expect(pipe(&ends) == 0)
+        defer { for end in ends { close(end) } }
+        // Full from the beginning: not a byte of the worker's own has room.
+        let flags = fcntl(ends[1], F_GETFL)
+        _ = fcntl(ends[1], F_SETFL, flags | O_NONBLOCK)
+        while write(ends[1], [UInt8](repeating: 10, count: 4096), 4096) > 0 {}
+        _ = fcntl(ends[1], F_SETFL, flags)
+        try await Producer.with { producer in
+            let queue = "contract.\(unique())"
+            _ = try await producer.connection.declare(QueueDeclaration(name: queue), channel: producer.channel)
+            let worker = Worker(
+                queue: queue,
+                process: try ParleyProcess(
+                    ["worker"],
+                    settings: [
+                        "queue.name": queue, "admin.listen": "off", "model.url": "builtin:echo",
+                        "retrieval.mode": "never", "log.level": "trace",
+                    ], standardError: ends[1]))
+            for _ in 0..<20 {
+                #expect(try await producer.ask(#"{"query":"x"}"#, of: worker).status == "succeeded")
+            }
+            #expect(try await worker.stop() == 0)
+        }
     }
 
     @Test func aWorkerWaitsForServersThatAreAway() async throws {

@@ -10,9 +10,10 @@ final class ParleyProcess: Sendable {
     /// - Parameters:
     ///   - settings: become `--set key=value`; the servers' addresses are added.
     ///   - environment: added to the test's own.
+    ///   - standardError: a descriptor for it, instead of what ``errors`` reads.
     init(
         _ arguments: [String], settings: [String: String] = [:], environment: [String: String] = [:],
-        input: String = ""
+        input: String = "", standardError: Int32? = nil
     ) throws {
         guard let binary = Surroundings.binary, let rabbitMQ = Surroundings.rabbitMQ, let redis = Surroundings.redis
         else { throw Failure("there is no program to run") }
@@ -31,7 +32,7 @@ final class ParleyProcess: Sendable {
             if !text.hasPrefix("PARLEY_"), !text.hasPrefix("OPENAI_") { variables.append(text) }
             inherited += 1
         }
-        pid = try Self.spawn(words, variables, in: folder.path)
+        pid = try Self.spawn(words, variables, in: folder.path, standardError)
     }
 
     deinit {
@@ -39,13 +40,19 @@ final class ParleyProcess: Sendable {
         if kill(pid, SIGKILL) == 0 { waitpid(pid, nil, 0) }
     }
 
-    private static func spawn(_ words: [String], _ variables: [String], in folder: String) throws -> pid_t {
+    private static func spawn(
+        _ words: [String], _ variables: [String], in folder: String, _ standardError: Int32?
+    ) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, 0, "\(folder)/input", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, "\(folder)/output", O_WRONLY | O_CREAT, 0o600)
-        posix_spawn_file_actions_addopen(&actions, 2, "\(folder)/errors", O_WRONLY | O_CREAT, 0o600)
+        if let standardError {
+            posix_spawn_file_actions_adddup2(&actions, standardError, 2)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, 2, "\(folder)/errors", O_WRONLY | O_CREAT, 0o600)
+        }
         // In a folder of its own: no config file and no index lie about there.
         let shell = ["/bin/sh", "-c", #"cd "$0" && exec "$@""#, folder] + words
         var arguments: [UnsafeMutablePointer<CChar>?] = shell.map { strdup($0) } + [nil]

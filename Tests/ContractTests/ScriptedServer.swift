@@ -27,10 +27,10 @@ final class ScriptedServer: Sendable {
         guard listen(listener, 256) == 0 else { throw Failure("nobody can connect to the server") }
         let listener = listener
         let serve: @Sendable (Int32) -> Bool = { [weak self] client in self?.answerOne(client) ?? false }
-        detach {
+        detachThread {
             while case let client = accept(listener, nil, nil), client >= 0 {
                 _ = fcntl(client, F_SETFD, FD_CLOEXEC)
-                detach {
+                detachThread {
                     while serve(client) {}
                     close(client)
                 }

@@ -138,7 +138,7 @@ import Testing
     @Test func aConnectionClosedByTheServerWhileIdleIsNoError() async throws {
         let server = try TestServer { request, peer in peer.respond(body: request.body) && request.number < 3 }
         defer { server.stop() }
-        try await withClient(.init(maxConnectionsPerHost: 4)) { client in
+        try await withClient(.init(maxConnectionsPerHost: 4, resendWindow: .seconds(60))) { client in
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<8 {
                     group.addTask {
@@ -211,6 +211,25 @@ import Testing
         }
     }
 
+    /// Compressed in ways nobody asked for, and twice over.
+    @Test(arguments: ["deflate", "gzip, gzip"]) func everyKindOfBombIsTooLarge(coding: String) async throws {
+        let zeros = [UInt8](repeating: 0, count: 8 << 20)
+        let bomb = coding == "deflate" ? deflated(zeros) : gzip(gzip(zeros))
+        let server = try TestServer { _, peer in peer.respond(headers: "Content-Encoding: \(coding)\r\n", body: bomb) }
+        defer { server.stop() }
+        try await withClient { client in
+            let error = await failure { () async throws(HTTPError) in
+                try await client.send(HTTPRequest(url: server.url, maxBodyBytes: 100_000))
+            }
+            #expect(error?.code == .tooLarge)
+            let answer = try await client.send(HTTPRequest(url: server.url))
+            #expect(answer.body.count == 8 << 20)
+            let stream = try await client.stream(HTTPRequest(url: server.url))
+            let streamed = await failure { () async throws(HTTPError) in try await stream.collect(upTo: 100_000) }
+            #expect(streamed?.code == .tooLarge)
+        }
+    }
+
     @Test(arguments: [true, false])
     func aBodyAboveTheLimitIsRefusedAtOnce(withLength: Bool) async throws {
         let server = try TestServer { _, peer in
@@ -243,6 +262,53 @@ import Testing
                 try await client.send(HTTPRequest(url: server.url))
             }
             #expect(error?.code == .tooLarge)
+        }
+    }
+
+    /// Interim answers and trailers are heads, too: without end they are refused like one.
+    @Test(arguments: ["HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"])
+    func interimAnswersWithoutEndAreRefused(head: String) async throws {
+        let server = try TestServer { _, peer in
+            let many = String(repeating: head, count: 100)
+            while peer.send(many) {}
+            return false
+        }
+        defer { server.stop() }
+        try await withClient { client in
+            let error = await failure { () async throws(HTTPError) in
+                try await client.send(HTTPRequest(url: server.url))
+            }
+            #expect(error?.code == .tooLarge, "\(error?.description ?? "")")
+        }
+    }
+
+    @Test func trailersWithoutEndAreRefused() async throws {
+        let server = try TestServer { _, peer in
+            guard peer.beginChunked(), peer.chunk([65]), peer.send("0\r\n") else { return false }
+            while peer.send("X-Field: " + String(repeating: "y", count: 1000) + "\r\n") {}
+            return false
+        }
+        defer { server.stop() }
+        try await withClient { client in
+            let error = await failure { () async throws(HTTPError) in
+                try await client.send(HTTPRequest(url: server.url))
+            }
+            #expect(error?.code == .tooLarge, "\(error?.description ?? "")")
+        }
+    }
+
+    @Test func aHeadThatNeverEndsIsBoundedByTime() async throws {
+        let server = try TestServer { _, peer in
+            guard peer.send("HTTP/1.1 200 OK\r\nX-Slow: ") else { return false }
+            while peer.send("y") { usleep(10_000) }
+            return false
+        }
+        defer { server.stop() }
+        try await withClient { client in
+            let error = await failure { () async throws(HTTPError) in
+                try await client.stream(HTTPRequest(url: server.url, timeouts: .init(total: .milliseconds(300))))
+            }
+            #expect(error?.code == .timedOut(.total))
         }
     }
 

@@ -29,6 +29,7 @@ import Testing
                     try await client.send(HTTPRequest(url: "https://shop.invalid/x"))
                 }
                 try #require(refused?.code == .proxyFailed)
+                try #require(refused?.wasSent == false && refused?.isUnreachable == true)
             }
         }
     }

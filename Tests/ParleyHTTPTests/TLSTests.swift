@@ -71,6 +71,8 @@ struct TLSTests {
                 try await client.send(request("https://127.0.0.1:\(plain.port)/"))
             }
             #expect(error?.code == .tlsFailed)
+            // The request follows the handshake: none, no request.
+            #expect(error?.wasSent == false && error?.isUnreachable == true)
         }
     }
 
@@ -89,6 +91,9 @@ struct TLSTests {
         defer { server.stop() }
         let url = "https://127.0.0.1:\(port)/file.txt"
 
+        for size in [4, 40] {
+            try Data(repeating: 66, count: size << 20).write(to: certificates.folder.appending(path: "\(size).bin"))
+        }
         try await withClient(.init(maxConnectionsPerHost: 1, receiveBuffer: 4096, caFile: certificates.authority)) {
             client in
             #expect(await eventually { (try? await client.send(request(url)))?.status == 200 })
@@ -106,6 +111,20 @@ struct TLSTests {
             #expect(answer.version == .http2)
             let body = try await answer.collect(upTo: 50_000)
             #expect(body.count == 50_000)
+
+            // A stream whose reader lets it wait goes on arriving, or it would be before the others of its connection.
+            let unread = try await client.stream(request("https://127.0.0.1:\(port)/4.bin"))
+            #expect(await eventually { await client.inFlight == 0 })
+            let beside = try await client.send(request(url))
+            #expect(beside.body.count == 50_000)
+            let late = try await unread.collect(upTo: 4 << 20)
+            #expect(late.count == 4 << 20)
+            // But not more and more.
+            let long = try await client.stream(request("https://127.0.0.1:\(port)/40.bin"))
+            #expect(await eventually { await client.inFlight == 0 })
+            let behind = await failure { () async throws(HTTPError) in try await long.collect(upTo: 40 << 20) }
+            #expect(behind?.code == .tooLarge)
+            #expect(behind?.message.contains("reader") == true)
         }
     }
 }

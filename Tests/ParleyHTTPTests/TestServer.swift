@@ -24,6 +24,7 @@ final class TestServer: Sendable {
         var open = 0
         var mostOpen = 0
         var requests = 0
+        var isListening = true
     }
 
     /// `handler` answers one request; returning false closes the connection.
@@ -55,6 +56,8 @@ final class TestServer: Sendable {
     var mostOpen: Int { state.withLock { $0.mostOpen } }
     var requests: Int { state.withLock { $0.requests } }
 
+    var isListening: Bool { state.withLock { $0.isListening } }
+
     func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
 
     private func acceptAll(_ handler: @escaping @Sendable (Request, Peer) -> Bool) {
@@ -82,6 +85,7 @@ final class TestServer: Sendable {
             }
         }
         close(listener)
+        state.withLock { $0.isListening = false }
     }
 
     /// The server's end of a connection. Used by its thread only.
@@ -172,10 +176,15 @@ final class TestServer: Sendable {
 }
 
 /// `bytes` as a gzip file.
-func gzip(_ bytes: [UInt8]) -> [UInt8] {
+func gzip(_ bytes: [UInt8]) -> [UInt8] { compress(bytes, windowBits: 15 + 16) }
+
+/// `bytes` in the form that HTTP calls `deflate`.
+func deflated(_ bytes: [UInt8]) -> [UInt8] { compress(bytes, windowBits: 15) }
+
+private func compress(_ bytes: [UInt8], windowBits: Int32) -> [UInt8] {
     var stream = z_stream()
     deflateInit2_(
-        &stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+        &stream, 6, Z_DEFLATED, windowBits, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
     defer { deflateEnd(&stream) }
     var input = bytes
     var output = [UInt8](repeating: 0, count: Int(deflateBound(&stream, UInt(bytes.count))) + 64)

@@ -63,6 +63,15 @@ private func load(
         }
     }
 
+    @Test func aNumberWithoutADefaultMayBeSetOrLeftEmpty() async throws {
+        #expect(try await load(yaml: "retrieval: {max_connections: 12}").retrieval.maxConnections == 12)
+        #expect(try await load(yaml: "retrieval: {max_connections: \"\"}").retrieval.maxConnections == nil)
+        let error = await #expect(throws: SettingsError.self) {
+            try await load(yaml: "retrieval: {max_connections: 0}")
+        }
+        #expect(error?.problems == [#"retrieval.max_connections is "0"; allowed: an integer from 1 to 65535"#])
+    }
+
     @Test func everyMistakeIsNamedAtOnce() async throws {
         let yaml = "rabbitmq:\n  ulr: x\nworker:\n  prefetch: many\nresults:\n  ttl: 5\nnonsense: 1\nmodel:\n  - a\n"
         let error = await #expect(throws: SettingsError.self) {

@@ -106,6 +106,7 @@ extension Settings {
         reader.choice("retrieval.mode", &retrieval.mode)
         reader.int("retrieval.top_k", &retrieval.topK, in: 1...64)
         reader.duration("retrieval.timeout", &retrieval.timeout, in: .milliseconds(1) ... .seconds(300))
+        reader.int("retrieval.max_connections", &retrieval.maxConnections, in: 1...65_535)
         reader.duration("results.ttl", &results.ttl, in: .seconds(1) ... .seconds(10 * 365 * 86_400))
         reader.double("results.ttl_jitter", &results.ttlJitter, in: 0...0.9)
         reader.duration("priority.max_wait", &priorityMaxWait, in: .milliseconds(1) ... .seconds(86_400))
@@ -132,7 +133,7 @@ extension Settings {
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
-        "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "results.ttl", "results.ttl_jitter",
+        "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.max_connections", "results.ttl", "results.ttl_jitter",
         "retry.max_attempts", "retry.base",
         "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query", "log.level", "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",

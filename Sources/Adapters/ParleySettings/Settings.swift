@@ -81,6 +81,8 @@ package struct Settings: Sendable, Equatable {
         package var mode = Mode.auto
         package var topK = 4
         package var timeout: Duration = .seconds(10)
+        /// Nil follows `worker.prefetch`.
+        package var maxConnections: Int?
     }
 
     /// `results.*`

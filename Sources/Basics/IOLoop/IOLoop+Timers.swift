@@ -1,5 +1,6 @@
 import Glibc
 import HeapModule
+import ParleyPrimitives
 
 /// A timer of an ``IOLoop``, for ``IOLoop/cancel(_:)``.
 package struct IOTimer: Sendable, Hashable {
@@ -23,7 +24,7 @@ extension IOLoop {
         assertOnLoop()
         let id = nextToken
         nextToken += 1
-        let (due, isBeyond) = Self.nanoseconds().addingReportingOverflow(delay.nanoseconds)
+        let (due, isBeyond) = Self.nanoseconds().addingReportingOverflow(max(0, delay.wholeNanoseconds))
         timers.insert(TimerEntry(due: isBeyond ? .max : due, id: id))
         timerBodies[id] = body
         return IOTimer(id: id)
@@ -57,18 +58,9 @@ extension IOLoop {
     }
 
     /// The loop's clock: since the machine was started, the time it slept included.
-    private static func nanoseconds() -> Int64 {
+    static func nanoseconds() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_BOOTTIME, &time)
         return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
-    }
-}
-
-extension Duration {
-    /// Rounded up; at most ±285 years.
-    fileprivate var nanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        let most: Int64 = 9_000_000_000
-        return max(-most, min(most, seconds)) * 1_000_000_000 + (attoseconds + 999_999_999) / 1_000_000_000
     }
 }

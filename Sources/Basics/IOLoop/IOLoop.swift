@@ -20,11 +20,15 @@ import HeapModule
 ///
 /// Batching follows from this with no timer: whatever arrived in one turn leaves in one write.
 package final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
-    // Proof of @unchecked Sendable: `mailbox` is behind a lock; `name`, `epoll`, `wakeup` are immutable; every other
+    // Proof of @unchecked Sendable: `mailbox` is behind a lock; `name`, `onTurn`, `epoll`, `wakeup` are immutable; every other
     // stored property is read and written on the loop's own thread only, which `assertOnLoop` checks.
 
     /// Shown as the thread's name in `top -H` and in crash reports.
     package let name: String
+
+    /// Told on the loop how many nanoseconds each turn took, the wait for events left out: whatever came meanwhile, a due
+    /// timer or a heartbeat, waited so long.
+    private let onTurn: (@Sendable (_ nanoseconds: Int64) -> Void)?
 
     let epoll: Int32
     private let wakeup: Int32
@@ -53,8 +57,11 @@ package final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
 
     /// Starts the thread. It lives until ``stop()``.
     /// - Throws: ``IOLoopError`` when the kernel refuses an epoll set, an eventfd or a thread.
-    package init(name: String) throws(IOLoopError) {
+    package init(
+        name: String, onTurn: (@Sendable (_ nanoseconds: Int64) -> Void)? = nil
+    ) throws(IOLoopError) {
         self.name = name
+        self.onTurn = onTurn
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         guard epoll >= 0 else { throw IOLoopError(call: "epoll_create1", errno: errno) }
         wakeup = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
@@ -121,11 +128,14 @@ package final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
         let capacity = 256
         let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: capacity)
         defer { events.deallocate() }
+        var began = Self.nanoseconds()
         while true {
             runJobs()
             let wait = armWait()
             if stopped { break }
+            if let onTurn { onTurn(Self.nanoseconds() - began) }
             let ready = epoll_wait(epoll, events, Int32(capacity), wait)
+            if onTurn != nil { began = Self.nanoseconds() }
             mailbox.withLock { $0.waiting = false }
             for index in 0..<max(0, Int(ready)) { dispatch(events + index) }
             fireTimers()

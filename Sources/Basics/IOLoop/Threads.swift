@@ -27,7 +27,7 @@ package func offload<T: Sendable>(_ name: String, _ work: @escaping @Sendable ()
 }
 
 /// Starts a detached thread.
-func startThread(named name: String, _ body: @escaping () -> Void) throws(IOLoopError) {
+package func startThread(named name: String, _ body: @escaping () -> Void) throws(IOLoopError) {
     final class Start {
         let name: String
         let body: () -> Void

@@ -34,7 +34,8 @@ struct CommonOptions: ParsableArguments {
             others: Assembly.problems(in:))
         let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
         bootstrapLogging(
-            level: quiet && level == .info ? .error : level, format: LogFormat(settings.log.format.rawValue) ?? .auto)
+            level: quiet && level == .info ? .error : level, format: LogFormat(settings.log.format.rawValue) ?? .auto,
+            writer: quiet ? .caller : .thread)
         return settings
     }
 

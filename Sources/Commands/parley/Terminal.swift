@@ -1,4 +1,5 @@
 import Glibc
+import Telemetry
 
 /// Writes a line to standard output at once, so that a reader of a pipe sees it; a reader that has gone ends the command.
 func printLine(_ bytes: some Collection<UInt8>) {
@@ -16,7 +17,11 @@ func printLine(_ text: String) {
     printLine(String(clean).utf8)
 }
 
-func printError(_ text: String) { _ = writeAll(Array((text + "\n").utf8), to: STDERR_FILENO) }
+/// Writes a line to standard error, behind what was logged before.
+func printError(_ text: String) {
+    flushLog()
+    _ = writeAll(Array((text + "\n").utf8), to: STDERR_FILENO)
+}
 
 private func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
     var written = 0

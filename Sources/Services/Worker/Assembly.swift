@@ -3,6 +3,7 @@ import ChatJobs
 import Generation
 import IOLoop
 import Logging
+import Metrics
 import ParleyHTTP
 import ParleyRabbitMQ
 import ParleyRedis
@@ -38,16 +39,12 @@ package struct Assembly: Sendable {
                 return nil
             }
         }
-        let loop = try IOLoop(name: "parley-io")
-        let http = HTTPClient(loop: loop, logger: logger)
+        let lag = Timer(label: "parley_loop_lag_seconds")
+        let loop = try IOLoop(name: "parley-io", onTurn: { lag.recordNanoseconds($0) })
+        let http = HTTPClient(configuration: .retrieval(settings), loop: loop, logger: logger)
         // A client of its own: over HTTP/1.1 each model call in flight holds a connection, and libcurl looks through a
         // client's connections for every request.
-        var connections = HTTPClientConfiguration()
-        connections.maxConnectionsPerHost = max(64, settings.model.maxConcurrency)
-        connections.maxConnections = connections.maxConnectionsPerHost
-        // Answers are short or come in pieces, and thousands are waited for.
-        connections.receiveBuffer = 4096
-        let modelHTTP = HTTPClient(configuration: connections, loop: loop, logger: logger)
+        let modelHTTP = HTTPClient(configuration: .model(settings), loop: loop, logger: logger)
         let rabbitMQ = part(
             { try RabbitMQConfiguration(url: settings.rabbitmqURL) },
             { Settings.refusal("rabbitmq.url", settings.rabbitmqURL, "\($0)") })

@@ -1,5 +1,6 @@
 import CCurl
 import Glibc
+import ParleyPrimitives
 
 /// libcurl's process-wide set-up, once.
 ///
@@ -20,6 +21,7 @@ let curlReady: CURLcode = {
 final class EasyHandle {
     let raw: UnsafeMutableRawPointer
     private let errorText: UnsafeMutablePointer<CChar>
+    private var form: Form?
 
     init?(_ configuration: HTTPClientConfiguration) {
         guard let raw = curl_easy_init() else { return nil }
@@ -37,10 +39,12 @@ final class EasyHandle {
     /// Lets go of what belongs to the request that has ended.
     func clear() {
         errorText[0] = 0
+        set(CURLOPT_FRESH_CONNECT, 0)
         set(CURLOPT_PRIVATE, pointer: nil)
         set(CURLOPT_CURLU, pointer: nil)
         parley_easy_set_headers(raw, nil)
-        parley_easy_set_bytes(raw, CURLOPT_COPYPOSTFIELDS, nil)
+        // Whatever is set there, libcurl takes for a wish to POST.
+        if form?.hasBody == true { parley_easy_set_bytes(raw, CURLOPT_COPYPOSTFIELDS, nil) }
     }
 
     /// libcurl's words for the last failure, or its words for `code` in general.
@@ -57,8 +61,14 @@ final class EasyHandle {
         parley_easy_set_pointer(raw, option, value)
     }
 
+    /// Has libcurl make a connection of its own for this request if it goes out once more.
+    func connectAfreshFromNowOn() { set(CURLOPT_FRESH_CONNECT, 1) }
+
     private func apply(_ configuration: HTTPClientConfiguration) {
         set(CURLOPT_ERRORBUFFER, pointer: errorText)
+        // Otherwise a request that ends while its name is looked up waits for the thread that does it, and so does the
+        // loop, for as long as a dead name server makes it wait.
+        set(CURLOPT_QUICK_EXIT, 1)
         set(CURLOPT_BUFFERSIZE, configuration.receiveBuffer)
         set(CURLOPT_NOSIGNAL, 1)
         set(CURLOPT_TCP_NODELAY, 1)
@@ -66,7 +76,7 @@ final class EasyHandle {
         set(CURLOPT_ACCEPT_ENCODING, "gzip")
         set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
         set(CURLOPT_USERAGENT, configuration.userAgent)
-        set(CURLOPT_MAXAGE_CONN, max(1, configuration.idleTimeout.milliseconds.ceilingDivided(by: 1000)))
+        set(CURLOPT_MAXAGE_CONN, Int(max(1, min(2_000_000, configuration.idleTimeout.wholeSeconds))))
         if let file = configuration.caFile { set(CURLOPT_CAINFO, file) }
         if !configuration.verifyTLS {
             set(CURLOPT_SSL_VERIFYPEER, 0)
@@ -90,49 +100,66 @@ final class EasyHandle {
     ) {
         // Of the two libcurl takes the parts, and has no need to put them together again.
         set(CURLOPT_URL, request.url)
-        set(CURLOPT_CURLU, pointer: target.parts.map(UnsafeMutableRawPointer.init))
-        switch versions.value {
+        set(CURLOPT_CURLU, pointer: UnsafeMutableRawPointer(target.parts.handle))
+        let form = Form(request, to: target, versions, streamed: streamed)
+        if form != self.form {
+            apply(form)
+            self.form = form
+        }
+        guard form.hasBody else { return }
+        (request.body ?? []).withUnsafeBytes { bytes in
+            parley_easy_set_size(raw, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(bytes.count))
+            // A null pointer would mean "read the body from a callback".
+            if let base = bytes.baseAddress {
+                parley_easy_set_bytes(raw, CURLOPT_COPYPOSTFIELDS, base)
+            } else {
+                set(CURLOPT_COPYPOSTFIELDS, "")
+            }
+        }
+    }
+
+    /// What a client's requests mostly have in common: set again only when it changes.
+    private struct Form: Equatable {
+        let method: String
+        let hasBody: Bool
+        let versions: HTTPClientConfiguration.Versions
+        /// Waiting to learn whether a connection multiplexes pays only where it may.
+        let mayMultiplex: Bool
+        let connect: Duration
+        /// 0: the length of the answer is not limited here.
+        let maxBodyBytes: Int
+
+        init(
+            _ request: HTTPRequest, to target: Target, _ versions: HTTPClientConfiguration.Versions, streamed: Bool
+        ) {
+            method = request.method
+            hasBody = request.body != nil || request.method == "POST"
+            self.versions = versions
+            mayMultiplex = versions == .http2PriorKnowledge || (target.url.isSecure && versions == .automatic)
+            connect = request.timeouts.connect
+            maxBodyBytes = streamed || request.method == "HEAD" ? 0 : max(1, request.maxBodyBytes)
+        }
+    }
+
+    private func apply(_ form: Form) {
+        switch form.versions.value {
         case .automatic: set(CURLOPT_HTTP_VERSION, parley_http_2_tls)
         case .http1: set(CURLOPT_HTTP_VERSION, parley_http_1_1)
         case .http2PriorKnowledge: set(CURLOPT_HTTP_VERSION, parley_http_2_prior)
         }
-        // Waiting to learn whether a connection multiplexes pays only where it may.
-        let mayMultiplex = versions == .http2PriorKnowledge || (target.url.isSecure && versions == .automatic)
-        set(CURLOPT_PIPEWAIT, mayMultiplex ? 1 : 0)
-        set(CURLOPT_CONNECTTIMEOUT_MS, max(1, request.timeouts.connect.milliseconds))
-        let isBounded = !streamed && request.method != "HEAD"
-        parley_easy_set_size(
-            raw, CURLOPT_MAXFILESIZE_LARGE, isBounded ? curl_off_t(max(1, request.maxBodyBytes)) : 0)
-
+        set(CURLOPT_PIPEWAIT, form.mayMultiplex ? 1 : 0)
+        set(CURLOPT_CONNECTTIMEOUT_MS, Int(max(1, min(2_000_000_000, form.connect.wholeMilliseconds))))
+        parley_easy_set_size(raw, CURLOPT_MAXFILESIZE_LARGE, curl_off_t(form.maxBodyBytes))
         set(CURLOPT_HTTPGET, 1)
         set(CURLOPT_CUSTOMREQUEST, pointer: nil)
-        let body = request.body
-        if body != nil || request.method == "POST" {
+        if form.hasBody {
             set(CURLOPT_POST, 1)
-            (body ?? []).withUnsafeBytes { bytes in
-                parley_easy_set_size(raw, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(bytes.count))
-                // A null pointer would mean "read the body from a callback".
-                if let base = bytes.baseAddress {
-                    parley_easy_set_bytes(raw, CURLOPT_COPYPOSTFIELDS, base)
-                } else {
-                    set(CURLOPT_COPYPOSTFIELDS, "")
-                }
-            }
-            if request.method != "POST" { set(CURLOPT_CUSTOMREQUEST, request.method) }
-        } else if request.method == "HEAD" {
+            if form.method != "POST" { set(CURLOPT_CUSTOMREQUEST, form.method) }
+        } else if form.method == "HEAD" {
             set(CURLOPT_NOBODY, 1)
-        } else if request.method != "GET" {
-            set(CURLOPT_CUSTOMREQUEST, request.method)
+        } else if form.method != "GET" {
+            set(CURLOPT_CUSTOMREQUEST, form.method)
         }
-    }
-}
-
-extension Duration {
-    /// Whole milliseconds, rounded up, at most what libcurl accepts.
-    var milliseconds: Int {
-        let (seconds, attoseconds) = components
-        guard seconds < 2_000_000 else { return 2_000_000_000 }
-        return max(0, Int(seconds) * 1000 + Int((attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000))
     }
 }
 

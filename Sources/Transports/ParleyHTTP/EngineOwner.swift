@@ -9,35 +9,52 @@ import Logging
 /// A client may go away on any thread, and only the loop may touch libcurl. (An `isolated deinit` of the client would
 /// do; Swift 6.3 cannot compile the importers of an actor that has one and an executor of its own in release mode.)
 final class EngineOwner {
-    /// Transfer `id` is in engine `id % engines.count`.
-    let engines: [TransferEngine]
+    /// Made as they are needed: transfer `id` is in engine `id % most`.
+    private(set) var engines: [TransferEngine] = []
+    let most: Int
+    private let configuration: HTTPClientConfiguration
+    private let tally: WaitingTally
     private let loop: IOLoop
+    private let logger: Logger
+    private var isClosed = false
 
     /// Connections to one host in one engine. An engine itself takes some 35 KB: libcurl's table of sockets.
     private static let connections = 128
 
     init(loop: IOLoop, configuration: HTTPClientConfiguration, logger: Logger) {
         self.loop = loop
-        let hosts = max(1, configuration.maxConnectionsPerHost)
-        let count = hosts.ceilingDivided(by: Self.connections)
-        engines = (0..<count).map { number in
-            func share(of limit: Int) -> Int { limit / count + (number < limit % count ? 1 : 0) }
-            var part = configuration
-            part.maxConnectionsPerHost = share(of: hosts)
-            part.maxConnections = max(part.maxConnectionsPerHost, share(of: configuration.maxConnections))
-            return TransferEngine(loop: loop, configuration: part, ids: (number, count), logger: logger)
-        }
+        self.configuration = configuration
+        self.logger = logger
+        tally = WaitingTally(configuration.waiting)
+        most = max(1, configuration.maxConnectionsPerHost).ceilingDivided(by: Self.connections)
     }
 
     /// The first that has a connection to spare, so that few are kept open; when there is none, the one with the fewest
     /// requests.
     var freest: TransferEngine {
-        var best = engines[0]
-        for engine in engines {
-            if engine.inFlight < engine.configuration.maxConnectionsPerHost { return engine }
-            if engine.inFlight < best.inFlight { best = engine }
+        if let free = engines.first(where: { $0.inFlight < $0.configuration.maxConnectionsPerHost }) { return free }
+        guard engines.count == most, let best = engines.min(by: { $0.inFlight < $1.inFlight }) else {
+            return addEngine()
         }
         return best
+    }
+
+    private func addEngine() -> TransferEngine {
+        let number = engines.count
+        func share(of limit: Int) -> Int { limit / most + (number < limit % most ? 1 : 0) }
+        var part = configuration
+        part.maxConnectionsPerHost = share(of: max(1, configuration.maxConnectionsPerHost))
+        part.maxConnections = max(part.maxConnectionsPerHost, share(of: configuration.maxConnections))
+        let engine = TransferEngine(
+            loop: loop, configuration: part, ids: (number, most), tally: tally, logger: logger)
+        if isClosed { engine.close() }
+        engines.append(engine)
+        return engine
+    }
+
+    func close() {
+        isClosed = true
+        for engine in engines { engine.close() }
     }
 
     deinit {

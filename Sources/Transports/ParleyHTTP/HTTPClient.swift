@@ -4,14 +4,15 @@ import Logging
 /// An HTTP client over libcurl's `curl_multi`: hundreds of requests at once on one thread, over few connections.
 ///
 /// Connections are kept open and shared; HTTP/2 is used where the server offers it over TLS. A request for which a
-/// kept connection turns out to be closed, before any of the answer came, is sent again on a fresh one by libcurl.
+/// kept connection turns out to be closed, within a second and before any of the answer came, is sent again, once and on
+/// a fresh one; what breaks later is an error that says that the request was sent.
 /// All methods may be called from any task; on the client's own loop they cost no hop between threads.
 package actor HTTPClient {
     private let loop: IOLoop
     private let owner: EngineOwner
 
     /// Where the transfer is.
-    private func engine(of id: UInt64) -> TransferEngine { owner.engines[Int(id % UInt64(owner.engines.count))] }
+    private func engine(of id: UInt64) -> TransferEngine { owner.engines[Int(id % UInt64(owner.most))] }
 
     /// Connects nothing yet. `loop` may be shared with other clients and must outlive this one.
     package init(configuration: HTTPClientConfiguration = .init(), loop: IOLoop, logger: Logger) {
@@ -44,7 +45,7 @@ package actor HTTPClient {
     }
 
     /// Aborts what is in flight (``HTTPError/Code-swift.struct/clientClosed``) and closes every connection.
-    package func close() async { for engine in owner.engines { engine.close() } }
+    package func close() async { owner.close() }
 
     // MARK: - For the body of a stream
 

@@ -20,6 +20,13 @@ package struct HTTPClientConfiguration: Sendable {
     package var maxConnectionsPerHost: Int
     /// Connections in all, idle ones included. Default 256.
     package var maxConnections: Int
+    /// A connection whose peer has acknowledged nothing for so long is given up: the host has vanished. Default 20 s. It
+    /// counts while a server leaves what was sent to it unread, too.
+    package var vanishedTimeout: Duration
+    /// How long after a request went out it may go out again, when a kept connection closes without an answer. A server that
+    /// closes one at the moment it is used does so at once; one that closes it later had the request, and may have died of
+    /// it. Default 1 s.
+    package var resendWindow: Duration
     /// A connection idle for longer is not used again. Default 60 s, rounded up to seconds.
     package var idleTimeout: Duration
     /// How many bytes of an answer are read at once, 1 KiB to 512 KiB; every request in flight holds so many while it waits.
@@ -32,19 +39,25 @@ package struct HTTPClientConfiguration: Sendable {
     /// Default `parley`.
     package var userAgent: String
     package var versions: Versions
+    /// Default: nobody.
+    package var waiting: HTTPWaiting?
 
     package init(
-        maxConnectionsPerHost: Int = 64, maxConnections: Int = 256, idleTimeout: Duration = .seconds(60),
-        receiveBuffer: Int = 8192, caFile: String? = nil, verifyTLS: Bool = true, userAgent: String = "parley",
-        versions: Versions = .automatic
+        maxConnectionsPerHost: Int = 64, maxConnections: Int = 256, vanishedTimeout: Duration = .seconds(20),
+        resendWindow: Duration = .seconds(1), idleTimeout: Duration = .seconds(60), receiveBuffer: Int = 8192,
+        caFile: String? = nil, verifyTLS: Bool = true, userAgent: String = "parley",
+        versions: Versions = .automatic, waiting: HTTPWaiting? = nil
     ) {
         self.maxConnectionsPerHost = maxConnectionsPerHost
         self.maxConnections = maxConnections
+        self.vanishedTimeout = vanishedTimeout
+        self.resendWindow = resendWindow
         self.idleTimeout = idleTimeout
         self.receiveBuffer = receiveBuffer
         self.caFile = caFile
         self.verifyTLS = verifyTLS
         self.userAgent = userAgent
         self.versions = versions
+        self.waiting = waiting
     }
 }

@@ -4,6 +4,13 @@ extension TransferEngine {
     /// What libcurl's `code` means for the caller.
     func describe(_ code: CURLcode, _ transfer: Transfer, _ easy: EasyHandle) -> HTTPError {
         let text = easy.failureText(code)
+        // What it was about to send again has been sent: nothing that happens to the second connection undoes that.
+        if transfer.resends {
+            return transfer.error(
+                .connectionLost,
+                "the connection broke after the request was sent, without an answer, and a new one failed: \(text)",
+                curlCode: code)
+        }
         let tunnel = parley_easy_long(easy.raw, CURLINFO_HTTP_CONNECTCODE)
         if tunnel >= 300, transfer.status == 0 {
             return transfer.error(
@@ -30,13 +37,17 @@ extension TransferEngine {
         case CURLE_FILESIZE_EXCEEDED:
             let tooLarge = transfer.tooLarge
             return HTTPError(code: .tooLarge, message: tooLarge.message, curlCode: Int(code.rawValue))
+        case CURLE_GOT_NOTHING where !transfer.wasSent, CURLE_SEND_ERROR where !transfer.wasSent,
+            CURLE_RECV_ERROR where !transfer.wasSent, CURLE_HTTP2 where !transfer.wasSent:
+            return transfer.error(
+                .unreachable, "the connection broke before the request was sent: \(text)", curlCode: code)
         case CURLE_GOT_NOTHING, CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_PARTIAL_FILE, CURLE_HTTP2,
             CURLE_HTTP2_STREAM:
             return transfer.error(.connectionLost, text, curlCode: code)
-        case CURLE_OUT_OF_MEMORY where transfer.sent:
+        case CURLE_OUT_OF_MEMORY where transfer.wasSent:
             return transfer.error(
                 .failed, "\(text), or a line of the answer's header is longer than libcurl takes", curlCode: code)
-        case CURLE_UNSUPPORTED_PROTOCOL where transfer.sent:
+        case CURLE_UNSUPPORTED_PROTOCOL where transfer.wasSent:
             return transfer.error(.invalidResponse, "the answer is not HTTP (\(text))", curlCode: code)
         case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL:
             return transfer.error(.invalidURL, text, curlCode: code)

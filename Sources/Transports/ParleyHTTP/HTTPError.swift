@@ -19,7 +19,8 @@ package struct HTTPError: Error, Sendable, CustomStringConvertible {
         }
         private let value: Value
 
-        /// The name does not resolve, or nothing accepts connections there. Nothing was sent.
+        /// The name does not resolve, nothing accepts connections there, or the connection broke before the request went
+        /// out. Nothing was sent.
         package static let unreachable = Code(value: .unreachable)
         /// One of the ``HTTPTimeouts`` ran out.
         package static func timedOut(_ phase: Phase) -> Code { Code(value: .timedOut(phase)) }
@@ -35,7 +36,7 @@ package struct HTTPError: Error, Sendable, CustomStringConvertible {
         package static let invalidRequest = Code(value: .invalidRequest)
         /// The proxy named by the environment cannot be reached or refused.
         package static let proxyFailed = Code(value: .proxyFailed)
-        /// The connection broke after the request may have been sent.
+        /// The connection broke before the answer was complete.
         package static let connectionLost = Code(value: .connectionLost)
         /// What came back is not HTTP, or cannot be decompressed.
         package static let invalidResponse = Code(value: .invalidResponse)
@@ -73,18 +74,22 @@ package struct HTTPError: Error, Sendable, CustomStringConvertible {
     package let message: String
     /// libcurl's own code (`CURLcode`), 0 when libcurl did not report the failure.
     package let curlCode: Int
+    /// Whether any of the request may have gone out: only then can it have been the request's doing.
+    package let wasSent: Bool
 
-    package init(code: Code, message: String, curlCode: Int = 0) {
+    package init(code: Code, message: String, curlCode: Int = 0, wasSent: Bool = false) {
         self.code = code
         self.message = message
         self.curlCode = curlCode
+        self.wasSent = wasSent
     }
 
     package var description: String { "\(message) [\(code)]" }
 
-    /// Nothing was sent, because the server or its proxy could not be reached in time.
+    /// Nothing was sent, because the server or its proxy could not be reached in time: no such name, no connection, no
+    /// TLS, or no free connection before the time was up.
     package var isUnreachable: Bool {
-        code == .unreachable || code == .timedOut(.connect) || code == .proxyFailed
+        !wasSent && (code == .unreachable || code == .proxyFailed || code == .tlsFailed || isTimeout)
     }
     package var isTimeout: Bool { code.timeoutPhase != nil }
     package var isCancelled: Bool { code == .cancelled }

@@ -1,41 +1,29 @@
+import CCurl
+
 /// An absolute `http` or `https` URL that has been checked, for joining with paths and for naming in errors.
 package struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
     /// As given.
     package let string: String
-
-    // Offsets into the UTF-8 of `string`.
-    private let schemeEnd: Int
-    private let hostStart: Int
-    private let hostEnd: Int
-    private let authorityEnd: Int
+    /// Whether the scheme is `https`.
+    package let isSecure: Bool
+    /// Brackets of an IPv6 address included.
+    package let host: String
+    /// The port given, or the scheme's own: 80 or 443.
+    package let port: Int
 
     /// Checks `text`.
     /// - Throws: ``HTTPError/Code-swift.struct/invalidURL`` naming what is wrong with it.
-    package init(_ text: String) throws(HTTPError) {
-        var copy = text
-        let parsed: (parts: Parts?, problem: String) = copy.withUTF8 { bytes in
-            do throws(Problem) { return (try Parts(bytes), "") } catch { return (nil, error.text) }
-        }
-        guard let parts = parsed.parts else {
-            throw HTTPError(code: .invalidURL, message: "\"\(Self.withoutSecrets(text))\" \(parsed.problem)")
-        }
+    package init(_ text: String) throws(HTTPError) { self.init(text, try Self.parts(of: text)) }
+
+    init(_ text: String, _ parts: URLParts) {
         string = text
-        schemeEnd = parts.schemeEnd
-        hostStart = parts.hostStart
-        hostEnd = parts.hostEnd
-        authorityEnd = parts.authorityEnd
+        isSecure = parts.text(of: CURLUPART_SCHEME) == "https"
+        host = parts.text(of: CURLUPART_HOST) ?? ""
+        port = parts.text(of: CURLUPART_PORT).flatMap(Int.init) ?? (isSecure ? 443 : 80)
     }
 
-    /// Whether the scheme is `https`.
-    package var isSecure: Bool { schemeEnd == 5 }
     /// `http` or `https`.
     package var scheme: String { isSecure ? "https" : "http" }
-    /// Brackets of an IPv6 address included.
-    package var host: String { slice(hostStart, hostEnd) }
-    /// The port given, or the scheme's own: 80 or 443.
-    package var port: Int {
-        hostEnd < authorityEnd ? Int(slice(hostEnd + 1, authorityEnd)) ?? defaultPort : defaultPort
-    }
     /// Scheme, host and port: what one pool of connections serves.
     package var origin: String { "\(scheme)://\(host):\(port)" }
     /// Without user name and password, and without the query, in which some services want their key: may be logged.
@@ -52,12 +40,6 @@ package struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
         return try HTTPURL(base + (tail.isEmpty ? "" : "/" + tail) + string[cut...])
     }
 
-    private var defaultPort: Int { isSecure ? 443 : 80 }
-
-    private func slice(_ from: Int, _ to: Int) -> String {
-        String(decoding: string.utf8.dropFirst(from).prefix(to - from), as: UTF8.self)
-    }
-
     private static func withoutSecrets(_ text: String) -> String {
         let text = text.firstIndex(of: "?").map { text[..<$0] + "?…" } ?? text[...]
         return withoutUserInfo(String(text))
@@ -71,60 +53,41 @@ package struct HTTPURL: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-private struct Problem: Error {
-    let text: String
-}
-
-private struct Parts {
-    var schemeEnd = 0
-    var hostStart = 0
-    var hostEnd = 0
-    var authorityEnd = 0
-
-    init(_ bytes: UnsafeBufferPointer<UInt8>) throws(Problem) {
-        let allowed = "write http://host:port/path or https://…"
-        guard !bytes.isEmpty else { throw Problem(text: "is empty: \(allowed)") }
-        guard bytes.allSatisfy({ $0 > 0x20 && $0 != 0x7F }) else {
-            throw Problem(text: "contains a space or a control character: percent-encode it")
+extension HTTPURL {
+    /// `text` taken apart, if it can be asked for as it is.
+    static func parts(of text: String) throws(HTTPError) -> URLParts {
+        func refusal(_ problem: String) -> HTTPError {
+            HTTPError(code: .invalidURL, message: "\"\(withoutSecrets(text))\" \(problem)")
         }
-        guard let scheme = Self.scheme(bytes) else {
-            throw Problem(text: "does not begin with http:// or https://: \(allowed)")
-        }
-        schemeEnd = scheme
-        let authorityStart = scheme + 3
-        authorityEnd =
-            bytes[authorityStart...].firstIndex {
-                $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "#")
-            }
-            ?? bytes.count
-        let authority = bytes[authorityStart..<authorityEnd]
-        hostStart = authority.lastIndex(of: UInt8(ascii: "@")).map { $0 + 1 } ?? authorityStart
-        let hostAndPort = bytes[hostStart..<authorityEnd]
-        if hostAndPort.first == UInt8(ascii: "[") {
-            guard let bracket = hostAndPort.firstIndex(of: UInt8(ascii: "]")) else {
-                throw Problem(text: "has an IPv6 address without its closing bracket")
-            }
-            hostEnd = bracket + 1
-        } else {
-            hostEnd = hostAndPort.firstIndex(of: UInt8(ascii: ":")) ?? authorityEnd
-        }
-        guard hostEnd > hostStart else { throw Problem(text: "names no host: \(allowed)") }
-        guard hostEnd < authorityEnd else { return }
-        let digits = bytes[(hostEnd + 1)..<authorityEnd]
-        guard bytes[hostEnd] == UInt8(ascii: ":"), (1...5).contains(digits.count),
-            digits.allSatisfy({ (0x30...0x39).contains($0) }),
-            (1...65535).contains(digits.reduce(0) { $0 * 10 + Int($1 - 0x30) })
-        else { throw Problem(text: "has a port that is not a number from 1 to 65535") }
+        if let problem = strictness(text) { throw refusal(problem) }
+        let parts: URLParts
+        do throws(URLParts.Refusal) { parts = try URLParts(text) } catch { throw refusal(problem(error)) }
+        guard parts.text(of: CURLUPART_PORT) != "0" else { throw refusal(portProblem) }
+        return parts
     }
 
-    /// The length of the scheme when it is one of ours and followed by `://`.
-    private static func scheme(_ bytes: UnsafeBufferPointer<UInt8>) -> Int? {
-        for scheme: StaticString in ["http://", "https://"] {
-            let length = scheme.utf8CodeUnitCount
-            if bytes.count >= length, (0..<length).allSatisfy({ lowercased(bytes[$0]) == scheme.utf8Start[$0] }) {
-                return length - 3
-            }
+    private static let allowed = "write http://host:port/path or https://…"
+    private static let portProblem = "has a port that is not a number from 1 to 65535"
+
+    /// What libcurl, like a browser, would mend: a guessed scheme, more than two slashes, a colon without a port.
+    private static func strictness(_ text: String) -> String? {
+        if text.isEmpty { return "is empty: \(allowed)" }
+        guard text.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7F }) else {
+            return "contains a space or a control character: percent-encode it"
         }
-        return nil
+        guard let mark = text.firstRange(of: "://"), ["http", "https"].contains(text[..<mark.lowerBound].lowercased())
+        else { return "does not begin with http:// or https://: \(allowed)" }
+        let authority = text[mark.upperBound...].prefix { !"/?#".contains($0) }
+        if authority.isEmpty { return "names no host: \(allowed)" }
+        return authority.hasSuffix(":") ? portProblem : nil
+    }
+
+    private static func problem(_ refusal: URLParts.Refusal) -> String {
+        switch refusal.code {
+        case CURLUE_NO_HOST: "names no host: \(allowed)"
+        case CURLUE_BAD_PORT_NUMBER: portProblem
+        case CURLUE_BAD_IPV6: "has an IPv6 address that is none, or has no closing bracket"
+        default: "cannot be used (\(refusal.text)): \(allowed)"
+        }
     }
 }

@@ -1,21 +1,17 @@
 import CCurl
 
-/// A URL, taken apart once for all the requests that go to it. Whoever gives it to libcurl holds on to it.
+/// A URL, taken apart once for all the requests that go to it. Whoever gives its parts to libcurl holds on to it.
 final class Target {
     let url: HTTPURL
-    /// As libcurl sees it; nil leaves it to take the text apart itself, and to say what it does not like.
-    let parts: OpaquePointer?
+    let parts: URLParts
+    /// Whether the host is an address: nothing is looked up.
+    let isAddress: Bool
+    /// Whether it was seen to answer over HTTP/2. Belongs to its engine's loop.
+    var multiplexes = false
 
     init(_ text: String) throws(HTTPError) {
-        url = try HTTPURL(text)
-        let parts = curl_url()
-        if curl_url_set(parts, CURLUPART_URL, text, 0) == CURLUE_OK {
-            self.parts = parts
-        } else {
-            curl_url_cleanup(parts)
-            self.parts = nil
-        }
+        parts = try HTTPURL.parts(of: text)
+        url = HTTPURL(text, parts)
+        isAddress = url.host.hasPrefix("[") || url.host.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == 0x2E }
     }
-
-    deinit { curl_url_cleanup(parts) }
 }

@@ -1,5 +1,6 @@
 import CCurl
 import IOLoop
+import ParleyPrimitives
 
 /// One request on its way: what libcurl has delivered so far and who waits for it.
 ///
@@ -27,8 +28,25 @@ final class Transfer {
     /// The body of a whole answer, or what a stream's reader has not taken yet.
     var body: [UInt8] = []
     var paused = false
+    /// Whether the answer comes as a stream of an HTTP/2 connection, beside others.
+    private var isMultiplexed = false
+    /// Bytes of all heads so far, interim ones and trailers included.
+    private var headBytes = 0
+
     var connectBegan: ContinuousClock.Instant?
-    var sent = false
+    /// Whether a name is being looked up for this request, on a thread of libcurl's.
+    var isResolving = false
+    /// Whether a connection was found, or one is being made.
+    var hasPlace = false
+    /// The engine's count of turns when the request began.
+    let turn: Int
+    /// When the request last began to go out; `nil` while nothing of it has.
+    private var sentAt: ContinuousClock.Instant?
+    var wasSent: Bool { sentAt != nil }
+    /// Whether it has gone out in vain and is about to go out again.
+    private(set) var resends = false
+    private var wasResent = false
+
     /// Why a callback told libcurl to stop.
     var failure: HTTPError?
     /// How the transfer ended, for a stream whose reader is still to learn it.
@@ -53,15 +71,21 @@ final class Transfer {
         self.target = target
         self.streamed = streamed
         self.engine = engine
+        turn = engine.turns
     }
 
     /// Unread bytes of a stream above which libcurl is told to pause.
     static let highWater = 256 << 10
-    /// The most header bytes one answer may have.
+    /// Unread bytes above which a stream on HTTP/2 is given up. It is never paused: libcurl would leave its frames where
+    /// they are, before those of the other streams of the connection.
+    static let maxBacklog = 8 << 20
+    /// The most header bytes one answer may have: its own head, those of interim answers, and trailers.
     static let maxHeaderBytes = 256 << 10
 
     func error(_ code: HTTPError.Code, _ text: String, curlCode: CURLcode = CURLE_OK) -> HTTPError {
-        HTTPError(code: code, message: "\(request.method) \(url): \(text)", curlCode: Int(curlCode.rawValue))
+        HTTPError(
+            code: code, message: "\(request.method) \(url): \(text)", curlCode: Int(curlCode.rawValue), wasSent: wasSent
+        )
     }
 
     // MARK: - Called by libcurl
@@ -84,23 +108,19 @@ final class Transfer {
             }, context)
         parley_easy_on_resolve(
             easy.raw,
-            { _, _, context in
-                Transfer.with(context) { $0.connecting() }
-                return 0
-            }, context)
+            { _, _, context in Transfer.with(context) { $0.connecting() && $0.mayResolve() } ? 0 : 1 }, context)
         parley_easy_on_open(
             easy.raw,
             { context, _, address in
                 Transfer.with(context) {
-                    $0.connecting()
-                    return $0.engine.openSocket(address)
+                    $0.isResolving = false
+                    return $0.connecting() ? $0.engine.openSocket(address) : CURL_SOCKET_BAD
                 }
             }, context)
         parley_easy_on_sending(
             easy.raw,
             { context, _, _, _, _ in
-                Transfer.with(context) { $0.sending() }
-                return Int32(CURL_PREREQFUNC_OK)
+                Transfer.with(context) { $0.sending() } ? Int32(CURL_PREREQFUNC_OK) : Int32(CURL_PREREQFUNC_ABORT)
             }, context)
     }
 
@@ -109,32 +129,79 @@ final class Transfer {
         return Unmanaged<Transfer>.fromOpaque(context)._withUnsafeGuaranteedRef(body)
     }
 
-    private func connecting() {
+    /// A connection is being made. False ends the transfer.
+    private func connecting() -> Bool {
+        guard resends || mayGoOut() else { return false }
+        resends = wasSent
         if connectBegan == nil { connectBegan = .now }
+        engine.placed(self)
+        return true
     }
 
-    /// The connection stands and the request goes out; again when libcurl repeats it on a fresh connection.
-    private func sending() {
-        sent = true
-        guard let limit = request.timeouts.firstByte, !headComplete else { return }
+    /// Whether a thread may be spent on looking the name up.
+    private func mayResolve() -> Bool {
+        guard engine.lookups.mayBegin(target) else {
+            failure = error(
+                .unreachable,
+                "the name server has not answered of late, and enough look-ups of \(url.host) still wait for it")
+            return false
+        }
+        isResolving = true
+        return true
+    }
+
+    /// The connection stands and the request goes out; again when libcurl repeats it. False ends the transfer.
+    private func sending() -> Bool {
+        guard resends || mayGoOut() else { return false }
+        // Of the kept connections others may have been closed with the first. Where requests share connections, each of
+        // those that broke with one would make its own.
+        if !wasSent, !target.multiplexes { easy?.connectAfreshFromNowOn() }
+        isResolving = false
+        resends = false
+        wasResent = wasSent
+        sentAt = .now
+        engine.placed(self)
+        guard let limit = request.timeouts.firstByte, !headComplete else { return true }
         stop(&firstByteTimer)
         firstByteTimer = engine.deadline(for: self, after: limit, .firstByte)
+        return true
+    }
+
+    /// Whether the request has not gone out, or may once more.
+    ///
+    /// libcurl repeats a request up to five times, whatever its method and however late, when a kept connection closes
+    /// without an answer. A prompt that takes a model down would be paid for each time, and nobody would know.
+    private func mayGoOut() -> Bool {
+        guard let sentAt else { return true }
+        let age = ContinuousClock.now - sentAt
+        guard age > engine.configuration.resendWindow || wasResent else { return true }
+        if failure == nil {
+            failure = error(
+                .connectionLost,
+                "the connection broke without an answer \(age.wholeMilliseconds) ms after the request was sent")
+        }
+        return false
     }
 
     private func received(header line: UnsafeRawBufferPointer) -> Int {
         if firstByteTimer != nil { stop(&firstByteTimer) }
         engine.progressed = true
+        headBytes += line.count
+        guard headBytes <= Self.maxHeaderBytes else {
+            failure = error(.tooLarge, "the header is longer than \(Self.maxHeaderBytes) bytes")
+            return line.count &+ 1
+        }
         if headComplete { return line.count }
         // A status line begins a head; the one before it, if any, was an interim answer's (1xx).
         if isAtStatusLine {
             headerBytes.removeAll(keepingCapacity: true)
-            if line.starts(with: "HTTP/2".utf8) { engine.noteMultiplexed() }
+            if line.starts(with: "HTTP/2".utf8) {
+                isMultiplexed = true
+                target.multiplexes = true
+                engine.noteMultiplexed()
+            }
             let digits = line.drop { $0 != UInt8(ascii: " ") }.dropFirst().prefix(3)
             status = digits.reduce(0) { $0 * 10 + Int($1 &- 0x30) }
-        }
-        guard headerBytes.count + line.count <= Self.maxHeaderBytes else {
-            failure = error(.tooLarge, "the header is longer than \(Self.maxHeaderBytes) bytes")
-            return line.count &+ 1
         }
         headerBytes.append(contentsOf: line)
         isAtStatusLine = line.count <= 2
@@ -148,7 +215,12 @@ final class Transfer {
     private func received(body bytes: UnsafeRawBufferPointer) -> Int {
         engine.progressed = true
         if streamed {
-            if body.count >= Self.highWater {
+            if isMultiplexed {
+                guard body.count + bytes.count <= Self.maxBacklog else {
+                    failure = error(.tooLarge, "its reader is \(Self.maxBacklog) bytes behind")
+                    return bytes.count &+ 1
+                }
+            } else if body.count >= Self.highWater {
                 paused = true
                 return parley_write_pause
             }

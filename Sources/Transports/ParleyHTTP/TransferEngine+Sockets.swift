@@ -1,6 +1,7 @@
 import CCurl
 import Glibc
 import IOLoop
+import ParleyPrimitives
 
 /// A socket of libcurl's and what the loop watches it for.
 ///
@@ -27,8 +28,24 @@ extension TransferEngine {
         if fd >= 0 {
             forget(fd)
             sockets[fd] = WatchedSocket(ours: true)
+            if address.socktype == SOCK_STREAM.rawValue { watchPeer(of: fd) }
         }
         return fd
+    }
+
+    /// Has the kernel notice when the host at the other end is gone: by what it does not acknowledge, and by probes when
+    /// nothing is under way (tcp(7)).
+    private func watchPeer(of fd: Int32) {
+        let limit = max(1000, configuration.vanishedTimeout.wholeMilliseconds)
+        let tcp = Int32(IPPROTO_TCP)
+        let options: [(level: Int32, name: Int32, value: Int64)] = [
+            (tcp, TCP_USER_TIMEOUT, limit), (SOL_SOCKET, SO_KEEPALIVE, 1), (tcp, TCP_KEEPIDLE, max(1, limit / 2000)),
+            (tcp, TCP_KEEPINTVL, max(1, limit / 4000)),
+        ]
+        for option in options {
+            var value = Int32(clamping: option.value)
+            setsockopt(fd, option.level, option.name, &value, socklen_t(MemoryLayout<Int32>.size))
+        }
     }
 
     func closeSocket(_ fd: curl_socket_t) -> Int32 {

@@ -24,6 +24,14 @@ final class TransferEngine {
     private(set) var closed = false
     /// When a connection to an origin last timed out; see ``mayConnectAgain(_:)``.
     private var connectTimeouts: [String: ContinuousClock.Instant] = [:]
+    var lookups = Lookups()
+
+    /// Requests that have no connection yet, and how many of them the client's tally knows of.
+    private var waiting = 0
+    private var tallied = 0
+    private let tally: WaitingTally
+    /// How often what was begun in a turn of the loop was handed to libcurl.
+    private(set) var turns = 0
 
     // libcurl's sockets and timer, see TransferEngine+Sockets.swift.
     var sockets: [Int32: WatchedSocket] = [:]
@@ -43,8 +51,12 @@ final class TransferEngine {
     private static let maxHeaderLists = 8
 
     /// - Parameter ids: the first transfer's number, and how far apart they are.
-    init(loop: IOLoop, configuration: HTTPClientConfiguration, ids: (first: Int, stride: Int), logger: Logger) {
+    init(
+        loop: IOLoop, configuration: HTTPClientConfiguration, ids: (first: Int, stride: Int), tally: WaitingTally,
+        logger: Logger
+    ) {
         self.loop = loop
+        self.tally = tally
         nextID = UInt64(ids.first)
         stride = UInt64(ids.stride)
         self.configuration = configuration
@@ -91,6 +103,7 @@ final class TransferEngine {
         armedTimer = nil
         timerDue = nil
         for fd in Array(sockets.keys) { forget(fd) }
+        tellTally()
         settle()
     }
 
@@ -123,6 +136,7 @@ final class TransferEngine {
         transfer.easy = easy
         transfers[transfer.id] = transfer
         inFlight += 1
+        waiting += 1
         if let total = request.timeouts.total { transfer.totalTimer = deadline(for: transfer, after: total, .total) }
         kick()
         return transfer
@@ -136,6 +150,7 @@ final class TransferEngine {
             guard let self else { return }
             kickPending = false
             act(on: parley_socket_timeout, 0)
+            turns += 1
         }
     }
 
@@ -186,6 +201,22 @@ final class TransferEngine {
         _ = curl_multi_socket_action(multi, fd, mask, &running)
         if progressed { nudge() }
         settle()
+        tellTally()
+    }
+
+    /// A connection was found for the request, or one is being made.
+    func placed(_ transfer: Transfer) {
+        guard !transfer.hasPlace else { return }
+        transfer.hasPlace = true
+        waiting -= 1
+        if transfer.turn != turns { tally.ended(transfer) }
+    }
+
+    private func tellTally() {
+        guard waiting != tallied else { return }
+        let change = waiting - tallied
+        tallied = waiting
+        tally.add(change)
     }
 
     /// Learns from libcurl what has finished and resumes whoever waits.
@@ -229,8 +260,10 @@ final class TransferEngine {
             let text = "the connection was closed before the answer's header was complete"
             return end(transfer, transfer.headComplete ? .success(()) : .failure(transfer.error(.connectionLost, text)))
         }
+        // Of a look-up that is over, no thread is left.
+        if code != CURLE_OPERATION_TIMEDOUT { transfer.isResolving = false }
         if transfer.failure == nil, code == CURLE_OPERATION_TIMEDOUT, mayConnectAgain(transfer) {
-            curl_multi_remove_handle(multi, easy.raw)
+            remove(transfer, easy, from: multi)
             if curl_multi_add_handle(multi, easy.raw) == CURLM_OK { return kick() }
         }
         let failure = transfer.failure ?? describe(code, transfer, easy)
@@ -242,7 +275,7 @@ final class TransferEngine {
     /// connection to become free, so a request whose turn comes late would fail without having tried.
     private func mayConnectAgain(_ transfer: Transfer) -> Bool {
         let limit = transfer.request.timeouts.connect
-        if transfer.sent { return false }
+        if transfer.wasSent { return false }
         if let began = transfer.connectBegan, .now - began >= limit - .milliseconds(2) {
             if connectTimeouts.count >= 1024 { connectTimeouts = [:] }
             connectTimeouts[transfer.url.origin] = .now
@@ -270,10 +303,17 @@ final class TransferEngine {
         settle()
     }
 
+    private func remove(_ transfer: Transfer, _ easy: EasyHandle, from multi: UnsafeMutableRawPointer) {
+        curl_multi_remove_handle(multi, easy.raw)
+        guard transfer.isResolving else { return }
+        transfer.isResolving = false
+        lookups.abandon(transfer.target)
+    }
+
     private func end(_ transfer: Transfer, _ outcome: Result<Void, HTTPError>) {
         if let multi, let easy = transfer.easy {
             transfer.version = version(easy)
-            curl_multi_remove_handle(multi, easy.raw)
+            remove(transfer, easy, from: multi)
             easy.clear()
             transfer.headers = nil
             transfer.easy = nil
@@ -282,6 +322,7 @@ final class TransferEngine {
         transfer.stopTimers()
         transfer.end = outcome
         inFlight -= 1
+        if !transfer.hasPlace { placed(transfer) }
         if !transfer.streamed { transfers[transfer.id] = nil }
         note(transfer)
     }

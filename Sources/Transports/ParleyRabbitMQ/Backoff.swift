@@ -1,13 +1,8 @@
-/// Delays between attempts: doubling from 100 ms to 10 s, each drawn between half and whole, so that many clients of a
-/// restarted broker do not come back in step.
-struct Backoff {
-    private var attempt = 0
+import ParleyPrimitives
 
-    mutating func reset() { attempt = 0 }
+typealias Backoff = ParleyPrimitives.Backoff
 
-    mutating func next() -> Duration {
-        let ceiling = min(10_000, 100 << min(attempt, 7))
-        attempt += 1
-        return .milliseconds(Int.random(in: ceiling / 2...ceiling))
-    }
+extension Backoff {
+    /// Between attempts to reach a broker.
+    init() { self.init(from: .milliseconds(100), to: .seconds(10)) }
 }

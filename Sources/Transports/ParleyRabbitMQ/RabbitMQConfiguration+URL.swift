@@ -1,3 +1,5 @@
+import ParleyPrimitives
+
 extension RabbitMQConfiguration {
     /// Reads `amqp://user:password@host:port/vhost?heartbeat=20`, or `amqps://…`.
     ///
@@ -167,30 +169,17 @@ extension RabbitMQConfiguration {
     private static func decoded(
         _ text: Substring, _ part: String, secret: Bool = false
     ) throws(RabbitMQError) -> String {
-        var bytes: [UInt8] = []
-        var iterator = text.utf8.makeIterator()
-        while let byte = iterator.next() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            guard let high = iterator.next().flatMap(hexDigit), let low = iterator.next().flatMap(hexDigit) else {
+        do throws(PercentEncoding.Fault) {
+            let decoded = try PercentEncoding.decode(text)
+            // No C library takes a NUL.
+            if !decoded.utf8.contains(0) { return decoded }
+            throw .text
+        } catch {
+            switch error {
+            case .digits:
                 throw .invalid("the \(part)\(secret ? "" : " '\(text)'") has a '%' without two hex digits; write %25")
+            case .text: throw .invalid("the \(part) is not valid UTF-8 text")
             }
-            bytes.append(high << 4 | low)
-        }
-        guard let result = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
-            throw .invalid("the \(part) is not valid UTF-8 text")
-        }
-        return result
-    }
-
-    private static func hexDigit(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
-        case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
-        case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
-        default: nil
         }
     }
 }

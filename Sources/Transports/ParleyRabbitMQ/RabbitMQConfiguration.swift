@@ -1,4 +1,5 @@
 import Glibc
+import ParleyPrimitives
 
 /// Where a broker is and how to log in to it.
 package struct RabbitMQConfiguration: Sendable, Equatable {
@@ -91,8 +92,8 @@ package struct RabbitMQConfiguration: Sendable, Equatable {
     package var redacted: String {
         let scheme = tls == nil ? "amqp" : "amqps"
         let hosts = endpoints.map(\.description).joined(separator: ",")
-        let vhost = virtualHost == "/" ? "" : "/" + percentEncoded(virtualHost)
-        return "\(scheme)://\(percentEncoded(username)):***@\(hosts)\(vhost)"
+        let vhost = virtualHost == "/" ? "" : "/" + PercentEncoding.encode(virtualHost)
+        return "\(scheme)://\(PercentEncoding.encode(username)):***@\(hosts)\(vhost)"
     }
 }
 
@@ -100,22 +101,4 @@ extension RabbitMQConfiguration: CustomStringConvertible, CustomDebugStringConve
     package var description: String { redacted }
     package var debugDescription: String { redacted }
     package var customMirror: Mirror { Mirror(self, children: ["url": redacted]) }
-}
-
-private func percentEncoded(_ text: String) -> String {
-    let digits = Array("0123456789ABCDEF".unicodeScalars)
-    var result = String.UnicodeScalarView()
-    for byte in text.utf8 {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-            UInt8(ascii: "~"):
-            result.append(Unicode.Scalar(byte))
-        default:
-            result.append("%")
-            result.append(digits[Int(byte >> 4)])
-            result.append(digits[Int(byte & 15)])
-        }
-    }
-    return String(result)
 }

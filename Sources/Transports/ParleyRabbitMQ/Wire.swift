@@ -1,5 +1,6 @@
 import CRabbitMQ
 import Glibc
+import ParleyPrimitives
 
 /// The C connection: made by ``open(_:)`` on a thread of its own, then used and freed by one ``Session`` on its loop.
 ///
@@ -63,7 +64,7 @@ final class Wire: @unchecked Sendable {
         let status = amqp_socket_open_noblock(socket, endpoint.host, Int32(clamping: endpoint.port), &limit)
         guard status == 0 else { throw .connecting(to: endpoint, status: status, errno: errno) }
         wire.fd = amqp_get_sockfd(state)
-        let silence = configuration.heartbeat.seconds * 2000
+        let silence = configuration.heartbeat.wholeSeconds * 2000
         wire.sendBuffer = Int(parley_tune_socket(wire.fd, UInt32(clamping: silence), 4 << 20))
         try wire.login(configuration)
         wire.frameMax = max(4096, Int(amqp_get_frame_max(state)))
@@ -95,7 +96,7 @@ final class Wire: @unchecked Sendable {
         if let name = configuration.connectionName { properties["connection_name"] = .string(name) }
         var table = try arena.table(properties)
         // Rounded up: librabbitmq counts whole seconds, and zero would switch heartbeats off.
-        let heartbeat = Int32(clamping: configuration.heartbeat.seconds)
+        let heartbeat = Int32(clamping: configuration.heartbeat.wholeSeconds)
         let reply = parley_amqp_login(
             state, configuration.virtualHost, 131_072, heartbeat, &table, configuration.username,
             configuration.password)
@@ -135,16 +136,6 @@ final class Wire: @unchecked Sendable {
 }
 
 private let initializeTLSOnce: Void = parley_amqp_set_up_tls()
-
-extension Duration {
-    /// Whole seconds, rounded up.
-    var seconds: Int64 { components.seconds + (components.attoseconds > 0 ? 1 : 0) }
-
-    var timeval: Glibc.timeval {
-        Glibc.timeval(
-            tv_sec: Int(components.seconds), tv_usec: Int(components.attoseconds / 1_000_000_000_000))
-    }
-}
 
 /// librabbitmq's status codes that are told apart.
 enum Status {

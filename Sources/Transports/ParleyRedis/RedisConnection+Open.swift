@@ -1,5 +1,6 @@
 import CHiredis
 import Glibc
+import ParleyPrimitives
 
 /// A context on its way from the thread that connected it to the loop that will own it.
 struct ConnectedContext: @unchecked Sendable {
@@ -68,15 +69,5 @@ extension RedisConfiguration {
             }
         }
         return context
-    }
-}
-
-extension Duration {
-    /// Rounded down to microseconds, and never zero, which hiredis would take for "for ever".
-    var timeval: timeval {
-        let (seconds, attoseconds) = components
-        let micro = attoseconds / 1_000_000_000_000
-        guard seconds > 0 || (seconds == 0 && micro > 0) else { return Glibc.timeval(tv_sec: 0, tv_usec: 1000) }
-        return Glibc.timeval(tv_sec: Int(min(seconds, 86_400)), tv_usec: Int(micro))
     }
 }

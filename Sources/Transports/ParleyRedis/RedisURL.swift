@@ -1,3 +1,5 @@
+import ParleyPrimitives
+
 /// The pieces of a Redis URL. Parsed by hand: general URL parsers repair what should be refused.
 struct RedisURL {
     var tls = false
@@ -137,39 +139,14 @@ struct RedisURL {
     }
 
     static func decode(_ text: Substring, _ part: String) throws(RedisError) -> String {
-        guard text.utf8.contains(UInt8(ascii: "%")) else { return String(text) }
-        var bytes: [UInt8] = []
-        var rest = text.utf8[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            let digits = rest.prefix(2)
-            guard digits.count == 2, digits.allSatisfy(isHexadecimal),
-                let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16)
-            else { throw wrong("a % in the \(part) is not followed by two hexadecimal digits (% itself is %25)") }
-            bytes.append(value)
-            rest = rest.dropFirst(2)
-        }
-        guard let decoded = String(validating: bytes, as: UTF8.self) else {
-            throw wrong("the \(part) is not UTF-8 once percent-decoded")
-        }
-        return decoded
-    }
-
-    static func encode(_ text: String) -> String {
-        text.utf8.reduce(into: "") { result, byte in
-            let plain = isHexadecimal(byte) || (0x67...0x7a).contains(byte | 0x20) || "-._~".utf8.contains(byte)
-            if plain {
-                result.unicodeScalars.append(Unicode.Scalar(byte))
-            } else {
-                result += (byte < 16 ? "%0" : "%") + String(byte, radix: 16, uppercase: true)
+        do throws(PercentEncoding.Fault) { return try PercentEncoding.decode(text) } catch {
+            switch error {
+            case .digits:
+                throw wrong("a % in the \(part) is not followed by two hexadecimal digits (% itself is %25)")
+            case .text: throw wrong("the \(part) is not UTF-8 text once percent-decoded")
             }
         }
     }
 
-    private static func isHexadecimal(_ byte: UInt8) -> Bool {
-        (0x30...0x39).contains(byte) || (0x61...0x66).contains(byte | 0x20)
-    }
+    static func encode(_ text: String) -> String { PercentEncoding.encode(text) }
 }

@@ -90,6 +90,10 @@ package final class MetricsRegistry: MetricsFactory, Sendable {
         }
         text.begin(ProcessMetrics.buildInfo, type: "gauge", help: "The program's version.")
         text.sample(ProcessMetrics.buildInfo, labels: LabelSet([("version", version)]).text, 1)
+        text.begin(
+            ProcessMetrics.logLinesDropped, type: "counter",
+            help: "Log lines dropped because nobody read them in time.")
+        text.sample(ProcessMetrics.logLinesDropped, labels: "", Double(LogQueue.dropped))
         for metric in ProcessMetrics.read() {
             text.begin(metric.name, type: metric.type, help: metric.help)
             text.sample(metric.name, labels: "", metric.value)

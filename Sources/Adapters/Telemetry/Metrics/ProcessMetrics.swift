@@ -11,8 +11,9 @@ enum ProcessMetrics {
     }
 
     static let buildInfo = "parley_build_info"
+    static let logLinesDropped = "parley_log_lines_dropped_total"
     static let names: Set<String> = [
-        buildInfo, "process_resident_memory_bytes", "process_open_fds", "process_max_fds",
+        buildInfo, logLinesDropped, "process_resident_memory_bytes", "process_open_fds", "process_max_fds",
         "process_cpu_seconds_total", "process_start_time_seconds",
     ]
 
