@@ -87,7 +87,7 @@ run_in_debian() {
     # Dependencies that were fetched once are not fetched again.
     [ ! -d "$HOME/.cache/org.swift.swiftpm" ] || shared+=(--with "$HOME/.cache/org.swift.swiftpm")
     "$root/scripts/lib/debian-run" "$debian_root" "${shared[@]}" env -i HOME="$HOME" TERM="${TERM:-dumb}" LANG=C.UTF-8 \
-        PATH="$toolchain/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin" PARLEY_STRICT=1 \
+        PATH="$toolchain/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin" ${TMPDIR:+TMPDIR="$TMPDIR"} PARLEY_STRICT=1 \
         PARLEY_BUILD="$root/.build-$(basename "$debian_root")" ${CI:+CI="$CI"} \
         ${PARLEY_KEEP:+PARLEY_KEEP="$PARLEY_KEEP"} "$@"
 }
