@@ -40,7 +40,7 @@ extension ContractTests {
             if request.line.hasSuffix("/query") { return (200, Self.rows) }
             return (200, request.line.hasSuffix("/count") ? "1" : #"{"id":"1","dimension":2048,"metadata":null}"#)
         }
-        let worker = try await Worker.start(chroma(server))
+        let worker = try await Worker.start(chroma(server).merging(["model.url": "builtin:extractive"]) { $1 })
         try await Producer.with { producer in
             try await producer.publish(#"{"query":"How do parcels come?"}"#, to: worker, id: unique())
             _ = try await eventually("three tries") { server.requests.count >= 6 ? true : nil }
@@ -96,7 +96,9 @@ extension ContractTests {
         let file = try #require(fopen(document, "w"))
         fputs(text, file)
         fclose(file)
-        let settings = ["vectors.url": "file:\(path)", "retrieval.mode": "auto"]
+        let settings = [
+            "vectors.url": "file:\(path)", "retrieval.mode": "auto", "model.url": "builtin:extractive",
+        ]
         let ingest = try ParleyProcess(["ingest", document], settings: settings)
         #expect(try await ingest.exitStatus() == 0)
         let worker = try await Worker.start(settings)

@@ -72,3 +72,7 @@ final class ScriptedServer: Sendable {
         }
     }
 }
+
+private func detach(_ body: @escaping @Sendable () -> Void) {
+    Task { try? await offload("scripted") { body() } }
+}

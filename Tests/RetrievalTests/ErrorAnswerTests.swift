@@ -45,14 +45,14 @@ import Testing
         "too many tokens: total number of tokens in the prompt cannot exceed 512",
     ])
     func manyWordsForTooLongAreUnderstood(_ words: String) {
-        #expect(ErrorAnswer(Array(#"{"error":{"message":"\#(words)"}}"#.utf8)).saysTooLong)
+        #expect(ErrorAnswer(Array(#"{"error":{"message":"\#(words)"}}"#.utf8)).saysTooLong())
     }
 
     @Test(arguments: [
         "batch size is invalid, it should not be larger than 10", "invalid JSON", "input must be a string",
     ])
     func otherRefusalsAreNotAboutLength(_ words: String) {
-        #expect(!ErrorAnswer(Array(#"{"error":{"message":"\#(words)"}}"#.utf8)).saysTooLong)
+        #expect(!ErrorAnswer(Array(#"{"error":{"message":"\#(words)"}}"#.utf8)).saysTooLong())
     }
 
     @Test(

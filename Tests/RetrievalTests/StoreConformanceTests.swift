@@ -72,7 +72,7 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
             await #expect { _ = try await store.search([[1, 0, 0, 0, 0]], topK: 1, timeout: .seconds(5)) } throws: {
                 ($0 as? RetrievalError)?.code == .notFound
             }
-            #expect(await !store.hasIndex())
+            try await eventually { await !store.hasIndex() }
             let checked = try await Retriever(embedder: embedder, store: store).check()
             #expect(checked == nil)
         }

@@ -62,13 +62,11 @@ func inHalves<Value: Sendable>(
 ) async -> (results: [Result<Value, RetrievalError>], limit: Int) {
     let deadline = ContinuousClock.now + timeout
     var halving = Halving(count: count, limit: limit)
-    let unasked = RetrievalError(.timedOut, "not asked within the \(timeout) for retrieval", part: part)
+    let unasked = RetrievalError(.timedOut, "the time for retrieval was over before it was asked", part: part)
     var results = [Result<Value, RetrievalError>](repeating: .failure(unasked), count: count)
-    var isFirst = true
     while let range = halving.next() {
         do throws(RetrievalError) {
-            let left = isFirst ? timeout : deadline - .now
-            isFirst = false
+            let left = deadline.left
             guard left > .zero else { throw unasked }
             let values = try await call(range, left)
             for (place, value) in zip(range, values) { results[place] = .success(value) }
@@ -85,4 +83,9 @@ func inHalves<Value: Sendable>(
         }
     }
     return (results, halving.limit)
+}
+
+extension ContinuousClock.Instant {
+    /// How long it is until then, in whole milliseconds, as messages show it.
+    var left: Duration { .milliseconds(Int(((self - .now) / .milliseconds(1)).rounded(.up))) }
 }

@@ -77,7 +77,7 @@ package struct Retriever: Sendable {
         } catch {
             return questions.map { _ in .failure(error) }
         }
-        let embedded = await embedder.embed(questions, as: .question, timeout: deadline - .now)
+        let embedded = await embedder.embed(questions, as: .question, timeout: deadline.left)
         guard embedded.count == questions.count else {
             let error = RetrievalError(
                 .invalidResponse,
@@ -106,7 +106,7 @@ package struct Retriever: Sendable {
         _ queries: [SearchQuery], topK: Int, _ timeout: Duration, _ deadline: ContinuousClock.Instant
     ) async -> [Result<[Match], RetrievalError>] {
         guard let dimension = queries.first?.vector.count else { return [] }
-        let left = deadline - .now
+        let left = deadline.left
         func fail(_ error: RetrievalError) -> [Result<[Match], RetrievalError>] { queries.map { _ in .failure(error) } }
         do throws(RetrievalError) {
             guard left > .zero else {
@@ -161,7 +161,7 @@ package struct Retriever: Sendable {
         var numbers = [Float](repeating: 0, count: dimension)
         numbers[0] = 1
         let query = SearchQuery(text: "probe", vector: Embedding(numbers))
-        _ = try await store.search([query], topK: 1, timeout: max(deadline - .now, .milliseconds(1)))
+        _ = try await store.search([query], topK: 1, timeout: max(deadline.left, .milliseconds(1)))
     }
 
     /// An index that does not fit is looked at again, once for each call: it may have been made anew meanwhile.

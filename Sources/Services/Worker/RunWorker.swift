@@ -22,9 +22,9 @@ package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: 
             )
         }
     } catch {
-        // Garbage is an illness that passes, too.
+        // Garbage is an illness that passes, too, and a refusal is about the text that was tried.
         let key = error.part == .embedder ? "embeddings.url" : "vectors.url"
-        guard error.isTransient || error.code == .invalidResponse else {
+        guard error.isTransient || error.isRefusal || error.code == .invalidResponse else {
             throw SettingsError(problems: ["\(key): \(error.explanation)"])
         }
         logger.warning("the vector store cannot be asked yet", metadata: ["reason": "\(error.message)"])

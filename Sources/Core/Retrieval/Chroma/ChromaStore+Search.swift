@@ -13,7 +13,7 @@ extension ChromaStore {
         // looked up it counts as there, so that nobody is answered without it in between.
         let mayDiffer = response.status == 400 && collection.description.dimension == nil
         guard Self.saysMissing(response) || mayDiffer else { return try rows(response, queries.count, collection) }
-        guard let found = try await lookUp(timeout: max(deadline - .now, .milliseconds(1))) else { throw missing() }
+        guard let found = try await lookUp(timeout: max(deadline.left, .milliseconds(1))) else { throw missing() }
         response = try await query(found, queries, topK, deadline)
         if Self.saysMissing(response) {
             remember(nil)
@@ -34,7 +34,7 @@ extension ChromaStore {
         return try await service.send(
             "POST", collection.queryURL,
             body: Self.queryBody(queries, topK: topK, scaled: collection.needsUnitVectors),
-            timeout: max(deadline - .now, .milliseconds(1)))
+            timeout: max(deadline.left, .milliseconds(1)))
     }
 
     private static func queryBody(_ queries: [SearchQuery], topK: Int, scaled: Bool) -> [UInt8] {

@@ -87,7 +87,7 @@ package final class ChromaStore: VectorStore {
         let deadline = ContinuousClock.now + timeout
         guard var collection = try await lookUp(timeout: timeout) else { return nil }
         let url = "\(base)/collections/\(collection.id)/count"
-        let response = try await service.send("GET", url, timeout: max(deadline - .now, .milliseconds(1)))
+        let response = try await service.send("GET", url, timeout: max(deadline.left, .milliseconds(1)))
         if Self.saysMissing(response) {
             remember(nil)
             return nil
@@ -115,7 +115,7 @@ package final class ChromaStore: VectorStore {
         }
         guard response.isSuccess else {
             if [404, 405, 410].contains(response.status) {
-                try await refuseVersion1(response.status, timeout: deadline - .now)
+                try await refuseVersion1(response.status, timeout: deadline.left)
             }
             throw service.failure(response, "GET", url)
         }

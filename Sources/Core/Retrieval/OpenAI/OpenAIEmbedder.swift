@@ -99,7 +99,7 @@ package final class OpenAIEmbedder: Embedder {
                 return try await vectors(of: [text], prefix, timeout: left)[0]
             } catch {
                 let shorter = Sentences.beginning(of: text, milliTokens: TokenEstimate.milliTokens(text) / 2)
-                left = deadline - .now
+                left = deadline.left
                 guard error.code == .tooLong, !shorter.isEmpty, shorter != text, left > .zero else { throw error }
                 text = shorter
             }

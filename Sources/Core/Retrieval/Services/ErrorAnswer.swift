@@ -21,7 +21,7 @@ struct ErrorAnswer {
     private let text: String
 
     /// - Parameter asked: what the request held, as far as it may be quoted.
-    init(_ body: [UInt8], asked: some Sequence<String> = [String]()) {
+    init(_ body: [UInt8], asked: some Collection<String> = [String]()) {
         let root = body.count <= Self.mostBytes ? (try? JSONDocument(body))?.root : nil
         // Some services put the object into an array of one.
         let object = root?.kind == .array ? root?.elements.first : root
@@ -31,7 +31,7 @@ struct ErrorAnswer {
         let sentence =
             error?["message"]?.string ?? object?["message"]?.string ?? error?.string ?? object?["detail"]?.string
             ?? detail?["msg"]?.string ?? detail?["message"]?.string ?? detail?.string
-        let line = Self.printable(sentence ?? text)
+        let line = Self.printable((sentence ?? text).prefix(Self.mostText))
         words = line.isEmpty ? nil : String(line.prefix(300))
         isServices = object?.kind == .object && (error?.isNull == false || sentence != nil)
         let stated = [error?["code"], error?["status"], object?["code"], object?["status"]]
@@ -48,7 +48,7 @@ struct ErrorAnswer {
     }
 
     /// On one line, without what moves a terminal's cursor or turns its text around.
-    private static func printable(_ text: String) -> String {
+    private static func printable(_ text: Substring) -> String {
         let plain = text.unicodeScalars.map { scalar -> Character in
             switch scalar.properties.generalCategory {
             case .control, .format, .lineSeparator, .paragraphSeparator: " "
@@ -66,7 +66,9 @@ struct ErrorAnswer {
     }
 
     /// Whether it speaks of a text's length, which servers say in many ways and with statuses from 400 to 500.
-    var saysTooLong: Bool {
+    ///
+    /// - Parameter plainly: in words that mean nothing else.
+    func saysTooLong(plainly: Bool = false) -> Bool {
         let text = text.lowercased()
         let plain = [
             "too long", "too large to process", "too many tokens", "context length", "context size", "context_length",
@@ -74,6 +76,7 @@ struct ErrorAnswer {
             "input is too large",
         ]
         if plain.contains(where: text.contains) { return true }
+        if plainly { return false }
         let bounds = ["exceed", "maximum", "max ", "limit", "less than", "at most", "more than", "longer than"]
         return text.contains("token") && bounds.contains(where: text.contains)
     }

@@ -46,7 +46,7 @@ struct Service: Sendable {
     /// - Parameter asked: the texts in the body, so that none of them leaves with an error.
     /// - Throws: also for any status but 2xx, and for an answer that is not JSON.
     func json(
-        _ method: String, _ url: String, body: [UInt8]? = nil, asked: some Sequence<String> = [String](),
+        _ method: String, _ url: String, body: [UInt8]? = nil, asked: some Collection<String> = [String](),
         timeout: Duration
     ) async throws(RetrievalError) -> JSONElement {
         let response = try await send(method, url, body: body, timeout: timeout)
@@ -79,7 +79,7 @@ struct Service: Sendable {
 
     /// The error that an error status stands for.
     func failure(
-        _ response: HTTPResponse, _ method: String, _ url: String, asked: some Sequence<String> = [String]()
+        _ response: HTTPResponse, _ method: String, _ url: String, asked: some Collection<String> = [String]()
     ) -> RetrievalError {
         let answer = ErrorAnswer(response.body, asked: asked)
         return failure(response.status, answer, RetryAfter.read(response.headers), method, url)
@@ -107,9 +107,9 @@ struct Service: Sendable {
         switch status {
         case 413: .tooLong
         // llama.cpp and Ollama have said so with a 500.
-        case _ where [400, 422, 500].contains(status) && answer.saysTooLong: .tooLong
+        case 500 where answer.saysTooLong(plainly: true): .tooLong
         case 408, 429, 500...: .unavailable
-        case 400, 422: answer.deniesEveryone ? .denied : .rejected
+        case 400, 422: answer.saysTooLong() ? .tooLong : answer.deniesEveryone ? .denied : .rejected
         // A gateway that has lost the service behind it says this, too. What a store says in its own words about what it
         // does not have is read before.
         case 404, 405, 410: part == .embedder && answer.isServices ? .denied : .unavailable
