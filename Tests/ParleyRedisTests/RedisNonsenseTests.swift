@@ -2,7 +2,7 @@ import ParleyRedis
 import Testing
 
 /// Peers that misbehave. Nothing that they send ends more than their connection.
-@Suite struct RedisNonsenseTests {
+@Suite(.serialized) struct RedisNonsenseTests {
     @Test(arguments: Nonsense.all)
     func nonsenseEndsTheConnectionAndNothingElse(nonsense: Nonsense) async throws {
         // It says no more and hangs up only when the client does: what is wrong must be seen in what is there.
