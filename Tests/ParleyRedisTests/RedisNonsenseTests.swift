@@ -113,6 +113,18 @@ import Testing
         }
     }
 
+    @Test func aServerThatKnowsNoScriptEvenWithItsSourceIsNotAskedForEver() async throws {
+        let peer = try ScriptedRedis(ScriptedRedis.greeting, .always("-NOSCRIPT No matching script.\r\n"))
+        try await withClient(peer.url) { client in
+            try await client.connect()
+            let script = RedisScript("return 1")
+            #expect(try await client.evaluate(script).errorKind == "NOSCRIPT")
+            let both = try await client.send([RedisCommand("GET", "a"), RedisCommand(script: script, keys: [])])
+            #expect(both.map(\.errorKind) == ["NOSCRIPT", "NOSCRIPT"])
+            #expect(peer.commands.map { $0[0] } == ["PING", "EVAL", "SCRIPT", "EVAL", "GET", "EVAL", "EVAL"])
+        }
+    }
+
     @Test func whatAServerSaysBeforeItHangsUpIsTold() async throws {
         for (text, code) in [
             ("ERR max number of clients reached", RedisError.Code.unreachable),

@@ -34,8 +34,8 @@ struct RedisTLSTests {
             #expect(error?.message.contains("self") == true, "\(error.map { "\($0)" } ?? "")")
         }
         // It waits for more of what it takes for a command.
-        try await withClient("rediss://localhost:\(server.port)", adjust: { $0.connectTimeout = .seconds(1) }) {
-            client in
+        let impatient: (inout RedisConfiguration) -> Void = { $0.connectTimeout = .seconds(1) }
+        try await withClient("rediss://localhost:\(server.port)", adjust: impatient) { client in
             let error = await #expect(throws: RedisError.self) { try await client.connect() }
             #expect(error?.code == .unreachable)
         }
