@@ -85,9 +85,13 @@ struct RedisClaimsTests {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["me"], immortal: false) { workers in
             _ = try await workers[0].begin(jobID("a"))
-            #expect(try await workers[0].redis("GET", keys.worker("me")).string == "{}")
-            let life = try #require(try await workers[0].redis("PTTL", keys.worker("me")).int)
-            #expect((1...5_000).contains(life))
+            // Once more where the machine is so slow that it has expired meanwhile.
+            try await eventually("the worker has a sign of life") {
+                _ = try await workers[0].begin(jobID("a"))
+                let life = try await workers[0].redis("PTTL", keys.worker("me")).int ?? 0
+                #expect(life == -2 || (0...5_000).contains(life))
+                return try await workers[0].redis("GET", keys.worker("me")).string == "{}"
+            }
             // What the worker shows of itself stays.
             _ = try await workers[0].results.pulse(Array(#"{"pid":1}"#.utf8))
             _ = try await workers[0].begin(jobID("b"))

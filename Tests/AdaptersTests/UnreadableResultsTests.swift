@@ -10,25 +10,30 @@ import Topology
 struct UnreadableResultsTests {
     let keys = Ledger.keys
 
-    static let noNumbers = ["NaN", "-nan", "Infinity", "-Infinity", "0x10", "01"]
-    static let deep = [65, 999, 1_001, 100_000]
+    private func success(_ member: String) -> String { #"{"status":"succeeded","x":\#(member)}"# }
 
-    static func success(_ member: String) -> String { #"{"status":"succeeded","x":\#(member)}"# }
+    private func nested(_ levels: Int) -> String {
+        success(String(repeating: "[", count: levels - 1) + String(repeating: "]", count: levels - 1))
+    }
 
-    @Test(
-        arguments: noNumbers.map(success)
-            + deep.map { success(String(repeating: "[", count: $0 - 1) + String(repeating: "]", count: $0 - 1)) }
-            + [#"{"status":{"status":"succeeded"}}"#, #""succeeded""#, "[]", "null", "{", "", "\u{0}"])
-    func whatSwiftCannotReadIsNoSuccess(stored: String) async throws {
-        #expect(throws: (any Error).self, "or it would be one") { try Reply(decoding: Array(stored.utf8)) }
+    @Test func whatSwiftCannotReadIsNoSuccess() async throws {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["me"]) { workers in
-            let (me, id) = (workers[0], try jobID("a"))
-            try await me.redis("SET", keys.result(id), stored)
-            #expect(try await me.begin(id) == .stored(Array(stored.utf8)))
-            #expect(try await me.results.begin([id], anew: true) == [.claimed(starts: 1, losses: 0)])
-            #expect(try await me.results.store(id, reply(.succeeded), status: .succeeded) == nil)
-            #expect(try await me.begin(id) == .stored(reply(.succeeded)))
+            let me = workers[0]
+            let texts =
+                ["NaN", "-nan", "Infinity", "-Infinity", "0x10", "01"].map(success)
+                + [65, 999, 1_001, 100_000].map(nested)
+                + [#"{"status":{"status":"succeeded"}}"#, #""succeeded""#, "[]", "null", "{", "", "\u{0}"]
+            for (number, stored) in texts.enumerated() {
+                #expect(throws: (any Error).self, "or it would be one") { try Reply(decoding: Array(stored.utf8)) }
+                let id = try jobID("job-\(number)")
+                try await me.redis("SET", keys.result(id), stored)
+                #expect(try await me.begin(id) == .stored(Array(stored.utf8)))
+                let claimed = try await me.results.begin([id], anew: true) == [.claimed(starts: 1, losses: 0)]
+                #expect(claimed, "\(stored.prefix(60))")
+                #expect(try await me.results.store(id, reply(.succeeded), status: .succeeded) == nil)
+                #expect(try await me.begin(id) == .stored(reply(.succeeded)))
+            }
         }
     }
 
@@ -36,7 +41,7 @@ struct UnreadableResultsTests {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["me"]) { workers in
             let (me, id) = (workers[0], try jobID("a"))
-            let stored = Self.success(String(repeating: "[", count: 63) + String(repeating: "]", count: 63))
+            let stored = nested(64)
             try await me.redis("SET", keys.result(id), stored)
             #expect(try await me.results.begin([id], anew: true) == [.stored(Array(stored.utf8))])
             // The decoder of other scripts is as it was.
@@ -49,8 +54,8 @@ struct UnreadableResultsTests {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["me", "other"]) { workers in
             let (me, id) = (workers[0], try jobID("a"))
-            let stored = Array(Self.success("1.").utf8)
-            try await me.redis("SET", keys.result(id), Self.success("1."))
+            let stored = Array(success("1.").utf8)
+            try await me.redis("SET", keys.result(id), success("1."))
             #expect(try await me.results.begin([id], anew: true) == [.stored(stored)])
             try await me.results.discard(id, stored)
             #expect(try await me.results.begin([id], anew: true) == [.claimed(starts: 1, losses: 0)])

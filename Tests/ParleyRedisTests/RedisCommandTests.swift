@@ -87,5 +87,27 @@ import Testing
         #expect(RedisValue.error("WRONGTYPE Operation").errorKind == "WRONGTYPE")
         let thrown = #expect(throws: RedisError.self) { try RedisValue.error("OOM command not allowed").get() }
         #expect(thrown?.code == .server("OOM"))
+        #expect(thrown?.message.hasSuffix("OOM command not allowed (its maxmemory is used up)") == true)
+        #expect(RedisValue.null.refusal == nil)
+    }
+
+    @Test(arguments: [
+        ("MOVED 3999 127.0.0.1:6381", "Cluster"), ("CLUSTERDOWN The cluster is down", "Cluster"),
+        ("CROSSSLOT Keys in request don't hash to the same slot", "Cluster"), ("ASK 3999 127.0.0.1:6381", "Cluster"),
+        ("NOAUTH Authentication required.", "redis://user:password@host"), ("READONLY You can't write", "Sentinels"),
+        ("MASTERDOWN Link with MASTER is down", "Sentinels"), ("MISCONF Errors writing to the AOF file", "disk"),
+        ("BUSY Redis is busy running a script.", "SCRIPT KILL"), ("NOREPLICAS Not enough", "min-replicas-to-write"),
+    ])
+    func anErrorThatDoesNotSayWhatToDoIsExplained(text: String, remedy: String) {
+        let refusal = RedisValue.error(text).refusal
+        #expect(refusal?.hasPrefix(text) == true)
+        #expect(refusal?.contains(remedy) == true)
+    }
+
+    @Test(arguments: [
+        "ERR syntax error", "LOADING Redis is loading the dataset", "NOPERM this user has no permissions", "",
+    ])
+    func anErrorThatSaysItItselfIsToldAsItIs(text: String) {
+        #expect(RedisValue.error(text).refusal == text)
     }
 }

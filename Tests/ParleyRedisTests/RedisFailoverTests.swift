@@ -78,7 +78,8 @@ struct RedisFailoverTests {
             #expect(try await client.send(port).array?.last?.int == pair.primary.port)
             #expect(try await client.send(RedisCommand("SET", "a", 1)) == .status("OK"))
             try await pair.primary.stop()
-            try await eventually("the promoted replica serves", within: .seconds(30)) {
+            // A Sentinel that did not run for two seconds does nothing for thirty (TILT).
+            try await eventually("the promoted replica serves", within: .seconds(100)) {
                 (try? await client.send(RedisCommand("SET", "a", 2))) == .status("OK")
             }
             #expect(try await client.send(port).array?.last?.int == pair.replica.port)
@@ -123,7 +124,7 @@ struct RedisFailoverTests {
         let url = "redis+sentinel://127.0.0.1:\(still.port),127.0.0.1:\(awake.port)/main"
         let impatient: (inout RedisConfiguration) -> Void = { $0.connectTimeout = .seconds(1) }
         try await withClient(url, adjust: impatient) { client in
-            try await client.connect()
+            try await client.waitUntilConnected()
             #expect(try await client.send(RedisCommand("SET", "a", 1)) == .status("OK"))
         }
     }

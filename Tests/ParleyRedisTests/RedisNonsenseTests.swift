@@ -2,7 +2,7 @@ import ParleyRedis
 import Testing
 
 /// Peers that misbehave. Nothing that they send ends more than their connection.
-@Suite struct RedisNonsenseTests {
+@Suite(.serialized) struct RedisNonsenseTests {
     @Test(arguments: Nonsense.all)
     func nonsenseEndsTheConnectionAndNothingElse(nonsense: Nonsense) async throws {
         // It says no more and hangs up only when the client does: what is wrong must be seen in what is there.
@@ -110,6 +110,18 @@ import Testing
             let error = await #expect(throws: RedisError.self) { try await client.send(RedisCommand("GET", "a")) }
             #expect(error?.code == .timedOut)
             try await client.waitUntilConnected()
+        }
+    }
+
+    @Test func aServerThatKnowsNoScriptEvenWithItsSourceIsNotAskedForEver() async throws {
+        let peer = try ScriptedRedis(ScriptedRedis.greeting, .always("-NOSCRIPT No matching script.\r\n"))
+        try await withClient(peer.url) { client in
+            try await client.connect()
+            let script = RedisScript("return 1")
+            #expect(try await client.evaluate(script).errorKind == "NOSCRIPT")
+            let both = try await client.send([RedisCommand("GET", "a"), RedisCommand(script: script, keys: [])])
+            #expect(both.map(\.errorKind) == ["NOSCRIPT", "NOSCRIPT"])
+            #expect(peer.commands.map { $0[0] } == ["PING", "EVAL", "SCRIPT", "EVAL", "GET", "EVAL", "EVAL"])
         }
     }
 

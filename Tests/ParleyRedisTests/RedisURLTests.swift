@@ -1,5 +1,6 @@
-import ParleyRedis
 import Testing
+
+@testable import ParleyRedis
 
 @Suite struct RedisURLTests {
     @Test func aBareHostTakesTheDefaults() throws {
@@ -79,17 +80,46 @@ import Testing
         ("redis://:hun/ter2@h", "percent-encode"), ("redis://[::1", "]"), ("redis://[::1]x", "]"),
         ("redis://a b", "white space"), ("redis://a%00b", "control"), ("redis://a,", "host"), ("redis://,a", "host"),
         ("redis://a,b:x", "port"), ("redis://a,b,a:6379", "a:6379 stands there twice"),
-        ("redis://u:hunter2@a,u:hunter2@b", "once"), ("redis://a,b?sentinel_password=hunter2", "only db is"),
+        ("redis://u:hunter2@a,u:hunter2@b", "once"), ("redis://a,b?sentinel_password=hunter2", "known are db"),
         ("redis+sentinel://s", "NAME"), ("redis+sentinel://s/", "NAME"), ("redis+sentinel://s//0", "NAME"),
         ("redis+sentinel://s/a%20b", "NAME"), ("redis+sentinel://s/m/x", "database \"x\""),
-        ("redis+sentinel:///m", "host"), ("redis+sentinel://s/m?quorum=2", "sentinel_password are"),
+        ("redis+sentinel:///m", "host"), ("redis+sentinel://s/m?quorum=2", "db, sentinel_password"),
         ("redis+sentinel://s/m?sentinel_password=hunter2%", "sentinel_password"),
+        ("redis://h?cacertfile=/ca.pem", "cacertfile needs rediss://"), ("redis+sentinel://s/m?keyfile=k", "rediss://"),
+        ("rediss://h?certfile=", "certfile names no file"), ("rediss://h?certfile", "no value"),
+        ("rediss://h?verify=no", "db, cacertfile, certfile, keyfile"),
     ])
     func whatIsWrongIsNamedAndNoSecretRepeated(url: String, names: String) {
         let error = #expect(throws: RedisError.self) { try RedisConfiguration(url: url) }
         #expect(error?.code == .invalidConfiguration)
         #expect(error?.message.contains(names) == true, "\(error?.message ?? "")")
         #expect(error?.message.contains("ter2") != true)
+    }
+
+    @Test func filesForTLSAreReadFromTheURL() throws {
+        let url = try RedisURL("rediss://h/2?cacertfile=%2Fetc%2Fca.pem&certfile=/c.pem&keyfile=k%20.pem")
+        #expect(url.files == ["cacertfile": "/etc/ca.pem", "certfile": "/c.pem", "keyfile": "k .pem"])
+        #expect(url.tls && url.database == 2)
+    }
+
+    @Test func filesThatCannotBeUsedAreNamed() throws {
+        var configuration = RedisConfiguration()
+        #expect(configuration.problems == [])
+        configuration.certificateAuthorityFile = "/dev/null"
+        #expect(configuration.problems.count == 1)
+        #expect(configuration.problems.first?.contains("needs rediss://") == true)
+        configuration.tls = true
+        #expect(configuration.problems == [])
+        configuration.certificateFile = "/no/such/file"
+        let problems = configuration.problems
+        #expect(problems.count == 2)
+        for part in ["certfile (redis.cert_file) is \"/no/such/file\"", "No such file"] {
+            #expect(problems.first?.contains(part) == true, "\(problems)")
+        }
+        #expect(problems.last?.contains("belong together") == true)
+        configuration.certificateFile = "/dev/null"
+        configuration.keyFile = "/dev/null"
+        #expect(configuration.problems == [])
     }
 
     @Test(.enabled(if: !RedisConfiguration.supportsTLS), arguments: ["rediss://h:6380/0", "rediss+sentinel://h/m"])

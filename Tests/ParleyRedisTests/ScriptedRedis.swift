@@ -9,6 +9,8 @@ final class ScriptedRedis: Sendable {
     enum Step: Sendable {
         /// Waits for one command, then sends this.
         case answer(String)
+        /// Answers every command with this until the client has gone.
+        case always(String)
         /// Waits for one command, and says nothing.
         case take
         /// Sends without being asked.
@@ -98,6 +100,7 @@ final class ScriptedRedis: Sendable {
             switch step {
             case .take: guard take() else { return }
             case .answer(let text): guard take(), send(client, Array(text.utf8)) else { return }
+            case .always(let text): while take(), send(client, Array(text.utf8)) {}
             case .say(let bytes): guard send(client, bytes) else { return }
             case .dribble(let text):
                 guard take() else { return }

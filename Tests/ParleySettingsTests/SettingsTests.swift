@@ -72,6 +72,16 @@ private func load(
         #expect(error?.problems == [#"retrieval.max_connections is "0"; allowed: an integer from 1 to 65535"#])
     }
 
+    @Test func filesForRedisAreReadAndUnsetByDefault() async throws {
+        #expect(Settings().redisTLS.caFile == nil && Settings().redisTLS.certificateFile == nil)
+        let yaml = "redis:\n  url: rediss://h\n  ca_file: /etc/ca.pem\n"
+        let settings = try await load(
+            yaml: yaml, environment: ["PARLEY_REDIS_CERT_FILE": "/c.pem", "PARLEY_REDIS_KEY_FILE": "/k.pem"])
+        #expect(settings.redisTLS.caFile == "/etc/ca.pem")
+        #expect(settings.redisTLS.certificateFile == "/c.pem")
+        #expect(settings.redisTLS.keyFile == "/k.pem")
+    }
+
     @Test func everyMistakeIsNamedAtOnce() async throws {
         let yaml = "rabbitmq:\n  ulr: x\nworker:\n  prefetch: many\nresults:\n  ttl: 5\nnonsense: 1\nmodel:\n  - a\n"
         let error = await #expect(throws: SettingsError.self) {

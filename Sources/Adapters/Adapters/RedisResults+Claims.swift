@@ -81,7 +81,9 @@ extension RedisResults {
         case .integer(0): .revoked
         case .integer(-1): .elsewhere
         case .array(let counts):
-            if counts.count == 3, let starts = counts[0].int, let losses = counts[1].int, let alone = counts[2].int {
+            if counts.count == 3, let starts = counts[0].int, let losses = counts[1].int, let alone = counts[2].int,
+                starts > 0, losses >= 0
+            {
                 .claimed(starts: starts, losses: losses, mustBeAlone: alone == 1)
             } else {
                 nil

@@ -19,7 +19,7 @@ extension RedisResults {
                 RedisCommand(arguments: [Self.set, keys.worker(worker).redisBytes, presence, Self.px, life]),
                 RedisCommand("GET", keys.revocations),
             ], what)
-        guard let shown = replies.first, case .status = shown else { throw refused(what, replies.first ?? .null) }
+        guard replies.first == .status("OK") else { throw refused(what, replies.first ?? .null) }
         let count = replies.last ?? .null
         if count.isNull { return 0 }
         if let number = count.int { return Int64(number) }

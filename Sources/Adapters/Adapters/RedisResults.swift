@@ -53,7 +53,7 @@ package struct RedisResults: ResultStore {
         let set = RedisCommand(arguments: [Self.set, Array(keys.result(id).utf8), reply, Self.px, life, Self.nx])
         // Whether the claim could be deleted does not matter to a job whose result is safe.
         let fresh = try await send(endingClaim ? [set, claimEnd(id)] : [set], what).first ?? .null
-        if case .status = fresh { return nil }
+        if fresh == .status("OK") { return nil }
         guard fresh.isNull else { throw refused(what, fresh) }
         return try await firstSuccess(keys.result(id), reply, life)
     }
@@ -93,7 +93,8 @@ package struct RedisResults: ResultStore {
             try? await Task.sleep(for: .seconds(rest * Double.random(in: 0.5...1)))
             try? await redis.waitUntilConnected()
             let sign = RedisCommand("SET", keys.worker(worker), "{}", "NX", "PX", 5000)
-            if let answer = try? await redis.send(sign), !answer.isError { return }
+            let answer = try? await redis.send(sign)
+            if answer == .status("OK") || answer == .null { return }
             rest = min(2, rest * 2)
         }
     }
@@ -144,16 +145,19 @@ extension RedisResults {
         values.reserveCapacity(names.count)
         for (chunk, reply) in zip(chunks, replies) {
             guard let some = reply.array, some.count == chunk.count else { throw refused(what, reply) }
-            values.append(contentsOf: some.map(\.bytes))
+            for value in some {
+                guard value.isNull || value.bytes != nil else { throw refused(what, value) }
+                values.append(value.bytes)
+            }
         }
         return values
     }
 
     func refused(_ what: String, _ value: RedisValue) -> Outage {
-        guard case .error(let text) = value else {
+        guard let refusal = value.refusal else {
             return Outage(.redis, "\(what): Redis gave an answer that makes no sense")
         }
-        return Outage(.redis, "\(what): Redis refuses: \(text)")
+        return Outage(.redis, "\(what): Redis refuses: \(refusal)")
     }
 }
 

@@ -71,6 +71,9 @@ extension Settings {
         self.init()
         reader.string("rabbitmq.url", &rabbitmqURL)
         reader.string("redis.url", &redisURL)
+        reader.string("redis.ca_file", &redisTLS.caFile)
+        reader.string("redis.cert_file", &redisTLS.certificateFile)
+        reader.string("redis.key_file", &redisTLS.keyFile)
         reader.string("redis.prefix", &redisPrefix)
         if redisPrefix.utf8.count > 64 || !redisPrefix.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) {
             reader.wrong("redis.prefix", redisPrefix, "at most 64 printable ASCII characters, no spaces")
@@ -127,7 +130,8 @@ extension Settings {
 
     /// Every key there is.
     package static let keys: Set<String> = [
-        "rabbitmq.url", "redis.url", "redis.prefix", "queue.name", "queue.type", "queue.lanes", "worker.prefetch",
+        "rabbitmq.url", "redis.url", "redis.ca_file", "redis.cert_file", "redis.key_file", "redis.prefix", "queue.name",
+        "queue.type", "queue.lanes", "worker.prefetch",
         "worker.window",
         "worker.shutdown_grace", "admin.listen", "model.url", "model.name", "model.api_key", "model.timeout",
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",

@@ -3,6 +3,7 @@
 package struct Settings: Sendable, Equatable {
     package var rabbitmqURL = "amqp://guest:guest@127.0.0.1:5672/"
     package var redisURL = "redis://127.0.0.1:6379/0"
+    package var redisTLS = RedisTLS()
     /// `redis.prefix`: what Parley's keys in Redis begin with.
     package var redisPrefix = "chat"
     package var queue = Queue()
@@ -34,6 +35,13 @@ package struct Settings: Sendable, Equatable {
         package var name = "chat.jobs"
         package var kind = Kind.classic
         package var lanes: [Lane] = []
+    }
+
+    /// `redis.ca_file`, `redis.cert_file`, `redis.key_file`: PEM files, for a `redis.url` with `rediss`.
+    package struct RedisTLS: Sendable, Equatable {
+        package var caFile: String?
+        package var certificateFile: String?
+        package var keyFile: String?
     }
 
     /// `worker.*`

@@ -122,9 +122,16 @@ static inline int parley_redis_prepare(redisContext *c, unsigned int unacknowled
 #define PARLEY_TEXT(x) PARLEY_TEXT_OF(x)
 static inline int parley_redis_has_tls(void) { return 1; }
 
-/* Completes a TLS handshake on a connected, still blocking context, bounded by redisSetTimeout. 0, or -1 with `why`. */
-static inline int parley_redis_start_tls(redisContext *c, const char *host, const char *ca_file, char *why,
-                                         size_t size) {
+/* A key with a passphrase is refused: OpenSSL would ask for it on the terminal. */
+static int parley_redis_no_passphrase(char *text, int size, int writing, void *data) {
+  (void)text, (void)size, (void)writing, (void)data;
+  return 0;
+}
+
+/* Completes a TLS handshake on a connected, still blocking context, bounded by redisSetTimeout. 0, or -1 with `why`.
+   NULL for `ca_file` trusts the system's authorities, NULL for `cert_file` shows no certificate. */
+static inline int parley_redis_start_tls(redisContext *c, const char *host, const char *ca_file, const char *cert_file,
+                                         const char *key_file, char *why, size_t size) {
   static const char library[] = "libhiredis_ssl.so." PARLEY_TEXT(HIREDIS_SONAME);
   void *lib = dlopen(library, RTLD_NOW | RTLD_LOCAL); /* counted, and never closed: it may serve other connections */
   if (!lib) return snprintf(why, size, "%s cannot be loaded: install the hiredis TLS library", library), -1;
@@ -139,6 +146,12 @@ static inline int parley_redis_start_tls(redisContext *c, const char *host, cons
   PARLEY_SYMBOL(void, SSL_CTX_set_verify, void *, int, void *);
   PARLEY_SYMBOL(int, SSL_CTX_set_default_verify_paths, void *);
   PARLEY_SYMBOL(int, SSL_CTX_load_verify_locations, void *, const char *, const char *);
+  PARLEY_SYMBOL(int, SSL_CTX_use_certificate_chain_file, void *, const char *);
+  PARLEY_SYMBOL(int, SSL_CTX_use_PrivateKey_file, void *, const char *, int);
+  PARLEY_SYMBOL(void, SSL_CTX_set_default_passwd_cb, void *, int (*)(char *, int, int, void *));
+  PARLEY_SYMBOL(unsigned long, ERR_peek_last_error, void);
+  PARLEY_SYMBOL(const char *, ERR_reason_error_string, unsigned long);
+  PARLEY_SYMBOL(void, ERR_clear_error, void);
   PARLEY_SYMBOL(void *, SSL_new, void *);
   PARLEY_SYMBOL(void, SSL_free, void *);
   PARLEY_SYMBOL(long, SSL_ctrl, void *, int, long, void *);
@@ -148,17 +161,27 @@ static inline int parley_redis_start_tls(redisContext *c, const char *host, cons
   PARLEY_SYMBOL(int, X509_VERIFY_PARAM_set1_host, void *, const char *, size_t);
   PARLEY_SYMBOL(int, X509_VERIFY_PARAM_set1_ip_asc, void *, const char *);
 #undef PARLEY_SYMBOL
-  enum { verify_peer = 1, set_server_name = 55, set_minimum_version = 123, tls_1_2 = 0x0303 }; /* openssl/ssl.h */
+  enum { verify_peer = 1, pem = 1, set_server_name = 55, set_minimum_version = 123, tls_1_2 = 0x0303 }; /* openssl/ssl.h */
+  ERR_clear_error();
   void *settings = SSL_CTX_new(TLS_client_method());
   if (!settings) return snprintf(why, size, "OpenSSL refuses a client context"), -1;
   SSL_CTX_set_verify(settings, verify_peer, NULL);
   SSL_CTX_ctrl(settings, set_minimum_version, tls_1_2, NULL);
   int loaded = ca_file ? SSL_CTX_load_verify_locations(settings, ca_file, NULL)
                        : SSL_CTX_set_default_verify_paths(settings);
-  void *ssl = loaded == 1 ? SSL_new(settings) : NULL;
+  const char *unread = loaded == 1 ? NULL : ca_file ? ca_file : "the system's certificate authorities";
+  SSL_CTX_set_default_passwd_cb(settings, parley_redis_no_passphrase);
+  if (!unread && cert_file && SSL_CTX_use_certificate_chain_file(settings, cert_file) != 1) unread = cert_file;
+  if (!unread && cert_file && SSL_CTX_use_PrivateKey_file(settings, key_file ? key_file : cert_file, pem) != 1)
+    unread = key_file ? key_file : cert_file;
+  void *ssl = unread ? NULL : SSL_new(settings);
   SSL_CTX_free(settings); /* counted: `ssl` keeps it */
-  if (!ssl) return snprintf(why, size, "the certificate authorities cannot be read%s%s", ca_file ? " from " : "",
-                            ca_file ? ca_file : ""), -1;
+  if (!ssl) {
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    snprintf(why, size, "%s cannot be used: %s (PEM files are needed, the key without a passphrase)",
+             unread ? unread : "OpenSSL", reason ? reason : "out of memory");
+    return -1;
+  }
   if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) != 1) {
     SSL_ctrl(ssl, set_server_name, 0, (void *)host);
     if (X509_VERIFY_PARAM_set1_host(SSL_get0_param(ssl), host, 0) != 1) {
@@ -177,9 +200,9 @@ static inline int parley_redis_start_tls(redisContext *c, const char *host, cons
 }
 #else
 static inline int parley_redis_has_tls(void) { return 0; }
-static inline int parley_redis_start_tls(redisContext *c, const char *host, const char *ca_file, char *why,
-                                         size_t size) {
-  (void)c, (void)host, (void)ca_file;
+static inline int parley_redis_start_tls(redisContext *c, const char *host, const char *ca_file, const char *cert_file,
+                                         const char *key_file, char *why, size_t size) {
+  (void)c, (void)host, (void)ca_file, (void)cert_file, (void)key_file;
   return snprintf(why, size, "built with a hiredis that has no TLS"), -1;
 }
 #endif

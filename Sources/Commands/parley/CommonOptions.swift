@@ -52,10 +52,11 @@ struct CommonOptions: ParsableArguments {
         do { rabbitMQ = try RabbitMQConfiguration(url: settings.rabbitmqURL) } catch {
             problems.append(Settings.refusal("rabbitmq.url", settings.rabbitmqURL, error.message))
         }
-        do { redis = try RedisConfiguration(url: settings.redisURL) } catch {
+        do { redis = try RedisConfiguration(settings) } catch {
             problems.append(Settings.refusal("redis.url", settings.redisURL, error.message))
         }
         problems += (rabbitMQ?.problems ?? []).map { "rabbitmq.url: \($0)" }
+        problems += (redis?.problems ?? []).map { "redis.url: \($0)" }
         guard problems.isEmpty, let rabbitMQ, let redis else { throw SettingsError(problems: problems) }
         return Servers(
             settings: settings, rabbitMQ: rabbitMQ, redis: redis, queues: JobQueues(settings),

@@ -49,7 +49,7 @@ package struct Assembly: Sendable {
             { try RabbitMQConfiguration(url: settings.rabbitmqURL) },
             { Settings.refusal("rabbitmq.url", settings.rabbitmqURL, "\($0)") })
         let redis = part(
-            { try RedisConfiguration(url: settings.redisURL) },
+            { try RedisConfiguration(settings) },
             { Settings.refusal("redis.url", settings.redisURL, "\($0)") })
         let embedder = part {
             try makeEmbedder(
@@ -73,6 +73,7 @@ package struct Assembly: Sendable {
         let queues = JobQueues(settings)
         problems += queues.problems.map { "queue.name: \($0)" }
         problems += (rabbitMQ?.problems ?? []).map { "rabbitmq.url: \($0)" }
+        problems += (redis?.problems ?? []).map { "redis.url: \($0)" }
         let admin = part { try AdminAddress(parsing: settings.adminListen) }
         guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let store, let model, let admin else {
             loop.stop()

@@ -1,4 +1,5 @@
 import CHiredis
+import Glibc
 
 /// Which server to speak to, as whom, and how long to wait for it.
 package struct RedisConfiguration: Sendable, Equatable {
@@ -34,6 +35,10 @@ package struct RedisConfiguration: Sendable, Equatable {
     package var tls: Bool
     /// A PEM file with the certificate authorities to trust; nil trusts those of the system.
     package var certificateAuthorityFile: String?
+    /// A PEM file with the certificate that is shown to the server, and those that vouch for it; nil shows none.
+    package var certificateFile: String?
+    /// A PEM file with the key of ``certificateFile``, without a passphrase.
+    package var keyFile: String?
     /// The longest wait for one attempt to resolve the name, connect and shake hands.
     package var connectTimeout: Duration = .seconds(5)
     /// The longest wait for a reply. When it passes, the connection is torn down and made anew.
@@ -67,6 +72,28 @@ package struct RedisConfiguration: Sendable, Equatable {
 
     /// Whether there is a choice of servers, of which only the primary will do.
     var seeksPrimary: Bool { endpoints.count > 1 || sentinelMaster != nil }
+
+    /// What is wrong with the files for TLS, a sentence each. They are named as in a URL and as in Parley's settings.
+    package var problems: [String] {
+        let files = [
+            ("cacertfile (redis.ca_file)", certificateAuthorityFile), ("certfile (redis.cert_file)", certificateFile),
+            ("keyfile (redis.key_file)", keyFile),
+        ].compactMap { name, path in path.map { (name, $0) } }
+        var problems: [String] = []
+        for (name, path) in files {
+            if !tls {
+                problems.append("\(name) is \"\(path)\", which needs rediss://")
+            } else if access(path, R_OK) != 0 {
+                problems.append("\(name) is \"\(path)\", which cannot be read: \(String(cString: strerror(errno)))")
+            }
+        }
+        if (certificateFile == nil) != (keyFile == nil) {
+            problems.append(
+                "certfile (redis.cert_file) and keyfile (redis.key_file) belong together, and one is missing; both may name the same file"
+            )
+        }
+        return problems
+    }
 
     /// The address without the passwords, for logs and messages.
     package var redacted: String {
@@ -106,6 +133,8 @@ extension RedisConfiguration {
     ///
     /// `redis+sentinel://user:password@host:port,host:port/master/database?sentinel_password=…` names Sentinels (port
     /// 26379) and what they call the primary; user and password are those of the server.
+    ///
+    /// With `rediss` and `rediss+sentinel`, `cacertfile`, `certfile` and `keyfile` name PEM files, as in AMQP URLs.
     /// - Throws: ``RedisError`` with code `invalidConfiguration`, naming the part that is wrong. What might be a
     ///   piece of a password is not repeated in it.
     package init(url: String) throws(RedisError) {
@@ -123,5 +152,8 @@ extension RedisConfiguration {
         sentinelMaster = parts.sentinelMaster
         sentinelPassword = parts.sentinelPassword
         tls = parts.tls
+        certificateAuthorityFile = parts.files["cacertfile"]
+        certificateFile = parts.files["certfile"]
+        keyFile = parts.files["keyfile"]
     }
 }

@@ -63,7 +63,10 @@ extension RedisConfiguration {
         if tls {
             redisSetTimeout(context, limit.timeval)
             var why = [CChar](repeating: 0, count: 256)
-            guard parley_redis_start_tls(context, peer.host, certificateAuthorityFile, &why, why.count) == 0 else {
+            guard
+                parley_redis_start_tls(
+                    context, peer.host, certificateAuthorityFile, certificateFile, keyFile, &why, why.count) == 0
+            else {
                 throw failure(
                     "TLS: " + String(decoding: why.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
             }

@@ -182,7 +182,8 @@ final class RedisConnection {
                 the Redis server sends a reply of more than \(parley_redis_most_elements) elements or \
                 \(parley_redis_most_levels) levels, or one that RESP2 does not have
                 """)
-        default: RedisError(.connectionLost, text)
+        // hiredis says nothing when it is TLS that fails.
+        default: RedisError(.connectionLost, text.isEmpty ? "the server ended the TLS session" : text)
         }
     }
 }

@@ -194,12 +194,7 @@ struct RedisConnectionMachine<Connection> {
         switch state {
         case .idle, .opening, .resting, .closed: return []
         case .greeting(let connection, _):
-            // Some servers say why before they hang up (too many clients, protected mode).
-            let why =
-                error.code != .connectionLost
-                ? error
-                : RedisGreeting(configuration).problem(in: heard, of: place)
-                    ?? RedisError(.unreachable, "\(place) hung up at the greeting: \(error.message)")
+            let why = error.code == .connectionLost ? hangUp(error, heard) : error
             return [.close(connection, because: error)] + addressFailed(why, now)
         case .ready(let connection, _, _):
             outageSince = now
@@ -207,6 +202,16 @@ struct RedisConnectionMachine<Connection> {
             let (rest, _) = rest()
             return [.close(connection, because: error), rest, .report(.lost(error))]
         }
+    }
+
+    /// Some servers say why before they hang up (too many clients, protected mode).
+    private func hangUp(_ error: RedisError, _ heard: [RedisValue]) -> RedisError {
+        if let problem = RedisGreeting(configuration).problem(in: heard, of: place) { return problem }
+        // With TLS 1.3 a client learns only now that it should have shown a certificate.
+        let hint =
+            configuration.tls && configuration.certificateFile == nil
+            ? "; perhaps it wants a client's certificate (redis.cert_file, redis.key_file)" : ""
+        return RedisError(.unreachable, "\(place) hung up at the greeting: \(error.message)\(hint)")
     }
 
     mutating func rested(attempt: Int) -> [Action] {

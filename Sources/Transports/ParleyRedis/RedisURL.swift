@@ -9,6 +9,8 @@ struct RedisURL {
     var database = 0
     var sentinelMaster: String?
     var sentinelPassword: String?
+    /// By parameter: `cacertfile`, `certfile`, `keyfile`.
+    var files: [String: String] = [:]
     private var namesSentinels = false
 
     init(_ url: String) throws(RedisError) {
@@ -109,9 +111,18 @@ struct RedisURL {
             case ("sentinel_password", 2) where namesSentinels:
                 let secret = try Self.decode(pair[1], "sentinel_password")
                 sentinelPassword = secret.isEmpty ? nil : secret
+            case ("cacertfile", 2), ("certfile", 2), ("keyfile", 2):
+                guard tls else { throw Self.wrong("\(pair[0]) needs rediss://") }
+                let path = try Self.decode(pair[1], "\(pair[0])")
+                guard !path.isEmpty else { throw Self.wrong("\(pair[0]) names no file") }
+                files[String(pair[0])] = path
             default:
-                let known = namesSentinels ? "only db and sentinel_password are" : "only db is"
-                throw Self.wrong("the parameter \"\(pair[0])\" is not known: \(known)")
+                var known = ["db"]
+                if namesSentinels { known.append("sentinel_password") }
+                if tls { known += ["cacertfile", "certfile", "keyfile"] }
+                throw Self.wrong(
+                    "the parameter \"\(pair[0])\" is not known, or has no value; known are \(known.joined(separator: ", "))"
+                )
             }
         }
     }

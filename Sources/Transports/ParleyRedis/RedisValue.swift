@@ -48,10 +48,16 @@ package enum RedisValue: Sendable, Equatable {
         if case .error(let text) = self { text.prefix { $0 != " " } } else { nil }
     }
 
+    /// What the server said instead of an answer, and what to do about it where it does not say so; nil when this is no error.
+    package var refusal: String? {
+        guard case .error(let text) = self else { return nil }
+        return RedisRefusal.remedy(for: text).map { "\(text) (\($0))" } ?? text
+    }
+
     /// This value, or its error thrown.
     /// - Throws: ``RedisError`` with code `server(kind)` when the server refused the command.
     package func get() throws(RedisError) -> RedisValue {
-        guard case .error(let text) = self else { return self }
-        throw RedisError(.server(String(errorKind ?? "")), "the Redis server refused the command: \(text)")
+        guard let refusal else { return self }
+        throw RedisError(.server(String(errorKind ?? "")), "the Redis server refused the command: \(refusal)")
     }
 }

@@ -1,0 +1,14 @@
+import ParleyRedis
+import ParleySettings
+
+extension RedisConfiguration {
+    /// The server that a configuration names. A file that has a key of its own goes before the URL's.
+    /// - Throws: ``RedisError`` with code `invalidConfiguration`, naming the URL's wrong part.
+    package init(_ settings: Settings) throws(RedisError) {
+        try self.init(url: settings.redisURL)
+        let files = settings.redisTLS
+        certificateAuthorityFile = files.caFile ?? certificateAuthorityFile
+        certificateFile = files.certificateFile ?? certificateFile
+        keyFile = files.keyFile ?? keyFile
+    }
+}
