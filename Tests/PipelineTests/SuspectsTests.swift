@@ -78,7 +78,7 @@ import Testing
             messages: [(.zero, messages)], faults: [])
         let outcome = executor.run { await day.run() }
         #expect(outcome == .finished)
-        ledger.checkEnd(RetryPolicy())
+        ledger.checkEnd(PipelineConfiguration())
         #expect(ledger.violations == [])
         #expect(ledger.events.count { if case .stored(_, .succeeded) = $0 { true } else { false } } == 200)
         #expect(ledger.events.contains(.deadLettered(200, .workerLost)))

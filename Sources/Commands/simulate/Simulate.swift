@@ -11,6 +11,7 @@ struct Simulate: ParsableCommand {
 
     @Argument(help: "How many schedules.") var count: UInt64 = 1_000_000
     @Option(help: "The first schedule's seed; drawn when absent.") var seed: UInt64?
+    @Option(help: "Ends when so many have failed.") var most = 10
     @Flag(help: "Runs one schedule and prints all that happened in it.") var replay = false
 
     func run() throws {
@@ -23,7 +24,7 @@ struct Simulate: ParsableCommand {
         }
         let threads = UInt64(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
         print("\(count) schedules from seed \(first) on \(threads) threads")
-        let work = Work(first: first, count: count)
+        let work = Work(first: first, count: count, most: max(1, most))
         let started = ContinuousClock.now
         let workers = (0..<threads).compactMap { _ in Thread { work.run() } }
         let isTerminal = isatty(STDERR_FILENO) != 0
@@ -43,25 +44,28 @@ struct Simulate: ParsableCommand {
     }
 }
 
-/// The schedules still to run, shared by all threads; stops at the tenth failure.
+/// The schedules still to run, shared by all threads, until too many have failed.
 final class Work: Sendable {
     private let first: UInt64
     private let count: UInt64
+    private let most: Int
     private let taken = Atomic<UInt64>(0)
     private let finished = Atomic<UInt64>(0)
     private let failed = Mutex<[SimulatedScenario.Report]>([])
 
-    init(first: UInt64, count: UInt64) {
+    init(first: UInt64, count: UInt64, most: Int) {
         self.first = first
         self.count = count
+        self.most = most
     }
 
     var done: UInt64 { finished.load(ordering: .relaxed) }
-    var failures: [SimulatedScenario.Report] { failed.withLock { $0 } }
-    var isRunning: Bool { done < count && failures.count < 10 }
+    /// The lowest seed first.
+    var failures: [SimulatedScenario.Report] { failed.withLock { $0.sorted { $0.seed < $1.seed } } }
+    var isRunning: Bool { done < count && failures.count < most }
 
     func run() {
-        while failures.count < 10 {
+        while failures.count < most {
             let index = taken.add(1, ordering: .relaxed).oldValue
             guard index < count else { return }
             let report = SimulatedScenario(seed: first &+ index).run()

@@ -25,15 +25,42 @@ extension Ledger.State {
         }
     }
 
+    /// A reply is published after it is stored.
+    mutating func checkIsStored(_ number: Int, _ body: [UInt8]) {
+        guard let id = accounts[number]?.message.id else { return }
+        if history[id]?.contains(where: { $0.body == body }) != true {
+            violations.append("message \(number) was answered with a reply that was not stored")
+        }
+    }
+
+    /// What was known when the call failed must have been heeded. (A twin's call says nothing of this message.)
+    mutating func checkPostponement(_ number: Int, _ delay: Duration, cut: Duration?, _ life: ProcessLife) {
+        guard let message = accounts[number]?.message, let id = message.id,
+            let last = failures[id]?.last, last.life === life
+        else { return }
+        if let cut, cut < last.at {
+            violations.append("message \(number) was put aside although the broker delivers it again")
+        }
+        if !message.hasTwin, let deadline = message.deadline, deadline.since(last.wall) <= delay {
+            violations.append("message \(number) was put aside until after its deadline")
+        }
+    }
+
     static func status(_ body: [UInt8]) -> Reply.Status? { (try? Reply(decoding: body))?.status }
 
     /// What must be true when nothing is left to do.
     ///
     /// - Parameter searchesFail: then some attempts were none of the model's, and are not known here.
-    mutating func checkEnd(_ retry: RetryPolicy, searchesFail: Bool) {
+    mutating func checkEnd(_ configuration: PipelineConfiguration, searchesFail: Bool) {
+        let retry = configuration.retry
+        if mostRunning > configuration.answering.modelConcurrency {
+            violations.append(
+                "\(mostRunning) calls at once in one worker, more than \(configuration.answering.modelConcurrency)")
+        }
         for account in accounts.values.sorted(by: { $0.message.number < $1.message.number }) {
             checkEnd(account)
             checkCrashes(account, retry)
+            checkBounds(account, retry)
             if !searchesFail { checkAttempts(account, retry) }
         }
     }
@@ -46,7 +73,13 @@ extension Ledger.State {
         if account.deadLettersArrived.contains(.workerLost), losses < retry.maxDeliveries {
             violations.append("\(name) was given up after \(losses) losses")
         }
-        guard account.message.isPoison else { return }
+        guard account.message.isPoison else {
+            // A neighbour has its last chance apart from whoever kills. With one delivery allowed there is no last chance.
+            if account.deadLettersArrived.contains(.workerLost), retry.maxDeliveries > 1, outsideLosses[id] == nil {
+                violations.append("\(name) was given up for workers that others killed")
+            }
+            return
+        }
         let kills = self.kills[id] ?? 0
         if kills > retry.maxDeliveries + 1 { violations.append("\(name) has killed \(kills) workers") }
         if (history[id] ?? []).contains(where: { $0.status == .succeeded }) {
@@ -63,10 +96,23 @@ extension Ledger.State {
             account.deadLettersArrived.contains(where: { $0.isRetryable && $0 != .retrievalFailed })
         else { return }
         let failures = failures[id] ?? []
-        let attempts = failures.count { $0.blame == .job } + (lostCalls[id] ?? 0) + (losses[id] ?? 0)
-        let deferrals = failures.count { $0.blame == .overload || $0.blame == .gateway }
+        let attempts = failures.count { $0.failure.blame == .job } + (lostCalls[id] ?? 0) + (losses[id] ?? 0)
+        let deferrals = failures.count { $0.failure.blame == .overload || $0.failure.blame == .gateway }
         if attempts < retry.maxAttempts, deferrals <= retry.maxAttempts * RetryPolicy.deferralsPerAttempt {
             violations.append("message \(message.number) was given up after \(attempts) attempts of its own")
+        }
+    }
+
+    /// No job is tried more often than is allowed. (Of a delivery that came again, or went out twice, both are tried.)
+    private mutating func checkBounds(_ account: Ledger.Account, _ retry: RetryPolicy) {
+        let message = account.message
+        guard let id = message.id, !message.hasTwin, account.redeliveries == 0, account.mostCopies <= 2 else { return }
+        let failures = failures[id] ?? []
+        let attempts = failures.count { $0.failure.blame == .job }
+        if attempts > retry.maxAttempts { violations.append("message \(message.number) had \(attempts) attempts") }
+        let refusals = failures.count { $0.failure.blame == .overload }
+        if refusals > retry.maxAttempts * RetryPolicy.deferralsPerAttempt + 1 {
+            violations.append("message \(message.number) was refused \(refusals) times, and not given up")
         }
     }
 

@@ -32,7 +32,11 @@ package final class Ledger: Sendable {
         var deadLettersConfirmed = 0
         var redeliveries = 0
         /// Copies of the message in the broker: more than one on its way to the delay queues.
-        var copies = 1
+        var copies = 1 {
+            didSet { mostCopies = max(mostCopies, copies) }
+        }
+        /// More than two after a lost confirm.
+        var mostCopies = 1
         /// Of those, the ones that their publisher knows of.
         var confirmedCopies = 1
     }
@@ -42,6 +46,16 @@ package final class Ledger: Sendable {
         var running: [ProcessLife] = []
         /// Those who were given an answer and live.
         var answered: [ProcessLife] = []
+        /// Of those that run, the ones whose worker has heard that the job is revoked, and when.
+        var revoked: [(life: ProcessLife, at: Duration)] = []
+    }
+
+    /// A call of the model that failed, and whose worker has heard of it.
+    struct Failure {
+        let failure: JobFailure
+        let life: ProcessLife
+        let at: Duration
+        let wall: Timestamp
     }
 
     struct State {
@@ -51,14 +65,22 @@ package final class Ledger: Sendable {
         var history: [JobID: [(body: [UInt8], status: Reply.Status)]] = [:]
         var calls: [JobID: Calls] = [:]
         /// How calls for an id have failed whose worker has heard of it.
-        var failures: [JobID: [JobFailure]] = [:]
+        var failures: [JobID: [Failure]] = [:]
+        /// The calls that run, of each worker.
+        var running: [ObjectIdentifier: Int] = [:]
+        /// The most calls that ran at once in one worker.
+        var mostRunning = 0
         /// Calls that nobody has heard the end of, or of which something was seen: they may count as attempts.
         var lostCalls: [JobID: Int] = [:]
         var revoked: Set<JobID> = []
         /// Claims taken over from dead workers.
         var losses: [JobID: Int] = [:]
+        /// Of those, the ones whose worker no job has killed.
+        var outsideLosses: [JobID: Int] = [:]
         /// Workers that a job has killed.
         var kills: [JobID: Int] = [:]
+        /// Those that were killed by jobs.
+        var victims: [ProcessLife] = []
         var chunks: [String: ChunkTrack] = [:]
         var events: [Event] = []
         var replies: [OutgoingReply] = []
@@ -101,6 +123,10 @@ package final class Ledger: Sendable {
             if let deadline = job.deadline, deadline <= wall {
                 state.violations.append("\(id): asked after its deadline")
             }
+            if let notBefore = job.notBefore, wall < notBefore {
+                state.violations.append("\(id): asked before its time")
+            }
+            if Task.isCancelled, life.isAlive { state.violations.append("\(id): asked although it was ended") }
             state.events.append(.modelCalled(id))
             let calls = state.calls[id] ?? Calls()
             if calls.running.contains(where: \.isAlive) { state.violations.append("\(id): two calls at once") }
@@ -108,15 +134,28 @@ package final class Ledger: Sendable {
                 state.violations.append("\(id): asked again, although the answer was there")
             }
             state.calls[id, default: Calls()].running.append(life)
+            state.running[ObjectIdentifier(life), default: 0] += 1
+            state.mostRunning = max(state.mostRunning, state.running[ObjectIdentifier(life), default: 0])
         }
     }
 
-    func callFailed(_ id: JobID, _ failure: JobFailure) {
+    func callFailed(_ id: JobID, _ failure: Failure) {
         state.withLock { $0.failures[id, default: []].append(failure) }
     }
 
-    func callEnded(_ id: JobID, _ life: ProcessLife, answered: Bool) {
+    func callEnded(_ job: Job, _ life: ProcessLife, answered: Bool, now: Duration, wall: Timestamp) {
+        let id = job.id
         state.withLock { state in
+            // The clocks show milliseconds.
+            if answered, let deadline = job.deadline, wall.since(deadline) > .milliseconds(2) {
+                state.violations.append("\(id): its call went on after its deadline")
+            }
+            if answered, state.calls[id]?.revoked.contains(where: { $0.life === life && $0.at < now }) == true {
+                state.violations.append("\(id): its call went on although its worker knew that it was revoked")
+            }
+            state.calls[id]?.revoked.removeAll { $0.life === life }
+            let left = state.running[ObjectIdentifier(life), default: 1] - 1
+            state.running[ObjectIdentifier(life)] = left > 0 ? left : nil
             if let index = state.calls[id]?.running.firstIndex(where: { $0 === life }) {
                 state.calls[id]?.running.remove(at: index)
             }
@@ -132,6 +171,22 @@ package final class Ledger: Sendable {
         }
     }
 
+    /// A worker has heard that the jobs are revoked.
+    func heardOfRevocations(_ ids: [JobID], _ life: ProcessLife, now: Duration) {
+        state.withLock { state in
+            for id in ids where state.calls[id]?.running.contains(where: { $0 === life }) == true {
+                state.calls[id]?.revoked.append((life, now))
+            }
+        }
+    }
+
+    /// A worker puts a copy of the message aside because the job's last call has failed.
+    ///
+    /// - Parameter cut: when the broker took the delivery back, if it has.
+    func postponing(_ number: Int, for delay: Duration, cut: Duration?, _ life: ProcessLife) {
+        state.withLock { $0.checkPostponement(number, delay, cut: cut, life) }
+    }
+
     /// A copy has reached the delay queues.
     func postponed(_ number: Int) {
         state.withLock { state in
@@ -143,10 +198,20 @@ package final class Ledger: Sendable {
     func postponementConfirmed(_ number: Int) { state.withLock { $0.accounts[number]?.confirmedCopies += 1 } }
 
     /// A claim was taken over from a dead worker.
-    func takenOver(_ id: JobID) { state.withLock { $0.losses[id, default: 0] += 1 } }
+    func takenOver(_ id: JobID, from holder: ProcessLife) {
+        state.withLock { state in
+            state.losses[id, default: 0] += 1
+            if !state.victims.contains(where: { $0 === holder }) { state.outsideLosses[id, default: 0] += 1 }
+        }
+    }
 
     /// The job has killed a worker.
-    func killed(by id: JobID) { state.withLock { $0.kills[id, default: 0] += 1 } }
+    func killed(by id: JobID, _ life: ProcessLife) {
+        state.withLock { state in
+            state.kills[id, default: 0] += 1
+            state.victims.append(life)
+        }
+    }
 
     func replyArrived(_ reply: OutgoingReply, worker: Int) {
         state.withLock { state in
@@ -160,6 +225,7 @@ package final class Ledger: Sendable {
             switch reply.kind {
             case .reply:
                 state.accounts[number]?.arrived.append(reply.body)
+                state.checkIsStored(number, reply.body)
                 state.chunks[key, default: ChunkTrack()].isReplied = true
             case .chunk:
                 if let problem = state.chunks[key, default: ChunkTrack()].take(reply.body) {

@@ -26,10 +26,17 @@ extension SimulatedBroker {
     }
 
     func postpone(
-        _ incoming: Incoming, _ postponement: Postponement, _ life: ProcessLife
+        _ incoming: Incoming, _ postponement: Postponement, worker: Int, _ life: ProcessLife
     ) async throws(Outage) {
         guard var message = incoming.original as? SimulatedMessage else {
             return ledger.violation("a message to postpone without its original")
+        }
+        let envelope = message.envelope
+        if (envelope.earlierAttempts, envelope.deferrals, envelope.outages)
+            != (postponement.attempts, postponement.deferrals, postponement.outages)
+        {
+            let cut = isVoid(worker, incoming.receipt) ? connections[worker]?.cut : nil
+            ledger.postponing(message.number, for: postponement.delay, cut: cut, life)
         }
         message.envelope.earlierAttempts = postponement.attempts
         message.envelope.deferrals = postponement.deferrals
@@ -120,7 +127,7 @@ package struct SimulatedOutbox: Outbox {
 
     package func postpone(_ incoming: Incoming, _ postponement: Postponement) async throws(Outage) {
         guard life.isAlive else { throw Outage(.rabbitMQ, "the process is dead") }
-        try await broker.postpone(incoming, postponement, life)
+        try await broker.postpone(incoming, postponement, worker: worker, life)
     }
 
     package func untilAvailable() async {

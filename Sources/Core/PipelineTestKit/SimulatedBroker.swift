@@ -15,6 +15,8 @@ package actor SimulatedBroker {
     struct Connection {
         var epoch: UInt64 = 1
         var isUp = true
+        /// When it was last cut.
+        var cut: Duration?
         var isStopped = false
         var isPaused = false
         let prefetch: Int
@@ -71,6 +73,7 @@ package actor SimulatedBroker {
         guard connections[worker]?.isUp == true else { return }
         takeBack(worker)
         connections[worker]?.isUp = false
+        connections[worker]?.cut = executor.now
         pump()
         Task(executorPreference: executor) { await self.restore(worker, after: duration) }
     }

@@ -2,8 +2,8 @@ import Answering
 import ChatJobs
 import Pipeline
 
-/// Hundreds of jobs at once, some of which can never succeed, perhaps a model that is away for a while, and a bound on the
-/// time in which all must have ended: rules that are safe and stand still are found here.
+/// Hundreds of jobs at once, some of which can never succeed or kill their workers, perhaps a model that is away for a
+/// while, and a bound on the time in which all must have ended: rules that are safe and stand still are found here.
 struct SimulatedCrowd {
     let seed: UInt64
     /// The longest call.
@@ -17,11 +17,18 @@ struct SimulatedCrowd {
         let hopeless = [0, 5, 20, 30].randomElement(using: &draw) ?? 0
         // Hopeless are those of certain ids, whatever the call.
         let isHopeless = (0..<jobs).map { _ in draw.chance(hopeless) }
+        // Of a generator of its own, so that the other draws of a seed are as they were.
+        var another = SeededGenerator(seed: seed ^ 0x9015)
+        let kills = another.chance(40) ? Int.random(in: 1...2, using: &another) : 0
+        let poison = Set((0..<kills).map { _ in Int.random(in: 0..<jobs, using: &another) })
+        let hopelessNumbers = poison.isEmpty ? Set(isHopeless.indices.filter { isHopeless[$0] }) : []
         var latencies = Latencies.constant
         latencies.model = .milliseconds(5)...Self.call
         let failsAtOnce = draw.chance(50)
         let model = SimulatedModel(executor: executor, ledger: ledger, latencies: latencies) { job in
-            guard let number = Int(job.id.text), isHopeless[number] else { return .answers }
+            guard let number = Int(job.id.text) else { return .answers }
+            if poison.contains(number) { return .kills }
+            guard hopelessNumbers.contains(number) else { return .answers }
             let failure = JobFailure(.modelUnavailable, "500")
             return failsAtOnce ? .failsAtOnce(failure) : .fails(failure)
         }
@@ -30,6 +37,7 @@ struct SimulatedCrowd {
         configuration.retry.maxAttempts = Int.random(in: 1...5, using: &draw)
         configuration.retry.base = .milliseconds(100)
         configuration.retry.max = .seconds(2)
+        configuration.retry.maxDeliveries = Int.random(in: 2...3, using: &another)
         let outage = draw.chance(50) ? Duration.milliseconds(Int.random(in: 100...5000, using: &draw)) : nil
         let day = SimulatedDay(
             services: SimulatedWorker.Services(
@@ -38,20 +46,32 @@ struct SimulatedCrowd {
                 store: SimulatedStore(executor: executor, ledger: ledger, latencies: latencies), model: model,
                 passages: nil),
             configuration: configuration, workers: Int.random(in: 1...2, using: &draw),
-            prefetch: Int.random(in: 32...512, using: &draw), messages: [(.zero, messages(jobs))],
+            prefetch: Int.random(in: 32...512, using: &draw), messages: [(.zero, messages(jobs, poison))],
             faults: outage.map { [SimulatedFault(at: .milliseconds(100), kind: .modelAway($0))] } ?? [])
         let outcome = executor.run { await day.run() }
-        ledger.checkEnd(configuration.retry)
-        let bound = bound(jobs: jobs, hopeless: isHopeless.count { $0 }, configuration, outage)
+        ledger.checkEnd(configuration)
+        let bound =
+            bound(jobs: jobs, hopeless: hopelessNumbers.count, configuration, outage)
+            + Self.trials(poison.count, configuration)
         if executor.now > bound { ledger.violation("\(jobs) jobs took \(executor.now), more than \(bound)") }
         return SimulatedScenario.Report(
             seed: seed, outcome: outcome, violations: ledger.violations, events: ledger.events)
     }
 
-    private func messages(_ count: Int) -> [SimulatedMessage] {
+    private func messages(_ count: Int, _ poison: Set<Int>) -> [SimulatedMessage] {
         (0..<count).compactMap { number in
-            JobID("\(number)").map { SimulatedMessage(number: number, Job(id: $0, query: "question \(number)")) }
+            JobID("\(number)").map { id in
+                var message = SimulatedMessage(number: number, Job(id: id, query: "question \(number)"))
+                message.isPoison = poison.contains(number)
+                return message
+            }
         }
+    }
+
+    /// A worker that was killed is taken for alive for five seconds, and its jobs for two more wait in the broker. Each
+    /// killer takes one worker more than it is allowed, in a group trial; then all wait for those who are tried alone.
+    private static func trials(_ killers: Int, _ configuration: PipelineConfiguration) -> Duration {
+        .seconds(10) * (killers * (configuration.retry.maxDeliveries + 2))
     }
 
     /// Twice what the calls take when all places are taken, the longest back-offs of one job, a model's way back (its last

@@ -20,7 +20,8 @@ package struct SimulatedMessage: Sendable {
     package var isHopeless = false
     /// Another message has its id.
     package var hasTwin = false
-    package var hasDeadline = false
+    package var deadline: Timestamp?
+    package var hasDeadline: Bool { deadline != nil }
     package var streams = false
 
     package init(
@@ -53,7 +54,7 @@ package struct SimulatedMessage: Sendable {
         self.init(
             number: number, envelope: envelope, body: job.encoded(), id: job.id, replyQueue: replyQueue,
             refusal: replyQueue == .own ? .invalidJob : nil)
-        hasDeadline = job.deadline != nil
+        deadline = job.deadline
         streams = job.stream
     }
 }

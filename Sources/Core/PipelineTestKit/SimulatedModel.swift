@@ -74,13 +74,22 @@ package final class SimulatedModel: Sendable {
         if !isLocal { ledger.callBegan(job, worker.life, at: SimulatedClock(executor).wall) }
         do throws(JobFailure) {
             let answer = try await attempt(job, passages, timeout, onDelta, worker)
-            if !isLocal { ledger.callEnded(job.id, worker.life, answered: true) }
+            if !isLocal { ended(job, worker.life, answered: true) }
             return answer
         } catch {
-            if !isLocal { ledger.callEnded(job.id, worker.life, answered: false) }
-            if worker.life.isAlive, !Task.isCancelled { ledger.callFailed(job.id, error) }
+            if !isLocal { ended(job, worker.life, answered: false) }
+            if worker.life.isAlive, !Task.isCancelled {
+                ledger.callFailed(
+                    job.id,
+                    Ledger.Failure(
+                        failure: error, life: worker.life, at: executor.now, wall: SimulatedClock(executor).wall))
+            }
             throw error
         }
+    }
+
+    private func ended(_ job: Job, _ life: ProcessLife, answered: Bool) {
+        ledger.callEnded(job, life, answered: answered, now: executor.now, wall: SimulatedClock(executor).wall)
     }
 
     private func attempt(
@@ -109,7 +118,7 @@ package final class SimulatedModel: Sendable {
         if case .kills = reaction {
             await executor.sleep(latency)
             if worker.life.isAlive {
-                ledger.killed(by: job.id)
+                ledger.killed(by: job.id, worker.life)
                 worker.crash()
             }
             throw JobFailure(.internal, "the process is dead")

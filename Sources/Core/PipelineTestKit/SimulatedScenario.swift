@@ -36,6 +36,15 @@ package struct SimulatedScenario: Sendable {
             blame: blame)
     }
 
+    /// How each call of the model for a job without hope fails.
+    private static func hopelessFailure(_ draw: inout SeededGenerator) -> JobFailure {
+        switch Int.random(in: 0..<4, using: &draw) {
+        case 0: JobFailure(.modelUnavailable, "502", blame: .gateway)
+        case 1: JobFailure(.rateLimited, "429", blame: .overload)
+        default: JobFailure(.modelUnavailable, "500")
+        }
+    }
+
     /// One seed in so many is a crowd.
     private static let crowdEvery: UInt64 = 50
 
@@ -52,9 +61,12 @@ package struct SimulatedScenario: Sendable {
         let poison = Set(messages.flatMap(\.messages).filter(\.isPoison).compactMap(\.id))
         let hopeless = Set(messages.flatMap(\.messages).filter(\.isHopeless).compactMap(\.id))
         let isLocal = another.chance(15) && poison.isEmpty
+        let hopelessFailure = Self.hopelessFailure(&another)
+        let jobs = messages.flatMap(\.messages).filter { $0.refusal == nil }.compactMap(\.id)
+        let unreadable = another.chance(10) ? jobs.randomElement(using: &another) : nil
         let model = SimulatedModel(executor: executor, ledger: ledger, latencies: .wild, isLocal: isLocal) { job in
             if poison.contains(job.id) { return .kills }
-            if hopeless.contains(job.id) { return .fails(JobFailure(.modelUnavailable, "500")) }
+            if hopeless.contains(job.id) { return .fails(hopelessFailure) }
             return executor.chance(failing) ? .fails(Self.failure(executor)) : .answers
         }
         let services = SimulatedWorker.Services(
@@ -81,17 +93,20 @@ package struct SimulatedScenario: Sendable {
             services: services, configuration: configuration, workers: workers,
             prefetch: Int.random(in: 1...12, using: &draw), messages: messages,
             faults: SimulatedFault.draw(workers: workers, &draw))
-        let outcome = executor.run { await day.run() }
+        let outcome = executor.run {
+            if let unreadable { await services.store.seed(unreadable, unreadable: Array("{".utf8), .succeeded) }
+            await day.run()
+        }
         if executor.strays > 0 {
             ledger.violation("\(executor.strays) jobs left the executor: the run cannot be replayed")
         }
-        ledger.checkEnd(configuration.retry, searchesFail: services.passages?.failing ?? 0 > 0)
+        ledger.checkEnd(configuration, searchesFail: services.passages?.failing ?? 0 > 0)
         return Report(seed: seed, outcome: outcome, violations: ledger.violations, events: ledger.events)
     }
 }
 
 extension Ledger {
-    func checkEnd(_ retry: RetryPolicy, searchesFail: Bool = false) {
-        state.withLock { $0.checkEnd(retry, searchesFail: searchesFail) }
+    func checkEnd(_ configuration: PipelineConfiguration, searchesFail: Bool = false) {
+        state.withLock { $0.checkEnd(configuration, searchesFail: searchesFail) }
     }
 }

@@ -56,7 +56,9 @@ package actor SimulatedStore {
     }
 
     /// Stores what is no reply before the run.
-    package func seed(_ id: JobID, unreadable bytes: [UInt8]) { results[id] = (bytes, .failed) }
+    package func seed(_ id: JobID, unreadable bytes: [UInt8], _ status: Reply.Status = .failed) {
+        results[id] = (bytes, status)
+    }
 
     /// What `parley revoke` does.
     package func revoke(_ id: JobID) {
@@ -88,7 +90,7 @@ package actor SimulatedStore {
             if !holder.hasLeft {
                 if holder.endedAt.map({ executor.now < $0 + Self.presence }) ?? true { return .elsewhere }
                 if claim.isInGroup { claim.mustBeAlone = true } else { claim.losses += 1 }
-                ledger.takenOver(id)
+                ledger.takenOver(id, from: holder)
             }
         }
         claim.life = life
@@ -130,7 +132,9 @@ package actor SimulatedStore {
     }
 
     func revoked(among ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [JobID] {
-        try await perform(life) { ids.filter(self.revocations.contains) }
+        let revoked = try await perform(life) { ids.filter(self.revocations.contains) }
+        ledger.heardOfRevocations(revoked, life, now: executor.now)
+        return revoked
     }
 
     /// A worker has ended in good order; that cannot be told while the store is away.
