@@ -27,7 +27,9 @@ struct FloodTests {
     func bytesPerTurn() async throws {
         let f = try PeerFixture { peer in
             try peer.greet()
-            try peer.serve { _ in .honest } afterwards: { event in
+            try peer.serve { _ in
+                .honest
+            } afterwards: { event in
                 guard event.is(.basicConsume) else { return }
                 let body = [UInt8](repeating: 1, count: 131_064)
                 for tag in 1...512 { try peer.deliver(body, tag: UInt64(tag)) }
