@@ -1,4 +1,5 @@
 import Adapters
+import Answering
 import ChatJobs
 import ParleyRedis
 import Pipeline

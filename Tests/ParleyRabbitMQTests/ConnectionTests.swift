@@ -202,7 +202,7 @@ struct ConnectionTests {
         message.properties.headers["big"] = .string(String(repeating: "x", count: 200_000))
         _ = await expectError(.invalidMessage) { try await connection.publish(message, channel: channel) }
         var deep = FieldValue.null
-        for _ in 0..<100 { deep = .array([deep]) }
+        for _ in 0..<200 { deep = .array([deep]) }
         message.properties.headers = ["deep": deep]
         _ = await expectError(.invalidMessage) { try await connection.publish(message, channel: channel) }
         _ = await expectError(.invalidMessage) { try await connection.declare(QueueDeclaration(name: long)) }

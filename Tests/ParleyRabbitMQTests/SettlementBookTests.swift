@@ -7,7 +7,7 @@ struct SettlementBookTests {
     @Test("a run from the lowest tag leaves as one multiple acknowledgement")
     func run() {
         var book = SettlementBook()
-        for n in 1...5 as ClosedRange<UInt64> { book.delivered(n) }
+        for n in 1...5 as ClosedRange<UInt64> { _ = book.delivered(n) }
         for n in [3, 1, 2, 5] as [UInt64] { #expect(book.acknowledge(n) == true) }
         #expect(book.next() == .acknowledge(3, multiple: true))
         #expect(book.next() == .acknowledge(5, multiple: false))
@@ -21,7 +21,7 @@ struct SettlementBookTests {
     @Test("a rejection leaves before the multiple acknowledgement that covers its tag")
     func rejectFirst() {
         var book = SettlementBook()
-        for n in 1...3 as ClosedRange<UInt64> { book.delivered(n) }
+        for n in 1...3 as ClosedRange<UInt64> { _ = book.delivered(n) }
         #expect(book.acknowledge(1) == true)
         #expect(book.acknowledge(3) == true)
         #expect(book.reject(2, requeue: true) == true)
@@ -33,13 +33,35 @@ struct SettlementBookTests {
     @Test("a tag settles once, and only when it was delivered")
     func once() {
         var book = SettlementBook()
-        book.delivered(1)
+        _ = book.delivered(1)
         #expect(book.acknowledge(1) == true)
         #expect(book.acknowledge(1) == false)
         #expect(book.reject(1, requeue: true) == false)
         #expect(book.acknowledge(2) == false)
         #expect(book.next() == .acknowledge(1, multiple: false))
         #expect(book.acknowledge(1) == false)
+    }
+
+    @Test("tags that were left out are not settled with those about them")
+    func gap() {
+        var book = SettlementBook()
+        #expect(book.delivered(1) == .expected)
+        #expect(book.delivered(3) == .afterGap)
+        #expect(book.delivered(4) == .expected)
+        #expect(book.delivered(3) == .repeated)
+        #expect(book.delivered(0) == .repeated)
+        #expect(book.delivered(1 << 60) == .beyondBounds)
+        #expect(book.delivered(.max) == .beyondBounds)
+        #expect(book.outstanding == 3)
+        #expect(book.acknowledge(2) == false)
+        for tag in [1, 3, 4] as [UInt64] { #expect(book.acknowledge(tag) == true) }
+        for tag in [1, 3, 4] as [UInt64] { #expect(book.next() == .acknowledge(tag, multiple: false)) }
+        #expect(book.next() == nil)
+        for tag in 5...6 as ClosedRange<UInt64> {
+            #expect(book.delivered(tag) == .expected)
+            #expect(book.acknowledge(tag) == true)
+            #expect(book.next() == .acknowledge(tag, multiple: false))
+        }
     }
 
     @Test("no order of settling acknowledges a tag twice or one that is outstanding", arguments: 0..<200)
@@ -58,7 +80,7 @@ struct SettlementBookTests {
             switch draw(4) {
             case 0, 1:
                 delivered += 1
-                book.delivered(delivered)
+                _ = book.delivered(delivered)
                 open.insert(delivered)
                 brokerOpen.insert(delivered)
             case 2:

@@ -184,7 +184,8 @@ package struct RabbitMQOutbox: Outbox {
                 "the broker fails on a message: it is not sent again",
                 metadata: ["id": "\(message.properties.messageID ?? "none")", "reason": "\(error.message)"])
             return .inexpressible
-        case .nacked: return .refused(error.message)
+        // None of these says anything of other queues: the others' replies go on.
+        case .nacked, .congested, .unanswered: return .refused(error.message)
         // The exchange is missing: as good as returned. The default exchange is always there.
         case .notFound where !message.exchange.isEmpty:
             return .published(.returned(code: error.replyCode ?? 404, reason: error.message))

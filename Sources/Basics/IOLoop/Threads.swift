@@ -41,6 +41,9 @@ package func startThread(named name: String, _ body: @escaping () -> Void) throw
     pthread_attr_init(&attributes)
     defer { pthread_attr_destroy(&attributes) }
     pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+    // C libraries recurse by what peers send. Only what is used takes memory; without this it is what `ulimit -s` says, and
+    // 2 MiB where that is unlimited.
+    pthread_attr_setstacksize(&attributes, 16 << 20)
     var thread = pthread_t()
     let status = pthread_create(
         &thread, &attributes,

@@ -20,6 +20,9 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
     /// Service lifecycle logs a service as it describes itself: not with all that it holds.
     package var description: String { "worker" }
 
+    /// The most replies under way to one queue: many times what a queue that takes them has.
+    private static let addressBudget = 1024
+
     let assembly: Assembly
     let logger: Logger
     let consumer: RabbitMQConsumer
@@ -43,7 +46,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             setup: { connection throws(RabbitMQError) in try await queues.ensure(on: connection) },
             onEvent: { watch.rabbitMQ($0, role: "consumer") }, logger: logger)
         publisher = RabbitMQPublisher(
-            configuration: assembly.rabbitMQ, loop: assembly.loop,
+            configuration: assembly.rabbitMQ, loop: assembly.loop, addressBudget: Self.addressBudget,
             onEvent: { watch.rabbitMQ($0, role: "publisher") }, logger: logger)
         redis = RedisClient(
             configuration: assembly.redis, loop: assembly.loop, onEvent: { watch.redis($0) }, logger: logger)

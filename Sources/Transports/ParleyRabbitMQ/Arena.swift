@@ -10,7 +10,7 @@ struct Arena {
     private var used = 0
     private(set) var encodedSize = 0
 
-    static let maximumDepth = 32
+    static let maximumDepth = 128
 
     mutating func reset() {
         chunk = 0
@@ -66,8 +66,8 @@ struct Arena {
 
     mutating func table(_ table: FieldTable, depth: Int = 0) throws(RabbitMQError) -> amqp_table_t {
         encodedSize += 4
-        guard !table.isEmpty else { return amqp_table_t(num_entries: 0, entries: nil) }
         try check(depth)
+        guard !table.isEmpty else { return amqp_table_t(num_entries: 0, entries: nil) }
         let count = table.count
         let entries = allocate(count * MemoryLayout<amqp_table_entry_t>.stride)
             .bindMemory(to: amqp_table_entry_t.self, capacity: count)
@@ -86,7 +86,6 @@ struct Arena {
     }
 
     private mutating func value(_ value: FieldValue, depth: Int) throws(RabbitMQError) -> amqp_field_value_t {
-        try check(depth)
         var result = amqp_field_value_t()
         encodedSize += 1
         switch value {
@@ -124,6 +123,7 @@ struct Arena {
             result.value.decimal = amqp_decimal_t(decimals: scale, value: value)
             encodedSize += 5
         case .array(let values):
+            try check(depth)
             result.kind = FieldKind.array
             let entries = allocate(max(1, values.count) * MemoryLayout<amqp_field_value_t>.stride)
                 .bindMemory(to: amqp_field_value_t.self, capacity: max(1, values.count))

@@ -38,10 +38,16 @@ final class Channel {
     /// Unique in the process; what makes a delivery tag safe to keep.
     let epoch: UInt64
     var isOpen = true
+    /// Its end is asked for; nothing else may follow.
+    var isClosing = false
+    var hasSentClose = false
     var calls = Deque<Call>()
     var consumers: [ConsumerEntry] = []
     var hasConsumed = false
-    var line: PublishLine?
+    /// In confirm mode.
+    var publishing: PublishingChannel?
+    /// Where the deliveries go of a consumer that stays connected, and where their settlements come from.
+    var inbox: Inbox?
     var onClose: ((RabbitMQError) -> Void)?
 
     /// Content that is arriving: what its method said, then properties, then body.
@@ -71,8 +77,10 @@ final class Channel {
         let consumers = self.consumers
         self.consumers = []
         for consumer in consumers { consumer.ended(error) }
-        line?.detach(error)
-        line = nil
+        let publishing = self.publishing
+        self.publishing = nil
+        inbox = nil
+        publishing?.ended(error)
         let onClose = self.onClose
         self.onClose = nil
         onClose?(error)

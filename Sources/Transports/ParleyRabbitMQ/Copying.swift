@@ -43,10 +43,9 @@ struct TextMemory {
 }
 
 extension FieldTable {
-    /// Values nested deeper than any honest peer nests them become `null`.
     init(copying table: amqp_table_t, depth: Int = 0) {
         self.init()
-        guard depth <= Arena.maximumDepth, let entries = table.entries else { return }
+        guard let entries = table.entries else { return }
         reserveCapacity(Int(table.num_entries))
         for index in 0..<Int(table.num_entries) {
             append(entries[index].key.text, FieldValue(copying: entries[index].value, depth: depth + 1))
@@ -55,12 +54,11 @@ extension FieldTable {
 }
 
 extension FieldValue {
+    /// Tables and arrays nested deeper than any honest peer nests them become `null`.
     init(copying c: amqp_field_value_t, depth: Int) {
-        guard depth <= Arena.maximumDepth else {
-            self = .null
-            return
-        }
         switch c.kind {
+        case FieldKind.table where depth > Arena.maximumDepth: self = .null
+        case FieldKind.array where depth > Arena.maximumDepth: self = .null
         case FieldKind.bool: self = .bool(c.value.boolean != 0)
         case FieldKind.int8: self = .int(Int64(c.value.i8))
         case FieldKind.uint8: self = .int(Int64(c.value.u8))
@@ -69,7 +67,8 @@ extension FieldValue {
         case FieldKind.int32: self = .int(Int64(c.value.i32))
         case FieldKind.uint32: self = .int(Int64(c.value.u32))
         case FieldKind.int64: self = .int(c.value.i64)
-        case FieldKind.uint64: self = .int(Int64(clamping: c.value.u64))
+        // Signed in the specification; librabbitmq takes it for unsigned.
+        case FieldKind.uint64: self = .int(Int64(bitPattern: c.value.u64))
         case FieldKind.float: self = .double(Double(c.value.f32))
         case FieldKind.double: self = .double(c.value.f64)
         case FieldKind.decimal: self = .decimal(scale: c.value.decimal.decimals, value: c.value.decimal.value)

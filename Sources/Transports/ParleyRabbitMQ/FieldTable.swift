@@ -5,7 +5,7 @@
 /// Source: RabbitMQ's "AMQP 0-9-1 Errata", section "Field types".
 package enum FieldValue: Sendable, Equatable {
     case bool(Bool)
-    /// Any integer; an unsigned 64-bit one beyond `Int64.max` is clamped.
+    /// Any integer.
     case int(Int64)
     case double(Double)
     case string(String)

@@ -43,11 +43,7 @@ final class Inbox: @unchecked Sendable {
         epoch = channel.epoch
         book = SettlementBook()
         buffer.removeAll(keepingCapacity: true)
-        session.afterRead.append { [weak self] in self?.wake() }
-        session.writers.append { [weak self, weak channel] session in
-            guard let self, let channel, channel.isOpen, channel.epoch == epoch else { return false }
-            return write(session)
-        }
+        channel.inbox = self
     }
 
     /// Whether the broker has taken the delivery back: the channel that brought it has ended.
@@ -63,11 +59,27 @@ final class Inbox: @unchecked Sendable {
     }
 
     func receive(_ delivery: Delivery) {
-        if !noAck { book.delivered(delivery.tag.number) }
+        if !noAck, !take(note: book.delivered(delivery.tag.number)) { return }
         if isReturning, !noAck {
             settle(delivery.tag, requeue: true)
         } else {
             buffer.append(delivery)
+        }
+    }
+
+    /// False when the delivery is none.
+    private func take(note arrival: SettlementBook.Arrival) -> Bool {
+        switch arrival {
+        case .expected: return true
+        case .afterGap:
+            session?.complain("it has left out delivery tags, which stay unsettled")
+            return true
+        case .repeated:
+            session?.complain("it has given a delivery tag twice; what came second is left out")
+            return false
+        case .beyondBounds:
+            session?.end(RabbitMQError(.protocolViolation, "the broker has left out too many delivery tags"))
+            return false
         }
     }
 
@@ -96,7 +108,8 @@ final class Inbox: @unchecked Sendable {
         waiters.remove(at: index).continuation.resume(returning: nil)
     }
 
-    private func wake() {
+    /// Hands out what has arrived: once for all of a batch of frames.
+    func wake() {
         while let waiter = waiters.first, let result = take(waiter.atMost) {
             waiters.removeFirst()
             waiter.continuation.resume(returning: result)
@@ -136,7 +149,8 @@ final class Inbox: @unchecked Sendable {
         onSettled?()
     }
 
-    private func write(_ session: Session) -> Bool {
+    /// True when there is more to write than the session's budget allowed.
+    func write(_ session: Session) -> Bool {
         guard let state = session.wire?.state else { return false }
         while session.ended == nil {
             guard session.budget > 0 else { return true }

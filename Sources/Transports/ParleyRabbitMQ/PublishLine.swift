@@ -1,225 +1,185 @@
 import DequeModule
 import IOLoop
 
-/// A message between `publish` and its outcome.
-///
-/// Its parts are constants of their own: to read one copies nothing else.
-final class PendingPublish {
-    let exchange: String
-    let routingKey: String
-    let properties: MessageProperties
-    let mandatory: Bool
-    private(set) var body: [UInt8]
-    let bodySize: Int
-    let deadline: ContinuousClock.Instant
-    var returned: PublishOutcome?
-    /// Taken when called, so that the outcome is told once.
-    var completion: ((Result<PublishOutcome, RabbitMQError>) -> Void)?
+/// A channel in confirm mode, in the hands of a ``PublishLine``. Lives on the loop.
+final class PublishingChannel {
+    let channel: Channel
+    private(set) weak var session: Session?
+    /// Strong: a line that is nobody else's lives as long as its channel, which ends this.
+    let line: PublishLine
+    var window = ConfirmWindow()
+    /// Another has taken its place: it only waits for its confirms.
+    var isRetired = false
 
-    init(
-        _ message: consuming OutgoingMessage, deadline: ContinuousClock.Instant,
-        completion: @escaping (Result<PublishOutcome, RabbitMQError>) -> Void
-    ) {
-        exchange = message.exchange
-        routingKey = message.routingKey
-        properties = message.properties
-        mandatory = message.mandatory
-        body = message.body
-        bodySize = message.body.count
-        self.deadline = deadline
-        self.completion = completion
+    init(_ line: PublishLine, _ session: Session, _ channel: Channel) {
+        self.line = line
+        self.session = session
+        self.channel = channel
     }
 
-    /// The body has been written.
-    func dropBody() { body = [] }
+    func write(_ session: Session) -> Bool { isRetired ? false : line.write(session, self) }
 
-    func finish(_ result: Result<PublishOutcome, RabbitMQError>) {
-        let completion = self.completion
-        self.completion = nil
-        completion?(result)
+    func confirm(_ number: UInt64, multiple: Bool, accepted: Bool) {
+        if !line.confirm(number, multiple: multiple, accepted: accepted, on: self) {
+            session?.complain("it has confirmed a message that was not published")
+        }
     }
+
+    func returned(_ message: Delivery, bodySize: Int, code: UInt16, reason: String) {
+        window.returned(message, bodySize: bodySize, .returned(code: code, reason: reason))
+    }
+
+    func ended(_ error: RabbitMQError) { line.ended(self, error) }
 }
 
-/// The messages of one confirming channel: those not yet written, and those written and not yet confirmed.
+/// Who decides what becomes of a line's messages.
+protocol PublishLineOwner: AnyObject {
+    /// A message has its outcome; it is told of it after this.
+    func finished(_ message: PendingPublish, _ result: Result<PublishOutcome, RabbitMQError>, on line: PublishLine)
+    /// The broker ended a channel because of one of these, which are all that were under way on it.
+    func suspect(_ messages: [PendingPublish])
+    /// The line's channel is gone; it may have been one that only waited for confirms.
+    func lostChannel(_ line: PublishLine)
+    /// Whether the broker answers for others, so that silence is this address's own.
+    var isAnswering: Bool { get }
+    /// There is something to send, and no channel.
+    func needsChannel(_ line: PublishLine)
+}
+
+/// Messages in one order: those not yet written, and those written to a channel and not yet confirmed.
 ///
-/// Confirms name a sequence number, so the written ones are a deque indexed by it. What is not yet written may outlive
-/// the connection. Lives on the loop.
+/// What is not yet written may outlive the connection. A channel may be replaced without any message's coming to harm: the
+/// old one goes on waiting for its confirms. Lives on the loop.
 final class PublishLine: @unchecked Sendable {
     // Proof of @unchecked Sendable: used by actors that have `loop` as executor and by sessions on it, nowhere else.
     private let loop: IOLoop
     private let survivesConnection: Bool
-    private weak var session: Session?
-    private var channel: UInt16 = 0
-    private var outbox = Deque<PendingPublish>()
-    /// `nil` is one that is confirmed before its predecessors.
-    private var unconfirmed = Deque<PendingPublish?>()
-    private var firstSequence: UInt64 = 1
-    private var nextReturn: UInt64 = 1
-    private var timer: IOTimer?
-    private var timerDue: ContinuousClock.Instant?
-    private var onIdle: [() -> Void] = []
-    private var refusals = Refusals()
-    /// How many messages were under way when the broker ended a connection because of one of them, less those that have
-    /// been confirmed since. Until all are, messages go one at a time: whoever is alone when it happens again is to blame.
-    private var suspects = 0
-    private var hasVerdict = false
-    private(set) var inFlight = 0
+    /// One message at a time: the next is written when the last one is confirmed.
+    private let isSerial: Bool
+    /// What was under way when the broker ended a channel because of a message is written again.
+    private let writesAgain: Bool
+    weak var owner: (any PublishLineOwner)?
 
-    init(loop: IOLoop, survivesConnection: Bool) {
+    private var outbox = Deque<PendingPublish>()
+    /// Written only when nothing else is there.
+    private var last = Deque<PendingPublish>()
+    private var current: PublishingChannel?
+    private var retired: [PublishingChannel] = []
+    private var timer: (id: IOTimer, due: ContinuousClock.Instant)?
+    private var hasVerdict = false
+    /// The broker's, when it has told it by refusing a larger message.
+    private var largestMessage: Int?
+    /// Grows with each confirm and each message found to blame: as long as it does, a new channel is worth the while.
+    private(set) var progress = 0
+    /// How many channels it has had.
+    private(set) var channels = 0
+
+    /// How often a message is written before it is given up.
+    private static let mostAttempts = 3
+
+    init(loop: IOLoop, survivesConnection: Bool, isSerial: Bool = false, writesAgain: Bool = false) {
         self.loop = loop
         self.survivesConnection = survivesConnection
+        self.isSerial = isSerial
+        self.writesAgain = writesAgain
     }
 
-    /// Uses `channel`, which has been put into confirm mode and has published nothing.
+    /// Whether nothing waits, neither to be written nor to be confirmed.
+    var isIdle: Bool { outbox.isEmpty && last.isEmpty && windows.allSatisfy(\.window.isEmpty) }
+
+    /// Whether there is a channel to write to.
+    var hasChannel: Bool { current != nil }
+
+    private var windows: [PublishingChannel] { (current.map { [$0] } ?? []) + retired }
+
+    // MARK: - Channels
+
+    /// Uses `channel`, which has been put into confirm mode and has published nothing, from now on.
     func attach(_ session: Session, _ channel: Channel) {
-        self.session = session
-        self.channel = channel.number
-        firstSequence = 1
-        nextReturn = 1
-        refusals.startOver()
-        channel.line = self
-        session.writers.append { [weak self, weak channel] session in
-            guard let self, let channel, channel.isOpen else { return false }
-            return write(session)
+        if let current {
+            current.isRetired = true
+            retired.append(current)
         }
-        if !outbox.isEmpty { session.scheduleFlush() }
+        let publishing = PublishingChannel(self, session, channel)
+        current = publishing
+        channel.publishing = publishing
+        channels += 1
+        retired.forEach(closeWhenDone)
+        if !outbox.isEmpty || !last.isEmpty { session.scheduleFlush() }
     }
 
-    func submit(
-        _ message: consuming OutgoingMessage, deadline: ContinuousClock.Instant,
-        completion: @escaping (Result<PublishOutcome, RabbitMQError>) -> Void
-    ) {
-        inFlight += 1
-        outbox.append(PendingPublish(message, deadline: deadline, completion: completion))
-        arm(deadline)
-        session?.scheduleFlush()
+    /// Uses its channel no more.
+    func letGo() {
+        current?.isRetired = true
+        if let current { retired.append(current) }
+        current = nil
     }
 
-    /// Calls `body` when nothing is in flight; at once when that is so.
-    func whenIdle(_ body: @escaping () -> Void) {
-        if inFlight == 0 { body() } else { onIdle.append(body) }
+    private func closeWhenDone(_ publishing: PublishingChannel) {
+        guard publishing.isRetired, publishing.window.isEmpty, let session = publishing.session else { return }
+        retired.removeAll { $0 === publishing }
+        session.closeChannel(publishing.channel)
     }
 
-    private func finish(_ pending: PendingPublish, _ result: Result<PublishOutcome, RabbitMQError>) {
-        guard pending.completion != nil else { return }
-        inFlight -= 1
-        pending.finish(result)
-        guard inFlight == 0, !onIdle.isEmpty else { return }
-        let bodies = onIdle
-        onIdle = []
-        for body in bodies { body() }
-    }
-
-    private func write(_ session: Session) -> Bool {
-        guard session.blockedReason == nil else { return false }
-        while let pending = outbox.first {
-            guard session.budget > 0, session.partial == nil else { return true }
-            if suspects > 0, !unconfirmed.isEmpty { return false }
-            outbox.removeFirst()
-            guard pending.completion != nil else { continue }
-            do throws(RabbitMQError) {
-                unconfirmed.append(pending)
-                try session.publish(pending, on: channel)
-                pending.dropBody()
-            } catch {
-                unconfirmed.removeLast()
-                finish(pending, .failure(error))
+    /// The channel is gone: what was written to it has an unknown fate, unless the broker says whose doing it was.
+    func ended(_ publishing: PublishingChannel, _ error: RabbitMQError) {
+        if current === publishing { current = nil }
+        retired.removeAll { $0 === publishing }
+        let written = publishing.window.drain()
+        let verdict = verdict(on: written, error)
+        if verdict.isSuspicion { owner?.suspect(written) }
+        var again: [PendingPublish] = []
+        for message in written {
+            message.returned = nil
+            if let reason = verdict.guilty(message) {
+                finish(message, .failure(reason))
+            } else if verdict.sparesOthers, writesAgain, message.attempts < Self.mostAttempts {
+                again.append(message)
+            } else {
+                finish(message, .failure(error.code == .closed ? error : .unknownFate(error)))
             }
-            if session.ended != nil { return false }
         }
-        return false
-    }
-
-    // MARK: - What the broker says
-
-    func confirm(_ number: UInt64, multiple: Bool, accepted: Bool) {
-        guard !unconfirmed.isEmpty else { return }
-        let last = firstSequence + UInt64(unconfirmed.count) - 1
-        // Zero with `multiple` means all (AMQP 0-9-1, basic.ack.delivery-tag).
-        let number = number == 0 && multiple ? last : number
-        guard number >= firstSequence, number <= last else { return }
-        let index = Int(number - firstSequence)
-        for position in (multiple ? 0 : index)..<index + 1 {
-            guard let pending = unconfirmed[position] else { continue }
-            unconfirmed[position] = nil
-            if suspects > 0 {
-                suspects -= 1
-                session?.scheduleFlush()
-            }
-            guard accepted else {
-                let text = "the broker refused a message for '\(pending.routingKey)' (basic.nack)"
-                finish(pending, .failure(RabbitMQError(.nacked, text)))
-                refused(pending)
-                continue
-            }
-            refusals.accepted(exchange: pending.exchange, routingKey: pending.routingKey)
-            finish(pending, .success(pending.returned ?? .confirmed))
-        }
-        while let first = unconfirmed.first, first == nil {
-            unconfirmed.removeFirst()
-            firstSequence += 1
-        }
-    }
-
-    /// Who has no other channel to try is told of each refusal, and that is all.
-    private func refused(_ message: PendingPublish) {
-        guard survivesConnection,
-            let time = refusals.refused(exchange: message.exchange, routingKey: message.routingKey, at: .now)
-        else { return }
-        let text =
-            "the broker has refused every message for '\(message.routingKey)' for \(time.components.seconds) seconds"
-        session?.close(RabbitMQError(.nacked, text))
-    }
-
-    /// A return names no sequence number, but returns come in the order of publishing, before the message's confirm:
-    /// the first candidate after the last one returned is the message.
-    func returned(_ message: Delivery, bodySize: Int, code: UInt16, reason: String) {
-        nextReturn = max(nextReturn, firstSequence)
-        let start = Int(nextReturn - firstSequence)
-        guard start < unconfirmed.count else { return }
-        for index in start..<unconfirmed.count {
-            guard let pending = unconfirmed[index], pending.mandatory,
-                pending.routingKey == message.routingKey, pending.exchange == message.exchange,
-                pending.bodySize == bodySize,
-                pending.properties.messageID == message.properties.messageID,
-                pending.properties.correlationID == message.properties.correlationID
-            else { continue }
-            pending.returned = .returned(code: code, reason: reason)
-            nextReturn = firstSequence + UInt64(index) + 1
-            return
-        }
-    }
-
-    /// The channel is gone: what was written has an unknown fate; what was not may wait for the next channel.
-    func detach(_ error: RabbitMQError) {
-        session = nil
-        let written = unconfirmed
-        unconfirmed = []
-        let suspected = error.blamesAMessage ? written.count { $0 != nil } : 0
-        if suspected == 1, suspects > 0, case let culprit?? = written.first(where: { $0 != nil }) {
-            suspects -= 1
-            hasVerdict = true
-            let text =
-                "the broker ends the connection for a message to '\(culprit.routingKey)': \(error.message)"
-            finish(culprit, .failure(RabbitMQError(.unacceptable, text, replyCode: error.replyCode)))
-        } else {
-            suspects = max(suspects, suspected)
-        }
-        for case let pending? in written {
-            // A missing exchange closes the channel; only its own messages are told so.
-            let isCulprit =
-                error.replyCode != nil && !pending.exchange.isEmpty
-                && error.message.contains("'\(pending.exchange)'")
-            let reason =
-                isCulprit || error.code == .closed
-                ? error
-                : RabbitMQError(
-                    error.code == .connectionLost || error.replyCode == nil ? .connectionLost : .channelClosed,
-                    "sent but not confirmed when the connection ended, so it may or may not be queued: "
-                        + error.message, replyCode: error.replyCode)
-            finish(pending, .failure(reason))
-        }
+        outbox.prepend(contentsOf: again)
         if !survivesConnection { abandon(error) }
+        owner?.lostChannel(self)
+    }
+
+    private struct Verdict {
+        /// Why this message is to blame; nil when it is not, or nobody knows.
+        var guilty: (PendingPublish) -> RabbitMQError? = { _ in nil }
+        /// The others have done nothing: they may be written again.
+        var sparesOthers = false
+        /// It was one of them.
+        var isSuspicion = false
+    }
+
+    private func verdict(on written: [PendingPublish], _ error: RabbitMQError) -> Verdict {
+        guard error.code != .closed, error.replyCode != nil else { return Verdict() }
+        if let most = error.largestMessage {
+            largestMessage = most
+            convict()
+            return Verdict(guilty: { $0.bodySize > most ? .tooLarge($0, most) : nil }, sparesOthers: true)
+        }
+        if error.code == .notFound {
+            // Only default-exchange messages can do nothing for a missing exchange.
+            return Verdict(
+                guilty: { !$0.exchange.isEmpty && error.message.contains("'\($0.exchange)'") ? error : nil },
+                sparesOthers: true)
+        }
+        guard error.blamesAMessage, !written.isEmpty else { return Verdict() }
+        guard isSerial, written.count == 1 else { return Verdict(sparesOthers: true, isSuspicion: true) }
+        convict()
+        return Verdict(guilty: { message in
+            RabbitMQError(
+                .unacceptable,
+                "the broker ends the connection for a message to '\(message.routingKey)': \(error.message)",
+                replyCode: error.replyCode)
+        })
+    }
+
+    private func convict() {
+        hasVerdict = true
+        progress += 1
     }
 
     /// Whether a message was found to blame since this was last asked.
@@ -228,52 +188,124 @@ final class PublishLine: @unchecked Sendable {
         return hasVerdict
     }
 
+    // MARK: - Messages
+
+    /// - Parameter last: it is written when nothing else waits.
+    func submit(_ message: PendingPublish, last isLast: Bool = false) {
+        if let largestMessage, message.bodySize > largestMessage {
+            return finish(message, .failure(.tooLarge(message, largestMessage)))
+        }
+        if isLast { last.append(message) } else { outbox.append(message) }
+        arm(message.deadline)
+        if let session = current?.session { session.scheduleFlush() } else { owner?.needsChannel(self) }
+    }
+
+    /// Takes out those of the messages not yet written that `isMeant` names, in order.
+    func take(where isMeant: (PendingPublish) -> Bool) -> [PendingPublish] {
+        let taken = outbox.filter(isMeant) + last.filter(isMeant)
+        guard !taken.isEmpty else { return [] }
+        outbox.removeAll(where: isMeant)
+        last.removeAll(where: isMeant)
+        return Array(taken)
+    }
+
+    private func finish(_ message: PendingPublish, _ result: Result<PublishOutcome, RabbitMQError>) {
+        guard message.isOpen else { return }
+        owner?.finished(message, result, on: self)
+        message.finish(result)
+    }
+
+    /// True when there is more to write than the session's budget allowed.
+    func write(_ session: Session, _ publishing: PublishingChannel) -> Bool {
+        guard session.blockedReason == nil else { return false }
+        while !outbox.isEmpty || !last.isEmpty {
+            guard session.budget > 0, session.partial == nil else { return true }
+            if isSerial, !publishing.window.isEmpty { return false }
+            guard let message = outbox.popFirst() ?? last.popFirst(), message.isOpen else { continue }
+            do throws(RabbitMQError) {
+                publishing.window.wrote(message)
+                guard try session.publish(message, on: publishing.channel.number) else {
+                    publishing.window.retract()
+                    outbox.prepend(message)
+                    return true
+                }
+                message.attempts += 1
+                if !writesAgain { message.dropBody() }
+            } catch {
+                publishing.window.retract()
+                finish(message, .failure(error))
+            }
+            if session.ended != nil { return false }
+        }
+        return false
+    }
+
+    /// False when the broker settles what was not published.
+    func confirm(_ number: UInt64, multiple: Bool, accepted: Bool, on publishing: PublishingChannel) -> Bool {
+        let isKnown = publishing.window.confirm(number, multiple: multiple) { message in
+            progress += 1
+            guard accepted else {
+                let text = "the broker refused a message for '\(message.routingKey)' (basic.nack)"
+                return finish(message, .failure(RabbitMQError(.nacked, text)))
+            }
+            finish(message, .success(message.returned ?? .confirmed))
+        }
+        if publishing.isRetired { closeWhenDone(publishing) }
+        if isSerial, !outbox.isEmpty || !last.isEmpty { publishing.session?.scheduleFlush() }
+        return isKnown
+    }
+
     /// Fails what is not yet written.
     func abandon(_ error: RabbitMQError) {
-        let waiting = outbox
-        outbox = []
-        for pending in waiting { finish(pending, .failure(error)) }
+        for message in take(where: { _ in true }) { finish(message, .failure(error)) }
     }
 
     // MARK: - Deadlines
 
     /// One timer for all: it fires at the earliest deadline and then looks through the line.
     private func arm(_ deadline: ContinuousClock.Instant) {
-        if let timerDue, timerDue <= deadline { return }
-        if let timer { loop.cancel(timer) }
-        timerDue = deadline
-        timer = loop.schedule(after: deadline - .now) { [weak self] in self?.expire() }
+        if let timer, timer.due <= deadline { return }
+        if let timer { loop.cancel(timer.id) }
+        let id = loop.schedule(after: deadline - .now) { [weak self] in self?.expire() }
+        timer = (id, deadline)
     }
 
     private func expire() {
         timer = nil
-        timerDue = nil
         let now = ContinuousClock.now
-        var next: ContinuousClock.Instant?
-        var hasLate = false
-        for case let pending? in unconfirmed where pending.completion != nil {
-            if pending.deadline > now {
-                next = min(next ?? pending.deadline, pending.deadline)
-            } else {
-                finish(pending, .failure(late("sent, but not confirmed in time")))
+        let windows = self.windows
+        for publishing in windows {
+            publishing.window.expire(at: now) { message in
+                finish(message, .failure(late("sent, but not confirmed in time", wasSent: true)))
             }
+            closeWhenDone(publishing)
         }
-        for pending in outbox {
-            if pending.deadline > now {
-                next = min(next ?? pending.deadline, pending.deadline)
-            } else {
-                hasLate = true
-                finish(
-                    pending,
-                    .failure(late(session == nil ? "not sent: not connected in time" : "not sent: no room in time")))
-            }
-        }
-        if hasLate { outbox.removeAll { $0.completion == nil } }
-        if let next { arm(next) }
+        let text = current == nil ? "not sent: not connected in time" : "not sent: no room in time"
+        for message in take(where: { $0.deadline <= now }) { finish(message, .failure(late(text, wasSent: false))) }
+        let open = windows.compactMap(\.window.deadline) + outbox.map(\.deadline) + last.map(\.deadline)
+        if let next = open.min() { arm(next) }
     }
 
-    private func late(_ text: String) -> RabbitMQError {
-        guard let reason = session?.blockedReason else { return RabbitMQError(.timedOut, text) }
-        return RabbitMQError(.blocked, "the broker takes no messages (\(reason)); \(text)")
+    private func late(_ text: String, wasSent: Bool) -> RabbitMQError {
+        if let reason = current?.session?.blockedReason {
+            return RabbitMQError(.blocked, "the broker takes no messages (\(reason)); \(text)")
+        }
+        guard wasSent, owner?.isAnswering == true else { return RabbitMQError(.timedOut, text) }
+        return RabbitMQError(.unanswered, "\(text), while others were")
+    }
+}
+
+extension RabbitMQError {
+    fileprivate static func unknownFate(_ error: RabbitMQError) -> RabbitMQError {
+        RabbitMQError(
+            error.code == .connectionLost || error.replyCode == nil ? .connectionLost : .channelClosed,
+            "sent but not confirmed when the connection ended, so it may or may not be queued: \(error.message)",
+            replyCode: error.replyCode)
+    }
+
+    fileprivate static func tooLarge(_ message: PendingPublish, _ most: Int) -> RabbitMQError {
+        RabbitMQError(
+            .invalidMessage,
+            "the body has \(message.bodySize) bytes; the broker takes at most \(most) (max_message_size)")
     }
 }

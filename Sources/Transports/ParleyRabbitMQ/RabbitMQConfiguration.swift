@@ -64,6 +64,8 @@ package struct RabbitMQConfiguration: Sendable, Equatable {
     package var rpcTimeout: Duration = .seconds(10)
     /// Limit for the broker's confirm of a publish, including the wait for a connection.
     package var confirmTimeout: Duration = .seconds(30)
+    /// How many bytes the kernel is asked to hold for a peer that reads slowly; it may give less (`net.core.wmem_max`).
+    package var sendBuffer = 4 << 20
     /// Shown in the broker's management pages and logs.
     package var connectionName: String?
 

@@ -118,12 +118,12 @@ extension RabbitMQConnection {
     package func publish(
         _ message: OutgoingMessage, channel: UInt16, timeout: Duration? = nil
     ) async throws(RabbitMQError) -> PublishOutcome {
-        guard let line = try self.channel(channel).line else {
+        guard let line = try self.channel(channel).publishing?.line else {
             throw RabbitMQError(.invalidConfiguration, "channel \(channel) is not in confirm mode; call confirmSelect")
         }
         let deadline = ContinuousClock.now + (timeout ?? session.configuration.confirmTimeout)
         let result = await withCheckedContinuation { continuation in
-            line.submit(message, deadline: deadline) { continuation.resume(returning: $0) }
+            line.submit(PendingPublish(message, deadline: deadline) { continuation.resume(returning: $0) })
         }
         return try result.get()
     }

@@ -79,10 +79,11 @@ package actor RabbitMQConnection {
 
     /// Closes a channel; unsettled deliveries go back to their queues.
     package func closeChannel(_ number: UInt16) async throws(RabbitMQError) {
-        try await call(number, Method.channelCloseOK, "channel.close") { _, wire, number in
-            var method = amqp_channel_close_t(reply_code: 200, reply_text: amqp_bytes_t(), class_id: 0, method_id: 0)
-            return amqp_send_method(wire.state, number, Method.channelClose, &method)
+        let channel = try channel(number)
+        let result = await withCheckedContinuation { continuation in
+            session.closeChannel(channel) { continuation.resume(returning: $0) }
         }
+        _ = try result.get()
     }
 
     /// Calls `body` when the channel has ended, with the reason.

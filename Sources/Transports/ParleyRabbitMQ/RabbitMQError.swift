@@ -7,7 +7,7 @@ package struct RabbitMQError: Error, Sendable, Hashable, CustomStringConvertible
         enum Kind: String {
             case unreachable, authenticationFailed, accessRefused, notFound, preconditionFailed, resourceLocked
             case connectionLost, channelClosed, blocked, timedOut, nacked, tlsFailed, closed, protocolViolation
-            case invalidConfiguration, invalidMessage, unacceptable
+            case invalidConfiguration, invalidMessage, unacceptable, congested, unanswered
         }
 
         let kind: Kind
@@ -47,6 +47,12 @@ package struct RabbitMQError: Error, Sendable, Hashable, CustomStringConvertible
 
         /// The broker ends the connection whenever it gets this message; nobody else's is to blame.
         package static let unacceptable = Code(kind: .unacceptable)
+
+        /// Not sent: the broker has just refused a message for the same address, or too many wait for its confirm.
+        package static let congested = Code(kind: .congested)
+        /// No confirm before the deadline, though the broker confirmed messages for other addresses: it may or may not be
+        /// queued.
+        package static let unanswered = Code(kind: .unanswered)
 
         package var description: String { kind.rawValue }
     }
@@ -96,6 +102,13 @@ extension RabbitMQError {
         return RabbitMQError(
             code, "the broker closed the \(isConnection ? "connection" : "channel"): \(text)", replyCode: replyCode,
             argument: differingArgument(in: text))
+    }
+
+    /// The most bytes of a body, when the broker has closed a channel because of a larger one: "message size … is larger
+    /// than configured max size …".
+    var largestMessage: Int? {
+        guard replyCode == 406, let start = message.firstRange(of: "max size ") else { return nil }
+        return Int(message[start.upperBound...].prefix { $0.isASCII && $0.isNumber })
     }
 
     /// The name in the broker's "inequivalent arg 'x-max-priority' for queue …".

@@ -5,53 +5,65 @@ import Logging
 ///
 /// Its own, because a broker that is short of memory or disk stops reading from connections that publish: a consumer
 /// on the same connection could then not even acknowledge.
+///
+/// One address (exchange and routing key) that makes trouble costs its own messages only: see ``AddressBook``.
 package actor RabbitMQPublisher {
     package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
     private nonisolated let loop: IOLoop
     private let configuration: RabbitMQConfiguration
-    private let setup: @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void
-    private let onEvent: @Sendable (ConnectionEvent) -> Void
-    private let logger: Logger
-
-    private let line: PublishLine
-    private var runner: Task<Void, Never>?
-    private var connection: RabbitMQConnection?
+    private let router: PublishRouter
+    private let link: PublishLink
+    /// For messages that may end their connection.
+    private let aside: PublishLink
     private var isClosed = false
-    private var connectWaiters: [CheckedContinuation<Bool, Never>] = []
 
-    /// Whether messages leave at this moment.
-    package private(set) var isConnected = false
-    /// Why the last connection ended or could not be made.
-    package private(set) var lastError: RabbitMQError?
+    /// How long the connection for single messages is kept with nothing to do.
+    private static let idleLimit = Duration.seconds(60)
 
     /// - Parameters:
+    ///   - addressBudget: the most messages that may be under way to one address, for publishers whose addresses are
+    ///     strangers' choice: what goes to an address that refuses, or that too much waits for, then fails at once with
+    ///     ``RabbitMQError/Code/congested``, but for now and then one that asks again. Nil: no budget.
     ///   - setup: runs on each new connection before publishing, to declare what is needed.
     ///   - onEvent: called on the loop; must not block.
     package init(
-        configuration: RabbitMQConfiguration, loop: IOLoop,
+        configuration: RabbitMQConfiguration, loop: IOLoop, addressBudget: Int? = nil,
         setup: @escaping @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void = { _ in },
         onEvent: @escaping @Sendable (ConnectionEvent) -> Void = { _ in }, logger: Logger
     ) {
         self.configuration = configuration
         self.loop = loop
-        self.setup = setup
-        self.onEvent = onEvent
-        self.logger = logger
-        line = PublishLine(loop: loop, survivesConnection: true)
+        router = PublishRouter(loop: loop, budget: addressBudget)
+        let link = PublishLink(
+            configuration: configuration, loop: loop, line: router.main, setup: setup, onEvent: onEvent, logger: logger)
+        let aside = PublishLink(
+            configuration: configuration, loop: loop, line: router.alone, idleLimit: Self.idleLimit, logger: logger)
+        self.link = link
+        self.aside = aside
+        router.renew = { reason in
+            logger.notice("publishing goes on by another channel", metadata: ["reason": "\(reason.message)"])
+            link.assumeIsolated { $0.replaceChannel() }
+        }
+        router.connectAlone = { aside.assumeIsolated { $0.isNeeded() } }
     }
 
+    /// Whether messages leave at this moment.
+    package var isConnected: Bool { link.assumeIsolated { $0.isConnected } }
+    /// Why the last connection ended or could not be made.
+    package var lastError: RabbitMQError? { link.assumeIsolated { $0.lastError } }
     /// Whether the broker takes no messages (memory or disk alarm).
-    package var isBlocked: Bool { connection?.session.blockedReason != nil }
+    package var isBlocked: Bool { link.assumeIsolated { $0.isBlocked } }
     /// Whether a message published now leaves now: connected, and no alarm of the broker.
-    package var canPublish: Bool { isConnected && !isBlocked }
+    package var canPublish: Bool { link.assumeIsolated { $0.isConnected && !$0.isBlocked } }
     /// Messages whose outcome is open, sent or not.
-    package var inFlight: Int { line.inFlight }
+    package var inFlight: Int { router.inFlight }
+    /// How many channels it has published on, those of ended connections included.
+    package var channels: Int { router.main.channels }
 
     /// Begins to connect. Calling it again changes nothing.
-    package func start() {
-        guard runner == nil, !isClosed else { return }
-        // Unstructured, because it lives from start() to close(), across the calls of many tasks.
-        runner = Task { await self.run() }
+    package func start() async {
+        guard !isClosed else { return }
+        await link.start()
     }
 
     /// Publishes and waits for the broker's confirm.
@@ -63,7 +75,9 @@ package actor RabbitMQPublisher {
     ///     ``RabbitMQError/Code/blocked`` is thrown at once.
     /// - Throws: ``RabbitMQError/Code/nacked``, ``RabbitMQError/Code/timedOut``, ``RabbitMQError/Code/blocked`` (the
     ///   deadline passed while the broker took nothing), ``RabbitMQError/Code/connectionLost`` (it may or may not be
-    ///   queued), ``RabbitMQError/Code/notFound`` (no such exchange), ``RabbitMQError/Code/invalidMessage``.
+    ///   queued), ``RabbitMQError/Code/notFound`` (no such exchange), ``RabbitMQError/Code/invalidMessage``,
+    ///   ``RabbitMQError/Code/unacceptable`` (the broker ends the connection whenever it gets it); with an address budget
+    ///   also ``RabbitMQError/Code/congested`` and ``RabbitMQError/Code/unanswered``.
     package func publish(
         _ message: OutgoingMessage, timeout: Duration? = nil, waits: Bool = true
     ) async throws(RabbitMQError) -> PublishOutcome {
@@ -109,25 +123,21 @@ package actor RabbitMQPublisher {
         guard !isClosed else {
             return completion(.failure(RabbitMQError(.closed, "the publisher is closed")))
         }
-        line.submit(message, deadline: .now + (timeout ?? configuration.confirmTimeout), completion: completion)
+        router.submit(message, timeout: timeout ?? configuration.confirmTimeout, completion: completion)
     }
 
     /// Waits until connected; false when the publisher was closed instead.
     @discardableResult
-    package func waitUntilConnected() async -> Bool {
-        // Decided inside the continuation: the way there may be a turn of the loop long.
-        await withCheckedContinuation { continuation in
-            if isConnected || isClosed { return continuation.resume(returning: isConnected) }
-            connectWaiters.append(continuation)
-        }
-    }
+    package func waitUntilConnected() async -> Bool { await link.waitUntilConnected() }
 
     /// Runs `body` (declarations, say) on the current connection, waiting for one first.
     package func withConnection<T: Sendable>(
         _ body: @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> T
     ) async throws(RabbitMQError) -> T {
         await waitUntilConnected()
-        guard let connection else { throw lastError ?? RabbitMQError(.closed, "the publisher is closed") }
+        guard let connection = await link.connection else {
+            throw lastError ?? RabbitMQError(.closed, "the publisher is closed")
+        }
         return try await body(connection)
     }
 
@@ -149,68 +159,14 @@ package actor RabbitMQPublisher {
                     open?.resume()
                     open = nil
                 }
-                line.whenIdle(finish)
+                router.whenIdle(finish)
                 if open != nil { loop.schedule(after: limit, finish) }
             }
         }
-        runner?.cancel()
-        line.abandon(closed)
-        await connection?.close()
-        connection = nil
-        isConnected = false
-        wakeConnectWaiters(false)
-    }
-
-    private func wakeConnectWaiters(_ result: Bool) {
-        let waiters = connectWaiters
-        connectWaiters = []
-        for waiter in waiters { waiter.resume(returning: result) }
-    }
-
-    // MARK: - Staying connected
-
-    private func run() async {
-        var backoff = Backoff()
-        while !isClosed {
-            let started = ContinuousClock.now
-            let reason = await live()
-            connection = nil
-            isConnected = false
-            lastError = reason
-            guard !isClosed else { break }
-            // Nor is the broker to be left alone because of a message that will not come again.
-            if ContinuousClock.now - started > .seconds(5) || line.takeVerdict() { backoff.reset() }
-            let delay = backoff.next()
-            logger.debug("publisher disconnected", metadata: ["reason": "\(reason)", "retry": "\(delay)"])
-            onEvent(.disconnected(reason, retryAfter: delay))
-            try? await Task.sleep(for: delay)
-        }
-    }
-
-    /// One connection from beginning to end.
-    private func live() async -> RabbitMQError {
-        let connection: RabbitMQConnection
-        do throws(RabbitMQError) {
-            connection = try await RabbitMQConnection.open(configuration, loop: loop, logger: logger)
-        } catch {
-            return error
-        }
-        let session = connection.session
-        do throws(RabbitMQError) {
-            if isClosed { throw RabbitMQError(.closed, "the publisher was closed") }
-            self.connection = connection
-            session.onBlocked.append { [onEvent] reason in onEvent(reason.map { .blocked(reason: $0) } ?? .unblocked) }
-            try await setup(connection)
-            let number = try await connection.openChannel()
-            session.channels[number]?.onClose = { [weak session] error in session?.close(error) }
-            try await connection.confirmSelect(line, number)
-            isConnected = true
-            onEvent(.connected(endpoint: connection.endpoint))
-            wakeConnectWaiters(true)
-        } catch {
-            session.close(error)
-        }
-        return await connection.waitUntilEnded()
+        router.abandon(closed)
+        await link.close()
+        await aside.close()
+        router.abandon(closed)
     }
 }
 

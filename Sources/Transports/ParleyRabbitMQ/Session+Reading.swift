@@ -35,7 +35,7 @@ extension Session {
         }
         // What the library has in its own buffer no poll sees.
         if limit == 0 || bytes >= Self.bytesPerTurn { scheduleRead() }
-        for body in afterRead { body() }
+        for channel in channels.values { channel.inbox?.wake() }
     }
 
     private func lost(_ status: Int32) {
@@ -55,11 +55,22 @@ extension Session {
             return
         }
         // A channel that is closed here may still be spoken to by a broker that has not heard of it.
-        guard let channel = channels[frame.channel] else { return }
+        guard let channel = channels[frame.channel] else {
+            if frame.frame_type == 1, frame.payload.method.id == Method.channelCloseOK {
+                crossing.remove(frame.channel)
+            }
+            return
+        }
         switch frame.frame_type {
         case 1: method(frame.payload.method, channel)
         case 2:
-            guard let decoded = frame.payload.properties.decoded else { return }
+            // Of another class the properties are another structure.
+            guard frame.payload.properties.class_id == 60, let decoded = frame.payload.properties.decoded else {
+                return end(
+                    RabbitMQError(
+                        .protocolViolation,
+                        "\(endpoint) sent a content header of class \(frame.payload.properties.class_id), not basic"))
+            }
             let properties = channel.properties.read(
                 UnsafePointer(decoded.assumingMemoryBound(to: amqp_basic_properties_t.self)))
             progressed(channel.content?.header(properties, bodySize: frame.payload.properties.body_size), channel)
@@ -113,10 +124,10 @@ extension Session {
                 routingKey: channel.routingKeys.text(m.pointee.routing_key), consumerTag: tag)
         case Method.basicAck:
             let m = decoded.assumingMemoryBound(to: amqp_basic_ack_t.self).pointee
-            channel.line?.confirm(m.delivery_tag, multiple: m.multiple != 0, accepted: true)
+            channel.publishing?.confirm(m.delivery_tag, multiple: m.multiple != 0, accepted: true)
         case Method.basicNack:
             let m = decoded.assumingMemoryBound(to: amqp_basic_nack_t.self).pointee
-            channel.line?.confirm(m.delivery_tag, multiple: m.multiple != 0, accepted: false)
+            channel.publishing?.confirm(m.delivery_tag, multiple: m.multiple != 0, accepted: false)
         case Method.basicReturn:
             let m = decoded.assumingMemoryBound(to: amqp_basic_return_t.self).pointee
             channel.content = IncomingContent(
@@ -129,12 +140,14 @@ extension Session {
                 exchange: m.exchange.text, routingKey: m.routing_key.text)
         case Method.basicGetEmpty: channel.answer(Method.basicGetOK, .empty)
         case Method.basicCancel:
-            cancelled(decoded.assumingMemoryBound(to: amqp_basic_cancel_t.self).pointee.consumer_tag.text, channel)
+            let m = decoded.assumingMemoryBound(to: amqp_basic_cancel_t.self).pointee
+            cancelled(m.consumer_tag.text, channel, answering: m.nowait == 0)
         case Method.channelClose:
             let m = decoded.assumingMemoryBound(to: amqp_channel_close_t.self).pointee
             channelClosed(
                 channel, .fromBroker(replyCode: m.reply_code, text: m.reply_text.text, isConnection: false))
         case Method.channelCloseOK:
+            guard channel.isClosing else { return complain("it has agreed to a channel's end that nobody asked for") }
             channels[channel.number] = nil
             channel.answer(method.id, .ok)
             channel.end(RabbitMQError(.closed, "the channel was closed"))
@@ -162,19 +175,28 @@ extension Session {
         channel.content = nil
         switch content.kind {
         case .delivery(let consumer):
-            guard let consumer else { return }
+            guard let consumer else { return complain("it has delivered to a consumer that there is not") }
             consumer.deliver(content.delivery(epoch: channel.epoch, from: consumer.queue))
         case .got(let remaining):
             channel.answer(
                 Method.basicGetOK, .message(content.delivery(epoch: channel.epoch), remaining: remaining))
         case .returned(let code, let reason):
             let size = content.bodySize
-            channel.line?.returned(
+            channel.publishing?.returned(
                 content.delivery(epoch: channel.epoch), bodySize: size, code: code, reason: reason)
         }
     }
 
-    private func cancelled(_ tag: String, _ channel: Channel) {
+    private func cancelled(_ tag: String, _ channel: Channel, answering: Bool) {
+        if answering {
+            let number = channel.number
+            controls.append(
+                Control(channel: channel, call: nil) { arena, wire throws(RabbitMQError) in
+                    var ok = amqp_basic_cancel_ok_t(consumer_tag: try arena.short(tag, "the consumer tag"))
+                    return amqp_send_method(wire.state, number, Method.basicCancelOK, &ok)
+                })
+            scheduleFlush()
+        }
         guard let index = channel.consumers.firstIndex(where: { $0.tag == tag }) else { return }
         let consumer = channel.consumers.remove(at: index)
         consumer.ended(
@@ -190,6 +212,9 @@ extension Session {
             return amqp_send_method(wire.state, number, Method.channelCloseOK, &ok)
         }
         channels[number] = nil
+        // Both sides closed it at the same time: the broker answers our close as well, and by then the number must not be
+        // another channel's.
+        if channel.hasSentClose { crossing.insert(number) }
         channel.end(error)
     }
 }

@@ -15,6 +15,10 @@ extension Session {
     /// Largest piece given to the library at once.
     private var chunk: Int { max(2048, min(frameMax - 8, (wire?.sendBuffer ?? 0) / 8)) }
 
+    /// The most that fits what is free of the send buffer when the kernel says that there is room: a third of it, less
+    /// the kernel's own share.
+    private var largestWrite: Int { (wire?.sendBuffer ?? 0) / 16 * 5 }
+
     func scheduleFlush() {
         guard !flushScheduled, ended == nil else { return }
         flushScheduled = true
@@ -27,6 +31,7 @@ extension Session {
         for _ in 0..<4 {
             guard parley_has_room(wire.fd) != 0 else { return waitForWritable() }
             budget = max(2048, min(262_144, wire.sendBuffer / 8))
+            room = largestWrite
             // Each frame is a send of its own: corked, they leave as few large segments.
             parley_cork(wire.fd, 1)
             let more = write(wire)
@@ -47,8 +52,9 @@ extension Session {
             send(control, wire)
             if budget <= 0 { return true }
         }
-        for writer in writers {
-            if writer(self) { return true }
+        for channel in channels.values {
+            let hasMore = (channel.publishing?.write(self) ?? false) || (channel.inbox?.write(self) ?? false)
+            if hasMore { return true }
             // A half-sent body must go on first: its channel may carry nothing else in between.
             if partial != nil { return true }
             if ended != nil { return false }
@@ -79,6 +85,7 @@ extension Session {
     /// Accounts for a send; a failed one ends the session.
     func sent(_ status: Int32, bytes: Int) {
         budget -= bytes
+        room -= bytes
         guard status != 0 else { return }
         end(RabbitMQError(.connectionLost, "cannot write to \(endpoint): \(Status.text(status))"))
     }
@@ -91,8 +98,9 @@ extension Session {
 
     /// Sends `message` on `channel`, its body as far as there is room; the rest follows before anything else.
     /// - Throws: ``RabbitMQError/Code/invalidMessage``; nothing was sent then.
-    func publish(_ message: PendingPublish, on channel: UInt16) throws(RabbitMQError) {
-        guard let wire else { return }
+    /// - Returns: false when there is no room at the moment; nothing was sent then.
+    func publish(_ message: PendingPublish, on channel: UInt16) throws(RabbitMQError) -> Bool {
+        guard let wire else { return true }
         let body = message.body
         arena.reset()
         let exchange = try arena.short(message.exchange, "the exchange's name")
@@ -103,14 +111,23 @@ extension Session {
                 .invalidMessage, "properties and headers take \(arena.encodedSize) bytes; the broker allows \(frameMax)"
             )
         }
+        // Both go as a whole: librabbitmq would wait for the rest of the room.
+        let size = arena.encodedSize + 60
+        guard size <= largestWrite else {
+            throw RabbitMQError(
+                .invalidMessage,
+                "properties and headers take \(size) bytes; the socket's buffer (net.core.wmem_max) allows \(largestWrite)"
+            )
+        }
+        guard size <= room else { return false }
         // RabbitMQ delivers a direct reply and yet returns it when it is mandatory, since no queue has that name
         // ("Direct Reply-to", section "Caveats and Limitations").
         let isDirectReply = message.exchange.isEmpty && message.routingKey.hasPrefix("amq.rabbitmq.reply-to.")
         let mandatory: amqp_boolean_t = message.mandatory && !isDirectReply ? 1 : 0
         var method = amqp_basic_publish_t(
             ticket: 0, exchange: exchange, routing_key: routingKey, mandatory: mandatory, immediate: 0)
-        sent(amqp_send_method(wire.state, channel, Method.basicPublish, &method), bytes: arena.encodedSize + 60)
-        guard ended == nil else { return }
+        sent(amqp_send_method(wire.state, channel, Method.basicPublish, &method), bytes: size)
+        guard ended == nil else { return true }
         var frame = amqp_frame_t()
         frame.frame_type = 2
         frame.channel = channel
@@ -121,9 +138,10 @@ extension Session {
             return amqp_send_frame(wire.state, &frame)
         }
         sent(status, bytes: 0)
-        guard ended == nil, !body.isEmpty else { return }
+        guard ended == nil, !body.isEmpty else { return true }
         partial = PartialContent(channel: channel, body: body, offset: 0)
         _ = continueContent(wire)
+        return true
     }
 
     /// True when the body is through.

@@ -20,21 +20,23 @@ final class Session: @unchecked Sendable {
     var wire: Wire?
     var ended: RabbitMQError?
     var channels: [UInt16: Channel] = [:]
+    /// Numbers of channels that are gone, though the broker's answer to our close is yet to come.
+    var crossing: Set<UInt16> = []
     var blockedReason: String?
     /// What the session ends with when the orderly close is through.
     var closing: RabbitMQError?
 
     var controls = Deque<Control>()
-    /// Write what they have while there is budget; true when there is more.
-    var writers: [(Session) -> Bool] = []
     var arena = Arena()
+    /// How much may still be written before the kernel is asked again whether there is room.
     var budget = 0
+    /// How much the kernel surely takes.
+    var room = 0
     var partial: PartialContent?
     var flushScheduled = false
     var closeSent = false
 
-    /// Called after a batch of frames: consumers wake here, once for all that arrived.
-    var afterRead: [() -> Void] = []
+    private var hasComplained = false
     var readScheduled = false
     var onBlocked: [(String?) -> Void] = []
     private var onEnd: [(RabbitMQError) -> Void] = []
@@ -65,7 +67,8 @@ final class Session: @unchecked Sendable {
         guard let wire else { return }
         do {
             source = try loop.add(wire.fd, for: .readable) { ready in
-                if ready.contains(.readable) { self.readFrames() }
+                // What a turn may read has been read when there is a read to come.
+                if ready.contains(.readable), !self.readScheduled { self.readFrames() }
                 if ready.contains(.writable) { self.becameWritable() }
             }
         } catch {
@@ -100,13 +103,11 @@ final class Session: @unchecked Sendable {
         let channels = self.channels
         self.channels = [:]
         controls = []
-        writers = []
         partial = nil
         for channel in channels.values { channel.end(error) }
         let onEnd = self.onEnd
         self.onEnd = []
         for body in onEnd { body(error) }
-        afterRead = []
         onBlocked = []
         arena.free()
         wire = nil
@@ -120,13 +121,26 @@ final class Session: @unchecked Sendable {
         loop.schedule(after: limit) { self.end(reason) }
     }
 
+    /// The broker does what the protocol does not have it do, and it can be borne: told once.
+    func complain(_ what: String) {
+        guard !hasComplained else { return }
+        hasComplained = true
+        logger.error(
+            "the broker breaks the protocol; the connection goes on",
+            metadata: ["endpoint": "\(endpoint)", "what": "\(what)"])
+    }
+
+    /// Whether it has neither ended nor been told to.
+    var isAlive: Bool { ended == nil && closing == nil }
+
     // MARK: - Calls
 
     func openChannel(_ completion: @escaping (Result<Channel, RabbitMQError>) -> Void) {
         let limit = UInt16(clamping: wire.map { Int(amqp_get_channel_max($0.state)) } ?? 2047)
         var number: UInt16 = 1
-        while channels[number] != nil, number < (limit == 0 ? .max : limit) { number += 1 }
-        guard channels[number] == nil else {
+        func isTaken(_ number: UInt16) -> Bool { channels[number] != nil || crossing.contains(number) }
+        while isTaken(number), number < (limit == 0 ? .max : limit) { number += 1 }
+        guard !isTaken(number) else {
             return completion(.failure(RabbitMQError(.closed, "all \(limit) channels of the connection are in use")))
         }
         let channel = Channel(number: number)
@@ -139,13 +153,26 @@ final class Session: @unchecked Sendable {
         }
     }
 
+    /// Closes a channel; unsettled deliveries go back to their queues.
+    func closeChannel(_ channel: Channel, _ completion: @escaping (Result<Reply, RabbitMQError>) -> Void = { _ in }) {
+        let number = channel.number
+        call(channel, Method.channelCloseOK, "channel.close") { [weak channel] _, wire in
+            channel?.hasSentClose = true
+            var method = amqp_channel_close_t(reply_code: 200, reply_text: amqp_bytes_t(), class_id: 0, method_id: 0)
+            return amqp_send_method(wire.state, number, Method.channelClose, &method)
+        } completion: {
+            completion($0)
+        }
+        channel.isClosing = true
+    }
+
     /// Sends a request and completes with its answer, the error that ended the channel, or a time-out.
     func call(
         _ channel: Channel, _ reply: UInt32, _ name: StaticString,
         send: @escaping (inout Arena, Wire) throws(RabbitMQError) -> Int32,
         completion: @escaping (Result<Reply, RabbitMQError>) -> Void
     ) {
-        guard ended == nil, closing == nil, channel.isOpen else {
+        guard ended == nil, closing == nil, channel.isOpen, !channel.isClosing else {
             return completion(.failure(ended ?? closing ?? RabbitMQError(.channelClosed, "the channel is closed")))
         }
         nextCall += 1

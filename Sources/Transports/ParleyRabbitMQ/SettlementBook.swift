@@ -3,7 +3,7 @@ import DequeModule
 /// Which deliveries of one channel's life are unsettled, and which settlements are to be sent.
 ///
 /// One `multiple` acknowledgement stands for a run of them only when every lower tag is settled, because it settles
-/// all of those too.
+/// all of those too. A tag that was never seen is outstanding: whoever has it, it is not to be settled from here.
 struct SettlementBook {
     enum Settlement: Equatable {
         case acknowledge(UInt64, multiple: Bool)
@@ -23,13 +23,31 @@ struct SettlementBook {
     private(set) var outstandingBefore = 0
     private var roundStart: UInt64 = 0
 
-    /// The broker numbers deliveries in order; a gap would be one delivered to somebody else.
-    mutating func delivered(_ number: UInt64) {
-        guard number >= first + UInt64(marks.count) else { return }
-        if marks.isEmpty { first = number }
-        while first + UInt64(marks.count) < number { marks.append(.settled) }
+    /// What the broker, which numbers deliveries in order, makes of a tag.
+    enum Arrival: Equatable {
+        case expected
+        /// Tags were left out: from here on each delivery is acknowledged by itself.
+        case afterGap
+        /// It has been delivered before, or is no tag.
+        case repeated
+        /// So many are left out that it cannot be borne.
+        case beyondBounds
+    }
+
+    private static let largestGap: UInt64 = 65_536
+    private var hasGap = false
+
+    mutating func delivered(_ number: UInt64) -> Arrival {
+        let expected = first + UInt64(marks.count)
+        guard number >= expected else { return .repeated }
+        guard number - expected <= Self.largestGap, number < .max else { return .beyondBounds }
+        if number > expected {
+            hasGap = true
+            for _ in expected..<number { marks.append(.settled) }
+        }
         marks.append(.outstanding)
         outstanding += 1
+        return number > expected ? .afterGap : .expected
     }
 
     /// False when the tag is unknown or already settled; sending it would make the broker close the channel.
@@ -65,6 +83,10 @@ struct SettlementBook {
     /// The next settlement to send. Rejections go first: a later `multiple` must not acknowledge what is rejected.
     mutating func next() -> Settlement? {
         if let (number, requeue) = rejected.popFirst() { return .reject(number, requeue: requeue) }
+        return hasGap ? nextSingle() : nextRun() ?? nextSingle()
+    }
+
+    private mutating func nextRun() -> Settlement? {
         var highest: UInt64 = 0
         var count = 0
         while let mark = marks.first, mark != .outstanding {
@@ -75,10 +97,17 @@ struct SettlementBook {
             marks.removeFirst()
             first += 1
         }
-        if count > 0 { return .acknowledge(highest, multiple: count > 1) }
+        return count > 0 ? .acknowledge(highest, multiple: count > 1) : nil
+    }
+
+    private mutating func nextSingle() -> Settlement? {
         while let number = acknowledged.popFirst() {
             guard number >= first else { continue }
             marks[Int(number - first)] = .settled
+            while marks.first == .settled {
+                marks.removeFirst()
+                first += 1
+            }
             return .acknowledge(number, multiple: false)
         }
         return nil

@@ -43,8 +43,11 @@ final class Wire: @unchecked Sendable {
         return .failure(refusal ?? failure)
     }
 
-    /// How many bytes longer than agreed a frame from the broker may be.
-    private static let largestAddition = 1 << 20
+    /// How many bytes longer than agreed a frame from the broker may be: room for hundreds of records of dead-lettering.
+    ///
+    /// librabbitmq decodes nested tables by recursion, at five bytes and about 110 bytes of stack a level: with 192 KiB a
+    /// frame takes 4 MB of it at most, and loops have more.
+    private static let largestAddition = 64 << 10
 
     private static func connect(
         _ configuration: RabbitMQConfiguration, _ endpoint: RabbitMQConfiguration.Endpoint
@@ -65,7 +68,8 @@ final class Wire: @unchecked Sendable {
         guard status == 0 else { throw .connecting(to: endpoint, status: status, errno: errno) }
         wire.fd = amqp_get_sockfd(state)
         let silence = configuration.heartbeat.wholeSeconds * 2000
-        wire.sendBuffer = Int(parley_tune_socket(wire.fd, UInt32(clamping: silence), 4 << 20))
+        wire.sendBuffer = Int(
+            parley_tune_socket(wire.fd, UInt32(clamping: silence), Int32(clamping: configuration.sendBuffer)))
         try wire.login(configuration)
         wire.frameMax = max(4096, Int(amqp_get_frame_max(state)))
         wire.heartbeat = Int(amqp_get_heartbeat(state))
