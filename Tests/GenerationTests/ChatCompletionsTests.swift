@@ -167,6 +167,13 @@ import Testing
     @Test func datesAreReadAsSecondsFromNow() {
         let header = [HTTPHeader("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]
         #expect(RetryAfter.read(header, isLimit: true, now: 784_111_777 - 30) == .seconds(30))
+        for (name, value) in [
+            ("retry-after", "1994-11-06T08:49:37Z"), ("X-RateLimit-Reset", "784111777000"),
+            ("anthropic-ratelimit-requests-reset", "1994-11-06T08:49:37Z"), ("x-ratelimit-reset-requests", "30s"),
+        ] {
+            let headers = [HTTPHeader(name, value)]
+            #expect(RetryAfter.read(headers, isLimit: true, now: 784_111_777 - 30) == .seconds(30), "\(name)")
+        }
         for odd in ["Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49 GMT", "inf", "nan", "-5"] {
             let wait = RetryAfter.read([HTTPHeader("retry-after", odd)], isLimit: true)
             #expect(wait == (odd == "-5" ? .zero : nil))
@@ -224,11 +231,21 @@ import Testing
             try await model.generate(GenerationRequest(query: "q"), onDelta: nil)
         }
         #expect(closed?.code == .modelUnavailable)
+        #expect(closed?.blame == .job, "it may be this prompt's doing")
         let nobody = try ChatCompletionsModel(baseURL: "http://127.0.0.1:1/v1", http: testClient)
         let refused = await failure { () throws(JobFailure) in
             try await nobody.generate(GenerationRequest(query: "q"), onDelta: nil)
         }
         #expect(refused?.code == .modelUnavailable)
+        #expect(refused?.blame == .absence)
+        // Nothing is sent before the handshake is done.
+        let secure = try ChatCompletionsModel(
+            baseURL: server.url.replacing("http://", with: "https://"), http: testClient)
+        let unshaken = await failure { () throws(JobFailure) in
+            try await secure.generate(GenerationRequest(query: "q"), onDelta: nil)
+        }
+        #expect(unshaken?.code == .modelUnavailable)
+        #expect(unshaken?.blame == .absence)
         server.stop()
     }
 

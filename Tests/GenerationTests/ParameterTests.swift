@@ -139,6 +139,15 @@ import Testing
         #expect(server.requests.map { $0.json?["stream"]?.bool } == [false, true, true])
     }
 
+    @Test func aRefusalThatRepeatsTheWholePromptIsReadAllTheSame() async throws {
+        let echo = String(repeating: "x", count: 300_000)
+        let body =
+            #"{"detail":[{"loc":["body","seed"],"msg":"Extra inputs are not permitted","input":"\#(echo)"}]}"#
+        let server = try server(refusing: "seed", body, status: 422)
+        defer { server.stop() }
+        #expect(try await chatModel(server).generate(GenerationRequest(query: "q"), onDelta: nil).answer == "Tuesday.")
+    }
+
     @Test func upstreamIsNoStream() async throws {
         let server = try FakeServer { _ in [.answer(400, #"{"error":{"message":"the upstream refused"}}"#)] }
         defer { server.stop() }

@@ -119,8 +119,20 @@ extension ChatBehaviour {
     init(_ settings: Settings.Model) {
         self.init(
             alwaysStreams: settings.stream == .always,
-            omitted: Set(settings.omit.compactMap { ChatParameter(rawValue: $0.rawValue) }),
+            omitted: Set(settings.omit.map(ChatParameter.init)),
             keepsThinking: settings.reasoning == .keep)
+    }
+}
+
+extension ChatParameter {
+    init(_ setting: Settings.Model.Parameter) {
+        self =
+            switch setting {
+            case .temperature: .temperature
+            case .seed: .seed
+            case .maxTokens: .maxTokens
+            case .streamOptions: .streamOptions
+            }
     }
 }
 

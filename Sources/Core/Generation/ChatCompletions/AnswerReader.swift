@@ -197,8 +197,9 @@ enum ErrorInAnswer {
         {
             return root
         }
-        // FastChat, MiniMax, Cloudflare.
+        // FastChat, Groq, MiniMax, Cloudflare.
         if isCode(root["error_code"]) { return root }
+        if let own = root["x_groq"], says(own["error"]) { return own }
         if let base = root["base_resp"], isCode(base["status_code"]) { return base }
         if let choice = root["choices"]?.elements.first {
             // SGLang's {"type": "abort", "message": "…", "status_code": 400}.

@@ -64,8 +64,9 @@ struct ChatAnswer: Sendable {
             takeReason(choice["finish_reason"], native: choice["native_finish_reason"] ?? root["native_finish_reason"])
             let delta = choice["delta"]
             if let message = choice["message"], message.kind == .object, delta?.count ?? 0 == 0 {
-                if isAlone { isWhole = true }
-                return try take(message: message)
+                guard isAlone else { return try take(message: message) }
+                isWhole = true
+                return try take(part: message)
             }
             if let delta, delta.kind == .object { return try take(part: delta) }
             guard let text = choice["text"]?.string else { return "" }

@@ -54,8 +54,8 @@ extension ChatCompletionsModel {
             throw .failed(failures.failure(error))
         }
         guard response.status == 200 || response.status == 201 else {
-            // The status says enough when the body cannot be read.
-            let body = (try? await response.collect(upTo: 64 << 10)) ?? []
+            // The status says enough when the body cannot be read. Some servers repeat the whole prompt in it.
+            let body = (try? await response.collect(upTo: Self.maxBodyBytes)) ?? []
             throw .refused(Refusal(status: response.status, headers: response.headers, error: ServerError(body)))
         }
         do throws(ExchangeError) {

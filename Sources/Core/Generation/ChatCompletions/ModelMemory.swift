@@ -19,6 +19,9 @@ final class ModelMemory: Sendable {
     func remember(_ form: RequestForm, of model: String) {
         state.withLock {
             guard $0.forms[model] != nil || $0.forms.count < Self.most else { return }
+            var form = form
+            // Another call may have learnt something else meanwhile.
+            form.without.formUnion($0.forms[model]?.without ?? [])
             $0.forms[model] = form
         }
     }
