@@ -57,6 +57,9 @@ extension Ledger.State {
             violations.append(
                 "\(mostRunning) calls at once in one worker, more than \(configuration.answering.modelConcurrency)")
         }
+        if retry.maxDeliveries > 1, mostLossesBesideOthers >= retry.maxDeliveries - 1 {
+            violations.append("a job that \(mostLossesBesideOthers) workers died of was tried beside others")
+        }
         for account in accounts.values.sorted(by: { $0.message.number < $1.message.number }) {
             checkEnd(account)
             checkCrashes(account, retry)

@@ -77,6 +77,10 @@ package final class Ledger: Sendable {
         var losses: [JobID: Int] = [:]
         /// Of those, the ones whose worker no job has killed.
         var outsideLosses: [JobID: Int] = [:]
+        /// Losses that the last claim on each job said; 0 when it was one of a group's.
+        var claimedLosses: [JobID: Int] = [:]
+        /// The most of them that a call began with while its worker made others.
+        var mostLossesBesideOthers = 0
         /// Workers that a job has killed.
         var kills: [JobID: Int] = [:]
         /// Those that were killed by jobs.
@@ -132,6 +136,9 @@ package final class Ledger: Sendable {
             if calls.running.contains(where: \.isAlive) { state.violations.append("\(id): two calls at once") }
             if calls.answered.contains(where: \.isAlive) {
                 state.violations.append("\(id): asked again, although the answer was there")
+            }
+            if let losses = state.claimedLosses[id], state.running[ObjectIdentifier(life)] != nil {
+                state.mostLossesBesideOthers = max(state.mostLossesBesideOthers, losses)
             }
             state.calls[id, default: Calls()].running.append(life)
             state.running[ObjectIdentifier(life), default: 0] += 1
@@ -196,6 +203,9 @@ package final class Ledger: Sendable {
     }
 
     func postponementConfirmed(_ number: Int) { state.withLock { $0.accounts[number]?.confirmedCopies += 1 } }
+
+    /// A claim was given.
+    func claimed(_ id: JobID, losses: Int) { state.withLock { $0.claimedLosses[id] = losses } }
 
     /// A claim was taken over from a dead worker.
     func takenOver(_ id: JobID, from holder: ProcessLife) {

@@ -20,7 +20,9 @@ struct SimulatedCrowd {
         // Of a generator of its own, so that the other draws of a seed are as they were.
         var another = SeededGenerator(seed: seed ^ 0x9015)
         let kills = another.chance(40) ? Int.random(in: 1...2, using: &another) : 0
-        let poison = Set((0..<kills).map { _ in Int.random(in: 0..<jobs, using: &another) })
+        // So many messages have the same id.
+        let copies = kills > 0 && another.chance(50) ? 3 : 1
+        let poison = Set((0..<kills).map { _ in Int.random(in: 0..<jobs, using: &another) / copies })
         let hopelessNumbers = poison.isEmpty ? Set(isHopeless.indices.filter { isHopeless[$0] }) : []
         var latencies = Latencies.constant
         latencies.model = .milliseconds(5)...Self.call
@@ -38,6 +40,7 @@ struct SimulatedCrowd {
         configuration.retry.base = .milliseconds(100)
         configuration.retry.max = .seconds(2)
         configuration.retry.maxDeliveries = Int.random(in: 2...3, using: &another)
+        if copies > 1 { configuration.window = Int.random(in: 2...64, using: &another) }
         let outage = draw.chance(50) ? Duration.milliseconds(Int.random(in: 100...5000, using: &draw)) : nil
         let day = SimulatedDay(
             services: SimulatedWorker.Services(
@@ -46,7 +49,7 @@ struct SimulatedCrowd {
                 store: SimulatedStore(executor: executor, ledger: ledger, latencies: latencies), model: model,
                 passages: nil),
             configuration: configuration, workers: Int.random(in: 1...2, using: &draw),
-            prefetch: Int.random(in: 32...512, using: &draw), messages: [(.zero, messages(jobs, poison))],
+            prefetch: Int.random(in: 32...512, using: &draw), messages: [(.zero, messages(jobs, copies, poison))],
             faults: outage.map { [SimulatedFault(at: .milliseconds(100), kind: .modelAway($0))] } ?? [])
         let outcome = executor.run { await day.run() }
         ledger.checkEnd(configuration)
@@ -58,11 +61,12 @@ struct SimulatedCrowd {
             seed: seed, outcome: outcome, violations: ledger.violations, events: ledger.events)
     }
 
-    private func messages(_ count: Int, _ poison: Set<Int>) -> [SimulatedMessage] {
+    private func messages(_ count: Int, _ copies: Int, _ poison: Set<Int>) -> [SimulatedMessage] {
         (0..<count).compactMap { number in
-            JobID("\(number)").map { id in
+            JobID("\(number / copies)").map { id in
                 var message = SimulatedMessage(number: number, Job(id: id, query: "question \(number)"))
-                message.isPoison = poison.contains(number)
+                message.isPoison = poison.contains(number / copies)
+                message.hasTwin = copies > 1
                 return message
             }
         }

@@ -36,12 +36,13 @@ package struct SimulatedScenario: Sendable {
             blame: blame)
     }
 
-    /// How each call of the model for a job without hope fails.
-    private static func hopelessFailure(_ draw: inout SeededGenerator) -> JobFailure {
+    /// How each call of the model for a job without hope fails; what is not its own doing at once, since a time-out before that
+    /// would be an attempt.
+    private static func hopelessReaction(_ draw: inout SeededGenerator) -> SimulatedModel.Reaction {
         switch Int.random(in: 0..<4, using: &draw) {
-        case 0: JobFailure(.modelUnavailable, "502", blame: .gateway)
-        case 1: JobFailure(.rateLimited, "429", blame: .overload)
-        default: JobFailure(.modelUnavailable, "500")
+        case 0: .failsAtOnce(JobFailure(.modelUnavailable, "502", blame: .gateway))
+        case 1: .failsAtOnce(JobFailure(.rateLimited, "429", blame: .overload))
+        default: .fails(JobFailure(.modelUnavailable, "500"))
         }
     }
 
@@ -61,12 +62,12 @@ package struct SimulatedScenario: Sendable {
         let poison = Set(messages.flatMap(\.messages).filter(\.isPoison).compactMap(\.id))
         let hopeless = Set(messages.flatMap(\.messages).filter(\.isHopeless).compactMap(\.id))
         let isLocal = another.chance(15) && poison.isEmpty
-        let hopelessFailure = Self.hopelessFailure(&another)
+        let hopelessReaction = Self.hopelessReaction(&another)
         let jobs = messages.flatMap(\.messages).filter { $0.refusal == nil }.compactMap(\.id)
         let unreadable = another.chance(10) ? jobs.randomElement(using: &another) : nil
         let model = SimulatedModel(executor: executor, ledger: ledger, latencies: .wild, isLocal: isLocal) { job in
             if poison.contains(job.id) { return .kills }
-            if hopeless.contains(job.id) { return .fails(hopelessFailure) }
+            if hopeless.contains(job.id) { return hopelessReaction }
             return executor.chance(failing) ? .fails(Self.failure(executor)) : .answers
         }
         let services = SimulatedWorker.Services(
@@ -83,6 +84,10 @@ package struct SimulatedScenario: Sendable {
         configuration.answering.modelTimeout = .milliseconds(300)
         configuration.answering.retrievalTimeout = .milliseconds(500)
         configuration.answering.breakerThreshold = Int.random(in: 1...6, using: &draw)
+        // One whose gateway always fails is an outage, without end, while nobody else is there to be answered.
+        if case .failsAtOnce(let failure) = hopelessReaction, failure.blame == .gateway, !hopeless.isEmpty {
+            configuration.answering.breakerThreshold = .max
+        }
         configuration.answering.priorityMaxWait = .milliseconds(Int.random(in: 50...2000, using: &draw))
         configuration.retry.maxAttempts = Int.random(in: 1...4, using: &draw)
         configuration.retry.base = .milliseconds(100)

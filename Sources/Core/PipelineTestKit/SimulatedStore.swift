@@ -98,6 +98,7 @@ package actor SimulatedStore {
         claim.starts += 1
         claimsTaken += 1
         claims[id] = claim
+        ledger.claimed(id, losses: inGroup ? 0 : claim.losses)
         return claimed(claim)
     }
 
