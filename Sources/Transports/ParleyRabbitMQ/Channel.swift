@@ -1,48 +1,48 @@
-import CRabbitMQ
-import DequeModule
 import IOLoop
 import Synchronization
 
-/// The broker's answer to one request.
-enum Reply: Sendable {
-    case ok
-    case queue(QueueStatus)
-    case count(UInt32)
-    case message(Delivery, remaining: UInt32)
-    case empty
-}
-
-/// A request on its way, or one whose answer is awaited.
-struct Call {
-    let id: UInt64
-    let reply: UInt32
-    let name: StaticString
+/// A request whose answer is awaited. Lives on the loop.
+final class Call {
+    private let name: String
+    private let loop: IOLoop
+    private var timer: IOTimer?
     /// `nil` once timed out: the answer is then only counted off, so that later ones keep their place.
-    var completion: ((Result<Reply, RabbitMQError>) -> Void)?
+    private var completion: ((Result<Reply, RabbitMQError>) -> Void)?
+
+    init(
+        _ name: String, within limit: Duration, loop: IOLoop,
+        completion: @escaping (Result<Reply, RabbitMQError>) -> Void
+    ) {
+        self.name = name
+        self.loop = loop
+        self.completion = completion
+        timer = loop.schedule(after: limit) { [weak self] in
+            self?.timer = nil
+            self?.finish(.failure(RabbitMQError(.timedOut, "no answer to \(name) within \(limit)")))
+        }
+    }
+
+    func finish(_ result: Result<Reply, RabbitMQError>) {
+        if let timer { loop.cancel(timer) }
+        let completion = self.completion
+        self.completion = nil
+        completion?(result)
+    }
 }
 
 /// Who gets the deliveries of one consumer.
-struct ConsumerEntry: Sendable {
-    let tag: String
-    let queue: String
-    /// The most bytes of a body; a larger one is discarded while it is read.
-    let maxBody: Int
+struct ConsumerHandler: Sendable {
     let deliver: @Sendable (Delivery) -> Void
     /// The broker has ended it, or the channel is gone.
     let ended: @Sendable (RabbitMQError) -> Void
 }
 
-/// One channel's life. Lives on the loop of its ``Session``.
+/// One channel's life, as those see it who use it. Lives on the loop of its ``Session``.
 final class Channel {
     let number: UInt16
     /// Unique in the process; what makes a delivery tag safe to keep.
     let epoch: UInt64
-    var isOpen = true
-    /// Its end is asked for; nothing else may follow.
-    var isClosing = false
-    var hasSentClose = false
-    var calls = Deque<Call>()
-    var consumers: [ConsumerEntry] = []
+    private(set) var isOpen = true
     var hasConsumed = false
     /// In confirm mode.
     var publishing: PublishingChannel?
@@ -50,33 +50,17 @@ final class Channel {
     var inbox: Inbox?
     var onClose: ((RabbitMQError) -> Void)?
 
-    /// Content that is arriving: what its method said, then properties, then body.
-    var content: IncomingContent?
-    var exchanges = TextMemory()
-    var routingKeys = TextMemory()
-    var consumerTags = TextMemory()
-    var properties = PropertiesReader()
+    static func newEpoch() -> UInt64 { epochs.wrappingAdd(1, ordering: .relaxed).newValue }
 
-    init(number: UInt16) {
+    init(number: UInt16, epoch: UInt64) {
         self.number = number
-        epoch = epochs.wrappingAdd(1, ordering: .relaxed).newValue
+        self.epoch = epoch
     }
 
-    func answer(_ reply: UInt32, _ result: Reply) {
-        guard let index = calls.firstIndex(where: { $0.reply == reply }) else { return }
-        calls.remove(at: index).completion?(.success(result))
-    }
-
-    /// Ends everything that waits on this channel.
+    /// Tells everybody that it is over.
     func end(_ error: RabbitMQError) {
         guard isOpen else { return }
         isOpen = false
-        let calls = self.calls
-        self.calls = []
-        for call in calls { call.completion?(.failure(error)) }
-        let consumers = self.consumers
-        self.consumers = []
-        for consumer in consumers { consumer.ended(error) }
         let publishing = self.publishing
         self.publishing = nil
         inbox = nil

@@ -1,4 +1,3 @@
-import CRabbitMQ
 import DequeModule
 
 /// What one consumer has received and not yet handed out, and what it has settled and not yet sent.
@@ -149,19 +148,6 @@ final class Inbox: @unchecked Sendable {
         onSettled?()
     }
 
-    /// True when there is more to write than the session's budget allowed.
-    func write(_ session: Session) -> Bool {
-        guard let state = session.wire?.state else { return false }
-        while session.ended == nil {
-            guard session.budget > 0 else { return true }
-            switch book.next() {
-            case .acknowledge(let number, let multiple)?:
-                session.sent(amqp_basic_ack(state, channel, number, multiple ? 1 : 0), bytes: 21)
-            case .reject(let number, let requeue)?:
-                session.sent(amqp_basic_reject(state, channel, number, requeue ? 1 : 0), bytes: 21)
-            case nil: return false
-            }
-        }
-        return false
-    }
+    /// What is to be sent next; it counts as sent.
+    func nextSettlement() -> SettlementBook.Settlement? { book.next() }
 }

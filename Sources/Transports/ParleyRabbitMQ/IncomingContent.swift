@@ -1,10 +1,19 @@
 import ParleyDigest
 
+/// One consumer of a channel, and who its deliveries are for.
+struct ConsumerSlot<Context> {
+    let tag: String
+    let queue: String
+    /// The most bytes of a body; a larger one is discarded while it is read.
+    let maxBody: Int
+    let context: Context
+}
+
 /// A message that is arriving: what its method said, then its properties, then its body, frame by frame.
-struct IncomingContent {
+struct IncomingContent<Context> {
     enum Kind {
         /// Nil: the broker names a consumer that there is not.
-        case delivery(ConsumerEntry?)
+        case delivery(ConsumerSlot<Context>?)
         case got(remaining: UInt32)
         case returned(code: UInt16, reason: String)
     }
@@ -20,6 +29,7 @@ struct IncomingContent {
     /// In place of the body, when that is not kept.
     private var digest: SHA256?
     private var isKept = true
+    /// As announced; nil until then.
     private var size: UInt64?
     private var missing: UInt64 = 0
 

@@ -17,7 +17,14 @@ final class PublishingChannel {
         self.channel = channel
     }
 
-    func write(_ session: Session) -> Bool { isRetired ? false : line.write(session, self) }
+    /// The next message to write, which the session then says what became of.
+    func next() -> PendingPublish? { isRetired ? nil : line.next(after: window) }
+    func wrote(_ message: PendingPublish) {
+        window.wrote(message)
+        line.wrote(message)
+    }
+    func putBack(_ message: PendingPublish) { line.putBack(message) }
+    func refused(_ message: PendingPublish, _ error: RabbitMQError) { line.refused(message, error) }
 
     func confirm(_ number: UInt64, multiple: Bool, accepted: Bool) {
         if !line.confirm(number, multiple: multiple, accepted: accepted, on: self) {
@@ -118,7 +125,7 @@ final class PublishLine: @unchecked Sendable {
     private func closeWhenDone(_ publishing: PublishingChannel) {
         guard publishing.isRetired, publishing.window.isEmpty, let session = publishing.session else { return }
         retired.removeAll { $0 === publishing }
-        session.closeChannel(publishing.channel)
+        session.call(.channelClose, on: publishing.channel.number) { _ in }
     }
 
     /// The channel is gone: what was written to it has an unknown fate, unless the broker says whose doing it was.
@@ -215,30 +222,25 @@ final class PublishLine: @unchecked Sendable {
         message.finish(result)
     }
 
-    /// True when there is more to write than the session's budget allowed.
-    func write(_ session: Session, _ publishing: PublishingChannel) -> Bool {
-        guard session.blockedReason == nil else { return false }
-        while !outbox.isEmpty || !last.isEmpty {
-            guard session.budget > 0, session.partial == nil else { return true }
-            if isSerial, !publishing.window.isEmpty { return false }
-            guard let message = outbox.popFirst() ?? last.popFirst(), message.isOpen else { continue }
-            do throws(RabbitMQError) {
-                publishing.window.wrote(message)
-                guard try session.publish(message, on: publishing.channel.number) else {
-                    publishing.window.retract()
-                    outbox.prepend(message)
-                    return true
-                }
-                message.attempts += 1
-                if !writesAgain { message.dropBody() }
-            } catch {
-                publishing.window.retract()
-                finish(message, .failure(error))
-            }
-            if session.ended != nil { return false }
+    /// The next message to write, for whoever has written the others of the window.
+    func next(after window: ConfirmWindow) -> PendingPublish? {
+        if isSerial, !window.isEmpty { return nil }
+        while let message = outbox.popFirst() ?? last.popFirst() {
+            if message.isOpen { return message }
         }
-        return false
+        return nil
     }
+
+    func wrote(_ message: PendingPublish) {
+        message.attempts += 1
+        if !writesAgain { message.dropBody() }
+    }
+
+    /// There was no room for it.
+    func putBack(_ message: PendingPublish) { outbox.prepend(message) }
+
+    /// It cannot be expressed; nothing was sent.
+    func refused(_ message: PendingPublish, _ error: RabbitMQError) { finish(message, .failure(error)) }
 
     /// False when the broker settles what was not published.
     func confirm(_ number: UInt64, multiple: Bool, accepted: Bool, on publishing: PublishingChannel) -> Bool {

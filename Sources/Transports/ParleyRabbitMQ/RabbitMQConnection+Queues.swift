@@ -1,5 +1,3 @@
-import CRabbitMQ
-
 extension RabbitMQConnection {
     /// Declares a queue; an existing one must have the same arguments.
     /// - Parameter passive: only looks whether the queue is there; its arguments are then not compared.
@@ -9,14 +7,7 @@ extension RabbitMQConnection {
     package func declare(
         _ queue: QueueDeclaration, passive: Bool = false, channel: UInt16? = nil
     ) async throws(RabbitMQError) -> QueueStatus {
-        let reply = try await call(channel, Method.queueDeclareOK, "queue.declare") {
-            arena, wire, number throws(RabbitMQError) in
-            var method = amqp_queue_declare_t(
-                ticket: 0, queue: try arena.short(queue.name, "the queue's name"), passive: passive ? 1 : 0,
-                durable: queue.durable ? 1 : 0, exclusive: queue.exclusive ? 1 : 0,
-                auto_delete: queue.autoDelete ? 1 : 0, nowait: 0, arguments: try arena.table(queue.arguments))
-            return amqp_send_method(wire.state, number, Method.queueDeclare, &method)
-        }
+        let reply = try await call(.queueDeclare(queue, passive: passive), on: channel)
         guard case .queue(let status) = reply else { throw .unexpectedReply("queue.declare") }
         return status
     }
@@ -44,13 +35,7 @@ extension RabbitMQConnection {
     package func deleteQueue(
         _ name: String, ifUnused: Bool = false, ifEmpty: Bool = false, channel: UInt16? = nil
     ) async throws(RabbitMQError) -> UInt32 {
-        let reply = try await call(channel, Method.queueDeleteOK, "queue.delete") {
-            arena, wire, number throws(RabbitMQError) in
-            var method = amqp_queue_delete_t(
-                ticket: 0, queue: try arena.short(name, "the queue's name"), if_unused: ifUnused ? 1 : 0,
-                if_empty: ifEmpty ? 1 : 0, nowait: 0)
-            return amqp_send_method(wire.state, number, Method.queueDelete, &method)
-        }
+        let reply = try await call(.queueDelete(name, ifUnused: ifUnused, ifEmpty: ifEmpty), on: channel)
         guard case .count(let count) = reply else { throw .unexpectedReply("queue.delete") }
         return count
     }
@@ -58,11 +43,7 @@ extension RabbitMQConnection {
     /// Removes the ready messages of a queue and returns how many they were.
     @discardableResult
     package func purge(_ name: String, channel: UInt16? = nil) async throws(RabbitMQError) -> UInt32 {
-        let reply = try await call(channel, Method.queuePurgeOK, "queue.purge") {
-            arena, wire, number throws(RabbitMQError) in
-            var method = amqp_queue_purge_t(ticket: 0, queue: try arena.short(name, "the queue's name"), nowait: 0)
-            return amqp_send_method(wire.state, number, Method.queuePurge, &method)
-        }
+        let reply = try await call(.queuePurge(name), on: channel)
         guard case .count(let count) = reply else { throw .unexpectedReply("queue.purge") }
         return count
     }
@@ -72,14 +53,8 @@ extension RabbitMQConnection {
         queue: String, exchange: String, routingKey: String, arguments: FieldTable = FieldTable(),
         channel: UInt16? = nil
     ) async throws(RabbitMQError) {
-        try await call(channel, Method.queueBindOK, "queue.bind") { arena, wire, number throws(RabbitMQError) in
-            var method = amqp_queue_bind_t(
-                ticket: 0, queue: try arena.short(queue, "the queue's name"),
-                exchange: try arena.short(exchange, "the exchange's name"),
-                routing_key: try arena.short(routingKey, "the routing key"), nowait: 0,
-                arguments: try arena.table(arguments))
-            return amqp_send_method(wire.state, number, Method.queueBind, &method)
-        }
+        try await call(
+            .queueBind(queue: queue, exchange: exchange, routingKey: routingKey, arguments: arguments), on: channel)
     }
 
     /// Removes a binding.
@@ -87,13 +62,8 @@ extension RabbitMQConnection {
         queue: String, exchange: String, routingKey: String, arguments: FieldTable = FieldTable(),
         channel: UInt16? = nil
     ) async throws(RabbitMQError) {
-        try await call(channel, Method.queueUnbindOK, "queue.unbind") { arena, wire, number throws(RabbitMQError) in
-            var method = amqp_queue_unbind_t(
-                ticket: 0, queue: try arena.short(queue, "the queue's name"),
-                exchange: try arena.short(exchange, "the exchange's name"),
-                routing_key: try arena.short(routingKey, "the routing key"), arguments: try arena.table(arguments))
-            return amqp_send_method(wire.state, number, Method.queueUnbind, &method)
-        }
+        try await call(
+            .queueUnbind(queue: queue, exchange: exchange, routingKey: routingKey, arguments: arguments), on: channel)
     }
 
     /// Declares an exchange of type `direct`, `fanout`, `topic`, `headers` or a plugin's.
@@ -101,28 +71,17 @@ extension RabbitMQConnection {
         _ name: String, type: String, durable: Bool = true, autoDelete: Bool = false, passive: Bool = false,
         arguments: FieldTable = FieldTable(), channel: UInt16? = nil
     ) async throws(RabbitMQError) {
-        try await call(channel, Method.exchangeDeclareOK, "exchange.declare") {
-            arena, wire, number throws(RabbitMQError) in
-            var method = amqp_exchange_declare_t(
-                ticket: 0, exchange: try arena.short(name, "the exchange's name"),
-                type: try arena.short(type, "the exchange's type"), passive: passive ? 1 : 0,
-                durable: durable ? 1 : 0, auto_delete: autoDelete ? 1 : 0, internal: 0, nowait: 0,
-                arguments: try arena.table(arguments))
-            return amqp_send_method(wire.state, number, Method.exchangeDeclare, &method)
-        }
+        try await call(
+            .exchangeDeclare(
+                name, type: type, passive: passive, durable: durable, autoDelete: autoDelete, arguments: arguments),
+            on: channel)
     }
 
     /// Deletes an exchange; no error when there is none.
     package func deleteExchange(
         _ name: String, ifUnused: Bool = false, channel: UInt16? = nil
     ) async throws(RabbitMQError) {
-        try await call(channel, Method.exchangeDeleteOK, "exchange.delete") {
-            arena, wire, number throws(RabbitMQError) in
-            var method = amqp_exchange_delete_t(
-                ticket: 0, exchange: try arena.short(name, "the exchange's name"), if_unused: ifUnused ? 1 : 0,
-                nowait: 0)
-            return amqp_send_method(wire.state, number, Method.exchangeDelete, &method)
-        }
+        try await call(.exchangeDelete(name, ifUnused: ifUnused), on: channel)
     }
 }
 

@@ -1,4 +1,3 @@
-import CRabbitMQ
 import IOLoop
 import Logging
 
@@ -43,7 +42,7 @@ package actor RabbitMQConnection {
     /// The endpoint in use.
     package nonisolated var endpoint: RabbitMQConfiguration.Endpoint { session.endpoint }
     /// Whether the connection has not ended.
-    package var isOpen: Bool { session.ended == nil && session.closing == nil }
+    package var isOpen: Bool { session.isAlive }
     /// The broker's reason while it takes no messages (memory or disk alarm).
     package var blockedReason: String? { session.blockedReason }
 
@@ -79,11 +78,7 @@ package actor RabbitMQConnection {
 
     /// Closes a channel; unsettled deliveries go back to their queues.
     package func closeChannel(_ number: UInt16) async throws(RabbitMQError) {
-        let channel = try channel(number)
-        let result = await withCheckedContinuation { continuation in
-            session.closeChannel(channel) { continuation.resume(returning: $0) }
-        }
-        _ = try result.get()
+        try await call(.channelClose, on: number)
     }
 
     /// Calls `body` when the channel has ended, with the reason.
@@ -93,29 +88,16 @@ package actor RabbitMQConnection {
         try channel(number).onClose = body
     }
 
-    typealias Send = (inout Arena, Wire, UInt16) throws(RabbitMQError) -> Int32
-
     @discardableResult
-    func call(
-        _ number: UInt16?, _ reply: UInt32, _ name: StaticString, _ send: @escaping Send
-    ) async throws(RabbitMQError) -> Reply {
-        let channel: Channel
+    func call(_ method: OutboundMethod, on number: UInt16?) async throws(RabbitMQError) -> Reply {
+        let channel: UInt16
         if let number {
-            channel = try self.channel(number)
+            channel = try self.channel(number).number
         } else {
-            channel = try await controlChannel()
+            channel = try await controlChannel().number
         }
-        let frameMax = session.frameMax
         let result: Result<Reply, RabbitMQError> = await withCheckedContinuation { continuation in
-            session.call(channel, reply, name) { arena, wire throws(RabbitMQError) in
-                let status = try send(&arena, wire, channel.number)
-                guard status != AMQP_STATUS_TABLE_TOO_BIG.rawValue, arena.encodedSize < frameMax - 32 else {
-                    throw RabbitMQError(.invalidMessage, "the arguments of \(name) take more than \(frameMax) bytes")
-                }
-                return status
-            } completion: {
-                continuation.resume(returning: $0)
-            }
+            session.call(method, on: channel) { continuation.resume(returning: $0) }
         }
         return try result.get()
     }

@@ -149,7 +149,7 @@ extension RabbitMQConsumer {
         if !noAck { try await connection.qos(prefetch: UInt16(clamping: prefetch), channel: channel.number) }
         let inbox = self.inbox
         let tag = await connection.nextConsumerTag()
-        let entry = ConsumerEntry(tag: tag, queue: name, maxBody: maxBody) { delivery in
+        let handler = ConsumerHandler { delivery in
             inbox.receive(delivery)
         } ended: { [weak self, epoch = channel.epoch] error in
             // Without a channel the run loop takes over; with it only this consumer is gone.
@@ -157,10 +157,11 @@ extension RabbitMQConsumer {
             Task { await self.isLost(index, epoch) }
         }
         try await connection.begin(
-            entry, on: channel.number, noAck: noAck, exclusive: exclusive, arguments: consumerArguments)
+            ConsumerSlot(tag: tag, queue: name, maxBody: maxBody, context: handler), on: channel.number, noAck: noAck,
+            exclusive: exclusive, arguments: consumerArguments)
         channel.hasConsumed = true
         // The broker may have ended it on the way here.
-        guard self.channel === channel, channel.consumers.contains(where: { $0.tag == tag }) else { return }
+        guard self.channel === channel, connection.session.machine.hasConsumer(tag, on: channel.number) else { return }
         lanes[index].name = name
         lanes[index].begin(tag, granting: prefetch)
     }

@@ -237,7 +237,7 @@ package actor RabbitMQConsumer {
             lanes = queues.map(ConsumerLane.init)
             self.channel = channel
             await adjust()
-            if session.ended == nil, session.closing == nil { onEvent(.connected(endpoint: connection.endpoint)) }
+            if session.isAlive { onEvent(.connected(endpoint: connection.endpoint)) }
         } catch {
             session.close(error)
         }

@@ -1,56 +1,34 @@
-import CRabbitMQ
-import DequeModule
 import IOLoop
 import Logging
 
-/// One life of a connection, on its loop: reads frames, dispatches them, writes what a turn has queued.
+/// One life of a connection, on its loop: performs what its ``ConnectionMachine`` decides, and writes what a turn has queued.
 ///
 /// Every method is called on the loop's thread, by the actors that share the loop or by the loop's own callbacks.
 final class Session: @unchecked Sendable {
     // Proof of @unchecked Sendable: `loop`, `configuration`, `logger` are immutable; all else is touched on the loop
     // only: actors with this loop as executor hold the session, and `loop.add`, `schedule`, `atTurnEnd` check it.
+    typealias Machine = ConnectionMachine<Call, ConsumerHandler>
+
     let loop: IOLoop
     let configuration: RabbitMQConfiguration
     let logger: Logger
     let endpoint: RabbitMQConfiguration.Endpoint
     let serverProperties: FieldTable
-    let frameMax: Int
 
     /// `nil` once ended. Readers keep a reference while they are inside the library.
-    var wire: Wire?
-    var ended: RabbitMQError?
-    var channels: [UInt16: Channel] = [:]
-    /// Numbers of channels that are gone, though the broker's answer to our close is yet to come.
-    var crossing: Set<UInt16> = []
-    var blockedReason: String?
-    /// What the session ends with when the orderly close is through.
-    var closing: RabbitMQError?
-
-    var controls = Deque<Control>()
-    var arena = Arena()
-    /// How much may still be written before the kernel is asked again whether there is room.
-    var budget = 0
-    /// How much the kernel surely takes.
-    var room = 0
-    var partial: PartialContent?
-    var flushScheduled = false
-    var closeSent = false
-
-    private var hasComplained = false
-    var readScheduled = false
+    private(set) var wire: Wire?
+    var machine: Machine
+    var output = OutputQueue()
+    private(set) var channels: [UInt16: Channel] = [:]
     var onBlocked: [(String?) -> Void] = []
     private var onEnd: [(RabbitMQError) -> Void] = []
+
+    var isFlushScheduled = false
+    var isReadScheduled = false
+    private var isWaitingForRoom = false
+    private var hasComplained = false
     private var source: IOSource?
     private var heartbeatTimer: IOTimer?
-    private var wantsWritable = false
-    private var nextCall: UInt64 = 0
-
-    struct Control {
-        let channel: Channel?
-        let call: Call?
-        /// Encodes and sends; the status of the library, or an error when nothing was sent.
-        let send: (inout Arena, Wire) throws(RabbitMQError) -> Int32
-    }
 
     init(wire: Wire, loop: IOLoop, configuration: RabbitMQConfiguration, logger: Logger) {
         self.wire = wire
@@ -59,8 +37,15 @@ final class Session: @unchecked Sendable {
         self.logger = logger
         endpoint = wire.endpoint
         serverProperties = wire.serverProperties
-        frameMax = wire.frameMax
+        machine = Machine(peer: "\(wire.endpoint)", channelMax: wire.channelMax)
     }
+
+    /// Whether it has neither ended nor been told to.
+    var isAlive: Bool { machine.reason == nil }
+    /// Why it has ended; nil while anything is read or written.
+    var ended: RabbitMQError? { machine.ended }
+    /// The broker's reason while it takes no messages (memory or disk alarm).
+    var blockedReason: String? { machine.blockedReason }
 
     /// Begins to watch the socket. From here until the end the loop keeps the session alive.
     func start() throws(RabbitMQError) {
@@ -68,7 +53,7 @@ final class Session: @unchecked Sendable {
         do {
             source = try loop.add(wire.fd, for: .readable) { ready in
                 // What a turn may read has been read when there is a read to come.
-                if ready.contains(.readable), !self.readScheduled { self.readFrames() }
+                if ready.contains(.readable), !self.isReadScheduled { self.readFrames() }
                 if ready.contains(.writable) { self.becameWritable() }
             }
         } catch {
@@ -89,6 +74,8 @@ final class Session: @unchecked Sendable {
         }
     }
 
+    // MARK: - The end
+
     /// Calls `body` when the session ends; at once when it has.
     func whenEnded(_ body: @escaping (RabbitMQError) -> Void) {
         if let ended { body(ended) } else { onEnd.append(body) }
@@ -96,27 +83,30 @@ final class Session: @unchecked Sendable {
 
     /// Ends the session: nothing touches the C connection afterwards.
     func end(_ error: RabbitMQError) {
-        guard ended == nil else { return }
-        ended = error
+        guard let remains = machine.end(error) else { return }
         if let source { loop.remove(source) }
         if let heartbeatTimer { loop.cancel(heartbeatTimer) }
-        let channels = self.channels
-        self.channels = [:]
-        controls = []
-        partial = nil
-        for channel in channels.values { channel.end(error) }
+        output.drop()
+        for (number, remains) in remains { endChannel(number, error, remains) }
         let onEnd = self.onEnd
         self.onEnd = []
         for body in onEnd { body(error) }
         onBlocked = []
-        arena.free()
         wire = nil
+    }
+
+    func endChannel(_ number: UInt16, _ error: RabbitMQError, _ remains: Machine.Remains) {
+        let channel = channels.removeValue(forKey: number)
+        output.drop(number)
+        remains.closing?.finish(.success(.ok))
+        for call in remains.calls { call.finish(.failure(error)) }
+        for consumer in remains.consumers { consumer.ended(error) }
+        channel?.end(error)
     }
 
     /// Writes what is queued, says goodbye and ends with `reason`; the broker gets `limit` to answer.
     func close(_ reason: RabbitMQError, within limit: Duration = .seconds(2)) {
-        guard ended == nil, closing == nil else { return }
-        closing = reason
+        guard machine.close(reason) else { return }
         scheduleFlush()
         loop.schedule(after: limit) { self.end(reason) }
     }
@@ -130,79 +120,51 @@ final class Session: @unchecked Sendable {
             metadata: ["endpoint": "\(endpoint)", "what": "\(what)"])
     }
 
-    /// Whether it has neither ended nor been told to.
-    var isAlive: Bool { ended == nil && closing == nil }
-
-    // MARK: - Calls
+    // MARK: - Requests
 
     func openChannel(_ completion: @escaping (Result<Channel, RabbitMQError>) -> Void) {
-        let limit = UInt16(clamping: wire.map { Int(amqp_get_channel_max($0.state)) } ?? 2047)
-        var number: UInt16 = 1
-        func isTaken(_ number: UInt16) -> Bool { channels[number] != nil || crossing.contains(number) }
-        while isTaken(number), number < (limit == 0 ? .max : limit) { number += 1 }
-        guard !isTaken(number) else {
-            return completion(.failure(RabbitMQError(.closed, "all \(limit) channels of the connection are in use")))
+        let epoch = Channel.newEpoch()
+        do throws(RabbitMQError) {
+            let number = try machine.addChannel(epoch: epoch)
+            let channel = Channel(number: number, epoch: epoch)
+            channels[number] = channel
+            call(.channelOpen, on: number) { result in completion(result.map { _ in channel }) }
+        } catch {
+            completion(.failure(error))
         }
-        let channel = Channel(number: number)
-        channels[number] = channel
-        call(channel, Method.channelOpenOK, "channel.open") { _, wire in
-            var method = amqp_channel_open_t(out_of_band: amqp_bytes_t())
-            return amqp_send_method(wire.state, number, Method.channelOpen, &method)
-        } completion: { result in
-            completion(result.map { _ in channel })
-        }
-    }
-
-    /// Closes a channel; unsettled deliveries go back to their queues.
-    func closeChannel(_ channel: Channel, _ completion: @escaping (Result<Reply, RabbitMQError>) -> Void = { _ in }) {
-        let number = channel.number
-        call(channel, Method.channelCloseOK, "channel.close") { [weak channel] _, wire in
-            channel?.hasSentClose = true
-            var method = amqp_channel_close_t(reply_code: 200, reply_text: amqp_bytes_t(), class_id: 0, method_id: 0)
-            return amqp_send_method(wire.state, number, Method.channelClose, &method)
-        } completion: {
-            completion($0)
-        }
-        channel.isClosing = true
     }
 
     /// Sends a request and completes with its answer, the error that ended the channel, or a time-out.
     func call(
-        _ channel: Channel, _ reply: UInt32, _ name: StaticString,
-        send: @escaping (inout Arena, Wire) throws(RabbitMQError) -> Int32,
-        completion: @escaping (Result<Reply, RabbitMQError>) -> Void
+        _ method: OutboundMethod, on number: UInt16, completion: @escaping (Result<Reply, RabbitMQError>) -> Void
     ) {
-        guard ended == nil, closing == nil, channel.isOpen, !channel.isClosing else {
-            return completion(.failure(ended ?? closing ?? RabbitMQError(.channelClosed, "the channel is closed")))
+        let call = Call(method.name, within: configuration.rpcTimeout, loop: loop, completion: completion)
+        do throws(RabbitMQError) {
+            let request = try machine.request(method, on: number, call)
+            output.append(.init(method: method, channel: number, request: request))
+            scheduleFlush()
+        } catch {
+            call.finish(.failure(error))
         }
-        nextCall += 1
-        let id = nextCall
-        let timer = loop.schedule(after: configuration.rpcTimeout) { [weak channel, configuration] in
-            guard let channel, let index = channel.calls.firstIndex(where: { $0.id == id }) else { return }
-            let completion = channel.calls[index].completion
-            channel.calls[index].completion = nil
-            completion?(.failure(RabbitMQError(.timedOut, "no answer to \(name) within \(configuration.rpcTimeout)")))
-        }
-        let call = Call(id: id, reply: reply, name: name) { [loop] result in
-            loop.cancel(timer)
-            completion(result)
-        }
-        channel.calls.append(call)
-        controls.append(Control(channel: channel, call: call, send: send))
+    }
+
+    /// Sends a method that nobody answers, such as an acknowledgement.
+    func post(_ method: OutboundMethod, on number: UInt16) {
+        output.append(.init(method: method, channel: number))
         scheduleFlush()
     }
 
     // MARK: - Readiness
 
-    func waitForWritable() {
-        guard !wantsWritable, let source else { return }
-        wantsWritable = true
+    func waitForRoom() {
+        guard !isWaitingForRoom, let source else { return }
+        isWaitingForRoom = true
         loop.update(source, for: [.readable, .writable])
     }
 
     private func becameWritable() {
-        guard ended == nil, wantsWritable, let source else { return }
-        wantsWritable = false
+        guard ended == nil, isWaitingForRoom, let source else { return }
+        isWaitingForRoom = false
         loop.update(source, for: .readable)
         flush()
     }

@@ -15,7 +15,11 @@ final class Wire: @unchecked Sendable {
     /// Negotiated, in seconds; zero is off.
     private(set) var heartbeat = 0
     private(set) var sendBuffer = 0
+    /// Zero is no limit.
+    private(set) var channelMax: UInt16 = 0
     private(set) var serverProperties = FieldTable()
+    var arena = Arena()
+    var decoder = FrameDecoder()
 
     private init(state: amqp_connection_state_t, endpoint: RabbitMQConfiguration.Endpoint) {
         self.state = state
@@ -23,6 +27,7 @@ final class Wire: @unchecked Sendable {
     }
 
     deinit {
+        arena.free()
         // Also closes the socket, unless the library has done so itself on an error.
         amqp_destroy_connection(state)
     }
@@ -73,6 +78,7 @@ final class Wire: @unchecked Sendable {
         try wire.login(configuration)
         wire.frameMax = max(4096, Int(amqp_get_frame_max(state)))
         wire.heartbeat = Int(amqp_get_heartbeat(state))
+        wire.channelMax = UInt16(clamping: amqp_get_channel_max(state))
         // What RabbitMQ adds to a message's headers (x-death, x-delivery-count) may make their frame longer than what it
         // agreed to. Refusing it would end this connection and the next, as long as the message is there.
         let tuned = amqp_tune_connection(
@@ -201,28 +207,4 @@ extension RabbitMQError {
                 .tlsFailed, "\(endpoint) ended the login (\(Status.text(status))): does it want a client certificate?")
         }
     }
-}
-
-/// The numbers of the methods in use: class in the upper half, method in the lower.
-enum Method {
-    static let connectionClose: UInt32 = 0x000A_0032, connectionCloseOK: UInt32 = 0x000A_0033
-    static let connectionBlocked: UInt32 = 0x000A_003C, connectionUnblocked: UInt32 = 0x000A_003D
-    static let channelOpen: UInt32 = 0x0014_000A, channelOpenOK: UInt32 = 0x0014_000B
-    static let channelFlow: UInt32 = 0x0014_0014, channelFlowOK: UInt32 = 0x0014_0015
-    static let channelClose: UInt32 = 0x0014_0028, channelCloseOK: UInt32 = 0x0014_0029
-    static let exchangeDeclare: UInt32 = 0x0028_000A, exchangeDeclareOK: UInt32 = 0x0028_000B
-    static let exchangeDelete: UInt32 = 0x0028_0014, exchangeDeleteOK: UInt32 = 0x0028_0015
-    static let queueDeclare: UInt32 = 0x0032_000A, queueDeclareOK: UInt32 = 0x0032_000B
-    static let queueBind: UInt32 = 0x0032_0014, queueBindOK: UInt32 = 0x0032_0015
-    static let queuePurge: UInt32 = 0x0032_001E, queuePurgeOK: UInt32 = 0x0032_001F
-    static let queueDelete: UInt32 = 0x0032_0028, queueDeleteOK: UInt32 = 0x0032_0029
-    static let queueUnbind: UInt32 = 0x0032_0032, queueUnbindOK: UInt32 = 0x0032_0033
-    static let basicQos: UInt32 = 0x003C_000A, basicQosOK: UInt32 = 0x003C_000B
-    static let basicConsume: UInt32 = 0x003C_0014, basicConsumeOK: UInt32 = 0x003C_0015
-    static let basicCancel: UInt32 = 0x003C_001E, basicCancelOK: UInt32 = 0x003C_001F
-    static let basicPublish: UInt32 = 0x003C_0028, basicReturn: UInt32 = 0x003C_0032
-    static let basicDeliver: UInt32 = 0x003C_003C
-    static let basicGet: UInt32 = 0x003C_0046, basicGetOK: UInt32 = 0x003C_0047, basicGetEmpty: UInt32 = 0x003C_0048
-    static let basicAck: UInt32 = 0x003C_0050, basicReject: UInt32 = 0x003C_005A, basicNack: UInt32 = 0x003C_0078
-    static let confirmSelect: UInt32 = 0x0055_000A, confirmSelectOK: UInt32 = 0x0055_000B
 }
