@@ -41,8 +41,8 @@ import Testing
 
     @Test func whoWasInAGroupThatDiedIsTriedAlone() throws {
         var suspects = Suspects()
-        for number in 0..<20 { suspects.add(try delivery(number, mustBeAlone: number < 3)) }
-        #expect(trials(&suspects, 20) == [16, 1, 1, 1, 1])
+        for number in 0..<40 { suspects.add(try delivery(number, mustBeAlone: number < 3)) }
+        #expect(trials(&suspects, 40) == [16, 16, 5, 1, 1, 1])
     }
 
     @Test func noTrialBeginsWhileOthersAreInWorkOrClaimsInDoubt() throws {

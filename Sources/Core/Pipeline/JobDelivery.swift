@@ -45,8 +45,11 @@ final class JobDelivery: Sendable {
     /// The attempt being made, from 1. One that a dead worker began counts: subscribers may have seen its chunks.
     var attempt: Int { incoming.envelope.earlierAttempts + starts }
 
-    /// Neither an attempt nor a refusal has gone before.
-    var isFirstTry: Bool { attempt == 1 && incoming.envelope.deferrals == 0 }
+    /// Nothing has gone before: neither an attempt, nor a refusal, nor an outage, which behind a gateway may be this job's
+    /// own doing.
+    var isFirstTry: Bool {
+        attempt == 1 && incoming.envelope.deferrals == 0 && incoming.envelope.outages == 0
+    }
 
     var rank: Rank {
         Rank(

@@ -15,7 +15,7 @@ struct Suspects {
     }
 
     /// Up to so many are tried one by one.
-    static let few = 8
+    static let few = 32
     static let groupSize = 16
 
     private var waiting: [JobDelivery] = []

@@ -299,8 +299,9 @@ final class PublishLine: @unchecked Sendable {
 
 extension RabbitMQError {
     fileprivate static func unknownFate(_ error: RabbitMQError) -> RabbitMQError {
-        RabbitMQError(
-            error.code == .connectionLost || error.replyCode == nil ? .connectionLost : .channelClosed,
+        let isLost = error.code == .connectionLost || error.replyCode == nil
+        return RabbitMQError(
+            isLost ? .connectionLost : error.code == .accessRefused ? .accessRefused : .channelClosed,
             "sent but not confirmed when the connection ended, so it may or may not be queued: \(error.message)",
             replyCode: error.replyCode)
     }
