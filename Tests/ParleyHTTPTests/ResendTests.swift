@@ -85,10 +85,10 @@ import Testing
 
     /// A server that goes away with the request it was given: the second connection says nothing of what the first took.
     @Test func aServerThatIsGoneAfterARequestHadIt() async throws {
-        let listener = Flag()
+        let gate = Gate()
         let server = try TestServer { request, peer in
             guard request.number == 2 else { return peer.respond() }
-            while listener.count == 0 { usleep(1000) }
+            gate.wait()
             return false
         }
         try await withClient(.init(resendWindow: .seconds(60))) { client in
@@ -97,7 +97,7 @@ import Testing
             #expect(await eventually { server.requests == 2 })
             server.stop()
             #expect(await eventually { !server.isListening })
-            listener.raise()
+            gate.open()
             let error = await broken
             #expect(error?.code == .connectionLost)
             #expect(error?.wasSent == true && error?.isUnreachable == false)
@@ -143,9 +143,9 @@ import Testing
 
     /// A host that has vanished acknowledges nothing. Nor does one that does not read what it is sent.
     @Test func aPeerThatAcknowledgesNothingIsGivenUp() async throws {
-        let release = Flag()
-        defer { release.raise() }
-        let port = try silentListener(until: release)
+        let gate = Gate()
+        defer { gate.open() }
+        let port = try silentListener(until: gate)
         try await withClient(.init(vanishedTimeout: .seconds(1))) { client in
             let error = await failure { () async throws(HTTPError) in
                 try await client.send(
@@ -172,8 +172,8 @@ import Testing
     }
 }
 
-/// Accepts connections and never reads from them, until `release` is raised.
-private func silentListener(until release: Flag) throws -> Int {
+/// Accepts a connection and never reads from it, until `gate` is open.
+private func silentListener(until gate: Gate) throws -> Int {
     let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var small: Int32 = 4096
     setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, 4)
@@ -189,7 +189,7 @@ private func silentListener(until release: Flag) throws -> Int {
     guard status == 0 else { throw POSIXError(.EADDRINUSE) }
     Thread.detachNewThread {
         let peer = accept(listener, nil, nil)
-        while release.count == 0 { usleep(10_000) }
+        gate.wait()
         close(peer)
         close(listener)
     }

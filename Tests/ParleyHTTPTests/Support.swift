@@ -61,6 +61,25 @@ final class Flag: Sendable {
     func raise(by amount: Int = 1) { value.withLock { $0 += amount } }
 }
 
+/// Holds the threads that wait at it until it is opened.
+final class Gate: Sendable {
+    private let condition = NSCondition()
+    private let opened = Flag()
+
+    func wait() {
+        condition.lock()
+        defer { condition.unlock() }
+        while opened.count == 0 { condition.wait() }
+    }
+
+    func open() {
+        condition.lock()
+        defer { condition.unlock() }
+        opened.raise()
+        condition.broadcast()
+    }
+}
+
 func openDescriptors() -> Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0 }
 
 /// A port on which nothing listens.

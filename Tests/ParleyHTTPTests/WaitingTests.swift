@@ -24,9 +24,9 @@ private final class Watch: Sendable {
 
 @Suite("HTTP requests that wait for a connection") struct WaitingTests {
     @Test(arguments: [4, 260]) func theyAreCountedWhileTheyWait(limit: Int) async throws {
-        let release = Flag()
+        let gate = Gate()
         let server = try TestServer { _, peer in
-            while release.count == 0 { usleep(2000) }
+            gate.wait()
             return peer.respond()
         }
         defer { server.stop() }
@@ -39,7 +39,7 @@ private final class Watch: Sendable {
                 abandoned.cancel()
                 await abandoned.value
                 #expect(await eventually { watch.now == 6 })
-                release.raise()
+                gate.open()
             }
         }
         #expect(watch.now == 0)
