@@ -1,6 +1,8 @@
 import Glibc
-import ParleyRedis
+import IOLoop
 import Testing
+
+@testable import ParleyRedis
 
 @Suite(.enabled(if: PrivateRedis.isAvailable, "redis-server is not installed"))
 struct RedisFailoverTests {
@@ -112,6 +114,27 @@ struct RedisFailoverTests {
                 #expect(error?.message.contains(names) == true, "\(url): \(error.map { "\($0)" } ?? "")")
                 #expect(error?.message.contains("secret") != true)
             }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(2))) func aSentinelThatDripsIsPassedOverInTime() async throws {
+        let peer = try ScriptedRedis(.take, .say(Array("$60000\r\n".utf8)), .drip("x"))
+        let configuration = try RedisConfiguration(url: "redis+sentinel://127.0.0.1:\(peer.port)/main")
+        let result = try await offload("sentinel") {
+            Result { () throws(RedisError) in
+                try configuration.askSentinel(configuration.endpoints[0], for: "main", within: .milliseconds(300))
+            }
+        }
+        let error = #expect(throws: RedisError.self) { try result.get() }
+        #expect(error?.code == .unreachable)
+    }
+
+    @Test(arguments: ["$99999999\r\nabc", "*16777216\r\n", "+x\r\n", "*2\r\n+a\r\n+b\r\n", "%1\r\n+a\r\n+b\r\n"])
+    func whatIsNoAddressIsNoAddress(answer: String) async throws {
+        let peer = try ScriptedRedis(.take, .say(Array(answer.utf8)), .silence)
+        try await withClient("redis+sentinel://127.0.0.1:\(peer.port)/main") { client in
+            let error = await #expect(throws: RedisError.self) { try await client.connect() }
+            #expect(error?.message.contains("the Sentinel 127.0.0.1:\(peer.port)") == true)
         }
     }
 

@@ -17,6 +17,8 @@ final class ScriptedRedis: Sendable {
         case say([UInt8])
         /// Waits for one command, then sends byte by byte.
         case dribble(String)
+        /// Sends this a byte at a time, and begins again, for as long as anybody is there.
+        case drip(String)
         /// Reads, and says nothing, until the client has gone.
         case silence
         /// Does not even read, until ``goOn()``.
@@ -105,6 +107,11 @@ final class ScriptedRedis: Sendable {
             case .dribble(let text):
                 guard take() else { return }
                 for byte in text.utf8 { guard send(client, [byte]) else { return } }
+            case .drip(let text):
+                while true {
+                    for byte in text.utf8 { guard send(client, [byte]) else { return } }
+                    usleep(20_000)
+                }
             case .silence: while take() {}
             case .standStill: while !state.facts.withLock({ $0.mayGoOn }) { usleep(1_000) }
             case .reset:

@@ -45,13 +45,12 @@ extension RedisClient {
     private func sendOnce(_ command: RedisCommand, withSource: Bool = false) async throws(RedisError) -> RedisValue {
         let result: Result<RedisValue, RedisError> = await withUnsafeContinuation { continuation in
             do throws(RedisError) {
-                if let refusal = command.refusal { throw cannotSend(refusal) }
+                try check(command)
                 let connection = try serving()
-                let digest = withSource ? nil : connection.digest(of: command)
-                try makeSure(command.encodedSize(digest: digest), connection)
-                connection.enqueue(command, digest: digest)
+                try makeSure(command.encodedSize, connection)
+                enqueue(command, withSource, on: connection)
                 expect(1, .one(continuation), on: connection)
-                askForDigest(of: command, on: connection)
+                if let script = command.script { learn(script, on: connection) }
             } catch {
                 continuation.resume(returning: .failure(error))
             }
@@ -64,13 +63,12 @@ extension RedisClient {
     ) async throws(RedisError) -> [RedisValue] {
         let result: Result<[RedisValue], RedisError> = await withUnsafeContinuation { continuation in
             do throws(RedisError) {
-                for command in commands { if let refusal = command.refusal { throw cannotSend(refusal) } }
+                for command in commands { try check(command) }
                 let connection = try serving()
-                let digests = commands.map { withSource ? nil : connection.digest(of: $0) }
-                try makeSure(zip(commands, digests).reduce(0) { $0 + $1.0.encodedSize(digest: $1.1) }, connection)
-                for (command, digest) in zip(commands, digests) { connection.enqueue(command, digest: digest) }
+                try makeSure(commands.reduce(0) { $0 + $1.encodedSize }, connection)
+                for command in commands { enqueue(command, withSource, on: connection) }
                 expect(commands.count, .many(continuation), on: connection)
-                for command in commands { askForDigest(of: command, on: connection) }
+                for command in commands { if let script = command.script { learn(script, on: connection) } }
             } catch {
                 continuation.resume(returning: .failure(error))
             }
@@ -78,11 +76,22 @@ extension RedisClient {
         return try result.get()
     }
 
-    /// Behind the first call of a script, so that the next ones need not carry its source.
-    private func askForDigest(of command: RedisCommand, on connection: RedisConnection) {
-        guard let script = command.script, connection.digests.shouldAsk(script) else { return }
+    private func enqueue(_ command: RedisCommand, _ withSource: Bool, on connection: RedisConnection) {
+        guard !withSource, let script = command.script, let digest = connection.digests[script] else {
+            return connection.enqueue(command)
+        }
+        connection.enqueue(command, digest: digest)
+    }
+
+    /// Asks for the script's digest, behind its first call, so that the next ones need not carry its source.
+    private func learn(_ script: RedisScript, on connection: RedisConnection) {
+        guard let number = connection.digests.ask(script) else { return }
         connection.enqueue(RedisCommand(loading: script))
-        expect(1, .digest(script), on: connection)
+        expect(1, .digest(number), on: connection)
+    }
+
+    private func check(_ command: RedisCommand) throws(RedisError) {
+        if let refusal = command.refusal { throw cannotSend(refusal) }
     }
 
     private func makeSure(_ size: Int, _ connection: RedisConnection) throws(RedisError) {

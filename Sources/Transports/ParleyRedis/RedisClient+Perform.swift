@@ -54,8 +54,8 @@ extension RedisClient {
     }
 
     private func close(_ connection: RedisConnection, because error: RedisError) {
-        if let watch { loop.cancel(watch.timer) }
-        watch = nil
+        if let timer = watch.timer { loop.cancel(timer) }
+        watch.timer = nil
         connection.close()
         let now = ContinuousClock.now
         while let (receiver, since) = connection.replies.abandonFirst() {

@@ -4,17 +4,16 @@ import IOLoop
 extension RedisClient {
     /// Registers who waits for the replies of what was just enqueued, and has it written at the end of this turn.
     func expect(_ count: Int, _ receiver: RedisConnection.Receiver, on connection: RedisConnection) {
-        let now = turn ?? .now
-        if turn == nil {
-            turn = now
+        if !turn.isArmed {
+            turn = Turn(isArmed: true)
             loop.atTurnEnd { [weak self] in self?.assumeIsolated { $0.flush() } }
         }
-        connection.replies.expect(count, since: now, receiver)
-        look(by: now + configuration.commandTimeout)
+        connection.replies.expect(count, since: turn.start, receiver)
+        look(by: turn.start + configuration.commandTimeout)
     }
 
     private func flush() {
-        turn = nil
+        turn.isArmed = false
         guard let connection = machine.connection, let failure = connection.flush() else { return }
         // What the server said before it hung up explains more than the broken pipe.
         receive()
@@ -46,6 +45,9 @@ extension RedisClient {
         if let greeting { perform(machine.greeted(greeting, now: .now)) }
         guard machine.connection === connection else { return }
         if let failure { return lose(failure) }
+        if connection.mayHoldMore {
+            loop.schedule(after: .zero) { [weak self] in self?.assumeIsolated { $0.receive() } }
+        }
         if connection.replies.isEmpty { perform(machine.drained(now: .now)) }
     }
 
@@ -62,7 +64,7 @@ extension RedisClient {
             continuation.resume(returning: .success([value]))
         case .greeting: greeting = [value]
         case .ping: break
-        case .digest(let script): connection.digests.answered(script, value)
+        case .digest(let number): connection.digests.answered(number, value)
         }
     }
 
@@ -75,16 +77,16 @@ extension RedisClient {
 
     /// Makes sure that ``look()`` runs by `due`. It re-arms itself, so this rarely has anything to do.
     private func look(by due: ContinuousClock.Instant) {
-        if let watch {
+        if let timer = watch.timer {
             guard due < watch.due else { return }
-            loop.cancel(watch.timer)
+            loop.cancel(timer)
         }
-        let timer = loop.schedule(after: due - .now) { [weak self] in self?.assumeIsolated { $0.look() } }
-        watch = (timer, due)
+        watch.due = due
+        watch.timer = loop.schedule(after: due - .now) { [weak self] in self?.assumeIsolated { $0.look() } }
     }
 
     private func look() {
-        watch = nil
+        watch.timer = nil
         // If it was this process that stood still, the replies may be there.
         receive()
         guard let connection = machine.connection else { return }

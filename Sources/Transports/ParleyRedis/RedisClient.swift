@@ -26,10 +26,20 @@ package actor RedisClient {
     var waiters = Waiters()
     /// For the end of an attempt or of a rest.
     var timer: IOTimer?
-    /// The only timer of a connection: the oldest reply outstanding, or the next `PING`.
-    var watch: (timer: IOTimer, due: ContinuousClock.Instant)?
-    /// When this turn of the loop began, once something is to be written at its end.
-    var turn: ContinuousClock.Instant?
+    var watch = Watch()
+    var turn = Turn()
+
+    /// The only timer of a connection: for the oldest reply outstanding, or the next `PING`.
+    struct Watch {
+        var timer: IOTimer?
+        var due = ContinuousClock.now
+    }
+
+    /// The loop's turn in which something was enqueued first, to be written at its end.
+    struct Turn {
+        var isArmed = false
+        var start = ContinuousClock.now
+    }
 
     typealias Signal = CheckedContinuation<Result<Void, RedisError>, Never>
 

@@ -14,11 +14,13 @@ final class RedisConnection {
 
     enum Receiver {
         // Unsafe, because this is the hot path; whoever is taken out of `replies` is resumed, and all are in the end.
+        // Nothing here is counted by reference, for the same reason.
         case one(UnsafeContinuation<Result<RedisValue, RedisError>, Never>)
         case many(UnsafeContinuation<Result<[RedisValue], RedisError>, Never>)
         case greeting
         case ping
-        case digest(RedisScript)
+        /// Of the script with this number among the connection's ``ScriptDigests``.
+        case digest(Int)
     }
 
     private let context: UnsafeMutablePointer<redisContext>
@@ -38,6 +40,8 @@ final class RedisConnection {
     private let maximumReply: Int
     /// Of the reply that is coming in.
     private var received = 0
+    /// More may have come than was read, in OpenSSL's own buffer, of which the poll set knows nothing.
+    private(set) var mayHoldMore = false
     /// When bytes last came in.
     private(set) var lastHeard = ContinuousClock.now
     /// What messages call the server.
@@ -91,8 +95,6 @@ final class RedisConnection {
         output.append { command.encode(into: &$0, digest: digest) }
     }
 
-    func digest(of command: RedisCommand) -> [UInt8]? { command.script.flatMap { digests[$0] } }
-
     /// Writes as much as the socket takes; the rest follows when it is writable. Returns why the connection is over.
     func flush() -> RedisError? {
         while contextHoldsOutput || !output.isEmpty {
@@ -125,9 +127,9 @@ final class RedisConnection {
     /// Reads what has arrived. Returns why the connection is over.
     /// - Parameter take: takes one reply; false when nobody asked for it. Must not close the connection.
     func receive(_ take: (RedisValue) -> Bool) -> RedisError? {
-        // Bounded for the loop's other sockets; the rest comes next turn. OpenSSL's own buffer is invisible to the
-        // poll set and has to be emptied.
-        for round in 0... {
+        // Bounded for the loop's other sockets; the rest comes next turn.
+        mayHoldMore = false
+        for round in 0..<64 {
             let before = parley_redis_buffered(context)
             guard redisBufferRead(context) == REDIS_OK else { return failure() }
             let gained = Int(parley_redis_buffered(context)) - Int(before)
@@ -135,8 +137,9 @@ final class RedisConnection {
             if round == 0 { lastHeard = .now }
             received += gained
             if let failure = takeReplies(take) { return failure }
-            if !tls && (gained < Self.readChunk || round == 63) { return nil }
+            if !tls && gained < Self.readChunk { return nil }
         }
+        mayHoldMore = tls
         return nil
     }
 

@@ -14,17 +14,10 @@ struct RedisConnectionMachine<Connection> {
         case opening(attempt: Int)
         /// Connected; the server has yet to say that it will do.
         case greeting(Connection, Endpoint)
-        case ready(Connection, Endpoint, Service)
+        /// A demoted server has become a replica: the connection is kept for the replies that are still to come.
+        case ready(Connection, Endpoint, isDemoted: Bool)
         case resting(attempt: Int)
         case closed
-    }
-
-    /// What has become of a connection that was ready.
-    struct Service {
-        /// A caller's command has succeeded: the server is of use.
-        var hasServed = false
-        /// The server has become a replica, and the address may lead elsewhere by now.
-        var isDemoted = false
     }
 
     enum Action {
@@ -55,7 +48,9 @@ struct RedisConnectionMachine<Connection> {
 
     let configuration: RedisConfiguration
     private let jitter: () -> Double
-    private(set) var state = State.idle
+    private(set) var state = State.idle { didSet { serving = servingConnection } }
+    /// The connection, when commands can be sent on it. Kept beside the state, since every command asks for it.
+    private(set) var serving: Connection?
     private var attempts = 0
     /// Which of the endpoints is tried, or is served from; counts on and on.
     private var turn = 0
@@ -83,9 +78,8 @@ struct RedisConnectionMachine<Connection> {
         }
     }
 
-    /// The connection, when commands can be sent on it.
-    var serving: Connection? {
-        guard case .ready(let connection, _, let service) = state, !service.isDemoted else { return nil }
+    private var servingConnection: Connection? {
+        guard case .ready(let connection, _, isDemoted: false) = state else { return nil }
         return connection
     }
 
@@ -156,7 +150,7 @@ struct RedisConnectionMachine<Connection> {
         if let problem = RedisGreeting(configuration).problem(in: replies, of: place) {
             return [.close(connection, because: problem)] + addressFailed(problem, now)
         }
-        state = .ready(connection, server, Service())
+        state = .ready(connection, server, isDemoted: false)
         let outage = outageSince.map { now - $0 }
         outageSince = nil
         lastFailure = nil
@@ -167,22 +161,17 @@ struct RedisConnectionMachine<Connection> {
     /// A caller's command has its reply. On every command's way.
     mutating func answered(_ reply: RedisValue) {
         if case .error(let text) = reply {
-            if RedisRefusal.tellsOfDemotion(text) { noteService { $0.isDemoted = true } }
-        } else if case .ready(_, _, let service) = state, !service.hasServed {
-            noteService { $0.hasServed = true }
+            guard RedisRefusal.tellsOfDemotion(text), case .ready(let connection, let server, _) = state else { return }
+            state = .ready(connection, server, isDemoted: true)
+        } else if failures > 0, serving != nil {
+            // The server is of use.
             failures = 0
         }
     }
 
-    private mutating func noteService(_ change: (inout Service) -> Void) {
-        guard case .ready(let connection, let server, var service) = state else { return }
-        change(&service)
-        state = .ready(connection, server, service)
-    }
-
     /// Nobody waits for a reply on the connection.
     mutating func drained(now: Instant) -> [Action] {
-        guard case .ready(_, _, let service) = state, service.isDemoted else { return [] }
+        guard case .ready(_, _, isDemoted: true) = state else { return [] }
         failures = max(failures, 4)
         return lost(
             RedisError(.connectionLost, "the server has become a read-only replica; looking for the primary"), now: now)

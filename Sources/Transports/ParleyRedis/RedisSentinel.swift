@@ -16,8 +16,7 @@ extension RedisConfiguration {
         if let sentinelPassword { commands.insert(RedisCommand("AUTH", sentinelPassword), at: 0) }
         var reply = RedisValue.null
         for command in commands {
-            redisSetTimeout(context, (deadline - .now).timeval)
-            reply = try Self.ask(context, command, as: name)
+            reply = try Self.ask(context, command, as: name, by: deadline)
             if case .error(let text) = reply { throw Self.refusal(text, of: command, by: name) }
         }
         if reply.isNull {
@@ -43,22 +42,42 @@ extension RedisConfiguration {
         return RedisError(.unreachable, "\(name) does not say where the primary is: \(text)")
     }
 
+    /// Far more than an address takes.
+    private static let maximumReply = 64 << 10
+
     private static func ask(
-        _ context: UnsafeMutablePointer<redisContext>, _ command: RedisCommand, as name: String
+        _ context: UnsafeMutablePointer<redisContext>, _ command: RedisCommand, as name: String,
+        by deadline: ContinuousClock.Instant
     ) throws(RedisError) -> RedisValue {
+        func silence() -> RedisError {
+            RedisError(.unreachable, "\(name) does not answer: \(String(cString: parley_redis_error(context)))")
+        }
         var bytes: [UInt8] = []
         command.encode(into: &bytes)
         let appended = bytes.withUnsafeBytes {
             redisAppendFormattedCommand(context, $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
         }
-        var raw: UnsafeMutableRawPointer?
-        guard appended == REDIS_OK, redisGetReply(context, &raw) == REDIS_OK, let raw else {
-            throw RedisError(.unreachable, "\(name) does not answer: \(String(cString: parley_redis_error(context)))")
+        guard appended == REDIS_OK else { throw silence() }
+        redisSetTimeout(context, (deadline - .now).timeval)
+        var done: Int32 = 0
+        while done == 0 { guard redisBufferWrite(context, &done) == REDIS_OK else { throw silence() } }
+        // Not redisGetReply, whose time-out is each read's: a Sentinel that drips would hold the thread for ever.
+        while true {
+            var raw: UnsafeMutableRawPointer?
+            guard redisGetReplyFromReader(context, &raw) == REDIS_OK else { throw silence() }
+            if let raw {
+                defer { freeReplyObject(raw) }
+                guard let value = RedisValue(copying: raw.assumingMemoryBound(to: redisReply.self)) else { break }
+                return value
+            }
+            guard parley_redis_buffered(context) <= maximumReply,
+                parley_redis_announced(context) <= Int64(maximumReply)
+            else { break }
+            let left = deadline - .now
+            guard left > .zero else { throw RedisError(.unreachable, "\(name) does not answer in time") }
+            redisSetTimeout(context, left.timeval)
+            guard redisBufferRead(context) == REDIS_OK else { throw silence() }
         }
-        defer { freeReplyObject(raw) }
-        guard let value = RedisValue(copying: raw.assumingMemoryBound(to: redisReply.self)) else {
-            throw RedisError(.protocolViolation, "\(name) sends a reply that RESP2 does not have")
-        }
-        return value
+        throw RedisError(.protocolViolation, "\(name) gave an answer that is no address")
     }
 }
