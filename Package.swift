@@ -72,7 +72,9 @@ let package = Package(
         room("ChatJobs", on: .basics, uses: ["ParleyJSON"]),
 
         // Floor 2: the transports, knowing nothing of chat.
-        room("ParleyRabbitMQ", on: .transports, uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", "ParleyPrimitives", logging, deque]),
+        room(
+            "ParleyRabbitMQ", on: .transports,
+            uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", "ParleyPrimitives", logging, deque]),
         room("ParleyRedis", on: .transports, uses: ["IOLoop", "CHiredis", "ParleyPrimitives", logging, deque]),
         room("ParleyHTTP", on: .transports, uses: ["IOLoop", "CCurl", "ParleyPrimitives", logging]),
         room(

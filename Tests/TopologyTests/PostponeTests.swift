@@ -135,7 +135,7 @@ struct PostponeTests {
         #expect(large.body.isEmpty)
         await #expect(throws: Outage.self) {
             try await outbox.postpone(
-            large, Postponement(delay: .seconds(1), attempts: 1, deferrals: 0, outages: 0))
+                large, Postponement(delay: .seconds(1), attempts: 1, deferrals: 0, outages: 0))
         }
         let (small, _) = try await one(intake)
         #expect(small.envelope.discardedBytes == nil)
@@ -168,7 +168,7 @@ struct PostponeTests {
             arrived: .zero, original: "another transport's")
         await #expect(throws: Outage.self) {
             try await outbox.postpone(
-            incoming, Postponement(delay: .milliseconds(125), attempts: 1, deferrals: 0, outages: 0))
+                incoming, Postponement(delay: .milliseconds(125), attempts: 1, deferrals: 0, outages: 0))
         }
         await #expect(throws: Outage.self) {
             try await outbox.deadLetter(incoming, JobFailure(.internal, "x"), attempts: 1, id: nil)
