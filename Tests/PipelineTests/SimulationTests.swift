@@ -4,7 +4,7 @@ import Testing
 
 /// The pipeline's promises, over random schedules of jobs, failures and interleavings.
 ///
-/// `PARLEY_SCHEDULES` says how many (default 20,000); `PARLEY_SEED` replays one.
+/// `PARLEY_SCHEDULES` says how many (default 10,000); `PARLEY_SEED` replays one.
 @Suite struct SimulationTests {
     @Test(arguments: 0..<4) func everyScheduleKeepsTheContract(part: Int) {
         let environment = ProcessInfo.processInfo.environment
@@ -15,7 +15,7 @@ import Testing
             #expect(report.isGood)
             return
         }
-        let schedules = environment["PARLEY_SCHEDULES"].flatMap(Int.init) ?? 20_000
+        let schedules = environment["PARLEY_SCHEDULES"].flatMap(Int.init) ?? 10_000
         for seed in stride(from: part, to: schedules, by: 4) {
             let report = SimulatedScenario(seed: UInt64(seed)).run()
             guard !report.isGood else { continue }
