@@ -299,7 +299,11 @@ actor Deliveries {
     private func complete(_ delivery: JobDelivery, postponedFor delay: Duration? = nil) {
         for follower in jobs.complete(delivery.job.id) {
             if let delay {
-                start { await $0.putAside(follower, delay + Self.waitForOther) }
+                start {
+                    // Asked for while the leader gave its own up: nobody would end it.
+                    if follower.isClaimed { await $0.giveBack(follower.job.id, follower.starts) }
+                    await $0.putAside(follower, delay + Self.waitForOther)
+                }
             } else {
                 start { await $0.work([follower]) }
             }
