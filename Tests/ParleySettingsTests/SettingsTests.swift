@@ -29,6 +29,30 @@ private func load(
         #expect(settings.model.timeout == .seconds(5))
     }
 
+    @Test func aWorkerHoldsWhatItsModelTakesAtOnce() async throws {
+        func prefetch(_ settings: [String: String]) async throws -> Int {
+            try await load(overrides: settings.map { ($0.key, $0.value) }).worker.prefetch
+        }
+        #expect(try await prefetch([:]) == 512)
+        #expect(try await prefetch(["model.max_concurrency": "2000"]) == 2000)
+        // A window at least, so that something is there when a call ends.
+        #expect(try await prefetch(["model.max_concurrency": "4"]) == 64)
+        // 1800 s / 70 s
+        #expect(try await prefetch(["model.max_concurrency": "1"]) == 25)
+        #expect(try await prefetch(["model.max_concurrency": "2", "model.timeout": "1500s"]) == 2)
+        #expect(try await prefetch(["model.max_concurrency": "4", "worker.prefetch": "512"]) == 512)
+    }
+
+    @Test func jobsThatTheBrokerMayTakeBackAreAnOddity() async throws {
+        #expect(try await load().prefetchOddity == nil)
+        #expect(try await load(overrides: [("model.max_concurrency", "1")]).prefetchOddity == nil)
+        let held = try await load(overrides: [("model.max_concurrency", "8"), ("worker.prefetch", "512")])
+        let text = try #require(held.prefetchOddity)
+        for part in ["worker.prefetch 512", "model.max_concurrency 8", "75 minutes", "consumer_timeout", "to 64"] {
+            #expect(text.contains(part), "\(text)")
+        }
+    }
+
     @Test func readsDurationsSizesAndLanes() async throws {
         let settings = try await load(environment: [
             "PARLEY_RESULTS_TTL": "90m", "PARLEY_LIMITS_BODY": "256KiB", "PARLEY_QUEUE_LANES": "high:8, bulk:1",

@@ -82,7 +82,8 @@ extension Settings {
         if queue.name.hasPrefix("amq.") { reader.wrong("queue.name", queue.name, "not starting with amq.") }
         reader.choice("queue.type", &queue.kind)
         reader.lanes("queue.lanes", &queue.lanes)
-        reader.int("worker.prefetch", &worker.prefetch, in: 1...65_535)
+        var prefetch: Int?
+        reader.int("worker.prefetch", &prefetch, in: 1...65_535)
         reader.int("worker.window", &worker.window, in: 1...65_535)
         reader.duration("worker.shutdown_grace", &worker.shutdownGrace, in: .zero ... .seconds(86_400))
         reader.string("admin.listen", &adminListen)
@@ -126,6 +127,7 @@ extension Settings {
         reader.string("prompt.user", &prompt.user)
         reader.int("prompt.history_tokens", &prompt.historyTokens, in: 0...1_000_000)
         reader.int("prompt.context_tokens", &prompt.contextTokens, in: 0...1_000_000)
+        worker.prefetch = prefetch ?? defaultPrefetch
     }
 
     /// Every key there is.

@@ -46,6 +46,7 @@ package struct Settings: Sendable, Equatable {
 
     /// `worker.*`
     package struct Worker: Sendable, Equatable {
+        /// Not set, it follows the model: see ``Settings/defaultPrefetch``.
         package var prefetch = 512
         package var window = 64
         package var shutdownGrace: Duration = .seconds(30)

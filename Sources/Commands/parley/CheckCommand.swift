@@ -16,7 +16,9 @@ struct CheckCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try await common.load()
         let logger = Logger(label: "parley")
-        var results = common.oddities.map { CheckResult(name: "configuration", outcome: .warning, detail: $0) }
+        var results = common.oddities(settings).map {
+            CheckResult(name: "configuration", outcome: .warning, detail: $0)
+        }
         let isOdd = !results.isEmpty
         results += await HealthCheck(try Assembly(settings, logger: logger), logger: logger).run()
         let isWell = results.allSatisfy { $0.outcome == .ok || $0.outcome == .warning }

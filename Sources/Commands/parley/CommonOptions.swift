@@ -40,7 +40,9 @@ struct CommonOptions: ParsableArguments {
     }
 
     /// What is odd about the configuration without being wrong, a sentence each.
-    var oddities: [String] { Settings.suspicious(in: ProcessInfo.processInfo.environment) }
+    func oddities(_ settings: Settings) -> [String] {
+        Settings.suspicious(in: ProcessInfo.processInfo.environment) + [settings.prefetchOddity].compactMap { $0 }
+    }
 
     /// The servers and names of the configuration.
     /// - Throws: ``SettingsError`` naming the keys that are wrong.

@@ -18,7 +18,7 @@ struct WorkerCommand: AsyncParsableCommand {
         MetricsSystem.bootstrap(registry)
         let settings = try await common.load(quiet: false)
         let logger = Logger(label: "parley")
-        for oddity in common.oddities { logger.warning("\(oddity)") }
+        for oddity in common.oddities(settings) { logger.warning("\(oddity)") }
         try await runWorker(settings, registry: registry, logger: logger)
     }
 }
