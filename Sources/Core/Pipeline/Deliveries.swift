@@ -21,8 +21,8 @@ actor Deliveries {
 
     private var jobs = InFlightJobs()
     private var suspects = Suspects()
-    private var trialWaiters: [CheckedContinuation<Void, Never>] = []
-    private var idleWaiters: [CheckedContinuation<Void, Never>] = []
+    private var trialsEnd = Waiters()
+    private var idle = Waiters()
     private var arrivals: UInt64 = 0
     private var tasks = TaskSet()
     private var isAbandoned = false
@@ -68,7 +68,7 @@ actor Deliveries {
     /// Returns when every delivery taken has left this worker.
     func finish() async {
         await withCheckedContinuation { continuation in
-            if inFlight == 0 { continuation.resume() } else { idleWaiters.append(continuation) }
+            if inFlight == 0 { continuation.resume() } else { idle.add(continuation) }
         }
         isFinished = true
         tasks.cancelAll()
@@ -277,9 +277,7 @@ actor Deliveries {
                 delivery, countingAttempt: postponement.attempts >= delivery.attempt)
         }
         departed()
-        for follower in followers where follower !== heir {
-            start { await $0.putAside(follower, postponement.delay + Self.waitForOther) }
-        }
+        for follower in followers where follower !== heir { putAside(follower: follower, postponement.delay) }
         suspects.complete(delivery.job.id)
         beginTrial()
     }
@@ -287,6 +285,15 @@ actor Deliveries {
     private func putAside(_ delivery: JobDelivery, _ delay: Duration) async {
         await concluder.putAside(delivery, delay)
         departed()
+    }
+
+    /// The follower comes back after the job that it followed. A claim that it had asked for while the leader gave its own
+    /// up is given back: nobody else would end it.
+    private func putAside(follower: JobDelivery, _ delay: Duration) {
+        start {
+            if follower.isClaimed { await $0.giveBack(follower.job.id, follower.starts) }
+            await $0.putAside(follower, delay + Self.waitForOther)
+        }
     }
 
     private func handBack(_ delivery: JobDelivery) async {
@@ -298,15 +305,7 @@ actor Deliveries {
     /// The job is not in work here any more: those that follow look for its result, or wait as long as it does.
     private func complete(_ delivery: JobDelivery, postponedFor delay: Duration? = nil) {
         for follower in jobs.complete(delivery.job.id) {
-            if let delay {
-                start {
-                    // Asked for while the leader gave its own up: nobody would end it.
-                    if follower.isClaimed { await $0.giveBack(follower.job.id, follower.starts) }
-                    await $0.putAside(follower, delay + Self.waitForOther)
-                }
-            } else {
-                start { await $0.work([follower]) }
-            }
+            if let delay { putAside(follower: follower, delay) } else { start { await $0.work([follower]) } }
         }
         suspects.complete(delivery.job.id)
         beginTrial()
@@ -317,10 +316,7 @@ actor Deliveries {
         if case .over(settled: true) = conclusion { settled += 1 }
         inFlight -= 1
         metrics.inFlight.record(inFlight)
-        guard inFlight == 0 else { return }
-        let waiters = idleWaiters
-        idleWaiters = []
-        for waiter in waiters { waiter.resume() }
+        if inFlight == 0 { idle.release() }
     }
 
     // MARK: - Suspects
@@ -349,7 +345,7 @@ actor Deliveries {
         if let trial = suspects.next(inFlight: jobs.count) {
             start { await $0.hold(trial) }
         } else if !suspects.areThere {
-            releaseTrialWaiters()
+            trialsEnd.release()
         }
     }
 
@@ -388,13 +384,7 @@ actor Deliveries {
 
     /// Returns when no suspect waits for its trial or is on it.
     func untilTrialsEnd() async {
-        while suspects.areThere, !isAbandoned { await withCheckedContinuation { trialWaiters.append($0) } }
-    }
-
-    private func releaseTrialWaiters() {
-        let waiters = trialWaiters
-        trialWaiters = []
-        for waiter in waiters { waiter.resume() }
+        while suspects.areThere, !isAbandoned { await withCheckedContinuation { trialsEnd.add($0) } }
     }
 
     // MARK: - From outside
@@ -425,7 +415,7 @@ actor Deliveries {
                 $0.complete(delivery)
             }
         }
-        releaseTrialWaiters()
+        trialsEnd.release()
     }
 
     private func handBackFollowers() {

@@ -84,10 +84,6 @@ package struct SimulatedScenario: Sendable {
         configuration.answering.modelTimeout = .milliseconds(300)
         configuration.answering.retrievalTimeout = .milliseconds(500)
         configuration.answering.breakerThreshold = Int.random(in: 1...6, using: &draw)
-        // One whose gateway always fails is an outage, without end, while nobody else is there to be answered.
-        if case .failsAtOnce(let failure) = hopelessReaction, failure.blame == .gateway, !hopeless.isEmpty {
-            configuration.answering.breakerThreshold = .max
-        }
         configuration.answering.priorityMaxWait = .milliseconds(Int.random(in: 50...2000, using: &draw))
         configuration.retry.maxAttempts = Int.random(in: 1...4, using: &draw)
         configuration.retry.base = .milliseconds(100)
