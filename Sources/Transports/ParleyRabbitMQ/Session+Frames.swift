@@ -60,7 +60,10 @@ extension Session {
             if reason == nil { scheduleFlush() }
         case .complain(let what): complain(what)
         case .end(let error, let answer):
-            if let answer, wire.hasRoom { _ = wire.send(answer, on: 0, room: wire.largestWrite) }
+            if let answer, isReady(wire) {
+                _ = wire.send(answer, on: 0, room: wire.largestWrite)
+                _ = wire.push()
+            }
             end(error)
         }
     }
@@ -77,18 +80,28 @@ extension Session {
         isFlushScheduled = false
         guard let wire, ended == nil else { return }
         for _ in 0..<4 {
-            guard wire.hasRoom else { return waitForRoom() }
+            guard isReady(wire) else { return }
             var allowance = Allowance(sendBuffer: wire.sendBuffer, largestWrite: wire.largestWrite)
             wire.cork(true)
             let hasMore = write(wire, &allowance)
             guard ended == nil else { return }
             wire.cork(false)
             if !hasMore {
-                if wire.hasUnread { scheduleRead() }
+                if isReady(wire), wire.hasUnread { scheduleRead() }
                 return
             }
         }
         scheduleFlush()
+    }
+
+    /// Whether a batch may be written. If not, the session waits for the socket, or has ended.
+    private func isReady(_ wire: Wire) -> Bool {
+        switch wire.push() {
+        case .sent: return true
+        case .noRoom, .inexpressible: waitForRoom()
+        case .lost(let error): end(error)
+        }
+        return false
     }
 
     /// True when there is more to write than was allowed.

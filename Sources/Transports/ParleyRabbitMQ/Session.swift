@@ -65,12 +65,13 @@ final class Session: @unchecked Sendable {
         scheduleRead()
     }
 
-    /// librabbitmq sends and checks heartbeats while it reads, so an idle connection has to be read too.
+    /// With TLS librabbitmq sends and checks heartbeats while it reads, so an idle connection has to be read too.
     private func armHeartbeat(_ interval: Duration) {
         heartbeatTimer = loop.schedule(after: interval) { [weak self] in
             guard let self, ended == nil else { return }
             armHeartbeat(interval)
             readFrames()
+            if ended == nil, let error = wire?.beat() { end(machine.reason ?? error) }
         }
     }
 

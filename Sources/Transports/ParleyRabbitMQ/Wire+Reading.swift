@@ -1,4 +1,5 @@
 import CRabbitMQ
+import Glibc
 
 extension Wire {
     enum Reading {
@@ -10,18 +11,33 @@ extension Wire {
 
     /// Hands over the next whole frame that is there already, without waiting.
     ///
-    /// Sends and checks heartbeats as well: librabbitmq does that while it reads.
+    /// With TLS it sends and checks heartbeats as well: librabbitmq does that while it reads.
     func next(_ body: (InboundFrame) -> Void) -> Reading {
         var frame = amqp_frame_t()
-        let status = parley_amqp_next_frame(state, &frame)
-        guard status == 0 else { return status == Status.timeout ? .nothing : .lost(lost(status)) }
+        // What came with the login's answers is in the library's own buffer.
+        if plain == nil || hasUnread {
+            let status = parley_amqp_next_frame(state, &frame)
+            guard status == 0 else { return status == Status.timeout ? .nothing : .lost(lost(status)) }
+        } else {
+            switch plain?.next(state, &frame) {
+            case .frame: break
+            case .nothing, nil: return .nothing
+            case .broken(let status): return .lost(lost(status))
+            case .closed: return .lost(lost(AMQP_STATUS_CONNECTION_CLOSED.rawValue))
+            case .failed(let number): return .lost(lost(errno: number))
+            }
+        }
         // Everything is copied out by then: the channel's pool may be used again.
         defer { amqp_maybe_release_buffers_on_channel(state, frame.channel) }
         body(decoder.frame(frame))
         return .frame(size: frame.size)
     }
 
-    private func lost(_ status: Int32) -> RabbitMQError {
+    func lost(errno number: Int32) -> RabbitMQError {
+        RabbitMQError(.connectionLost, "connection to \(endpoint) lost: \(String(cString: strerror(number)))")
+    }
+
+    func lost(_ status: Int32) -> RabbitMQError {
         switch status {
         case Status.heartbeatTimeout:
             RabbitMQError(.connectionLost, "\(endpoint) has sent nothing for two heartbeats")

@@ -1,7 +1,7 @@
 import CRabbitMQ
 
-/// Writing never waits: librabbitmq's send blocks on a full socket, so nothing is handed to it but what fits the room that
-/// the kernel has said there is.
+/// Writing never waits. With TLS it is librabbitmq that sends, and blocks on a full socket: nothing is handed to it but what
+/// fits the room that the kernel has said there is. Without, frames are collected, and leave as the socket takes them.
 extension Wire {
     enum Sending {
         /// About so many bytes.
@@ -14,12 +14,25 @@ extension Wire {
         case lost(RabbitMQError)
     }
 
-    /// Whether a third of the send buffer is free.
-    var hasRoom: Bool { parley_has_room(fd) != 0 }
+    /// Pushes out what was written. `sent` when the next batch may be written, `noRoom` when the socket is full.
+    func push() -> Sending {
+        guard plain != nil else { return parley_has_room(fd) != 0 ? .sent(0) : .noRoom }
+        if let number = plain?.transmit(), number != 0 { return .lost(lost(errno: number)) }
+        return plain?.isFlushed == false ? .noRoom : .sent(0)
+    }
 
-    /// Holds small segments back, or pushes them out: each frame is a send of its own, and corked they leave as few large
-    /// segments.
-    func cork(_ isOn: Bool) { parley_cork(fd, isOn ? 1 : 0) }
+    /// Holds small segments back, or lets them go: with TLS each frame is a send of its own, and corked they leave as few
+    /// large segments.
+    func cork(_ isOn: Bool) { if plain == nil { parley_cork(fd, isOn ? 1 : 0) } }
+
+    /// Four times a heartbeat, after reading: sends one when it is time.
+    /// - Returns: why the connection is lost; nil when it is not.
+    func beat() -> RabbitMQError? {
+        guard plain != nil else { return nil }
+        guard plain?.beat() == true else { return lost(Status.heartbeatTimeout) }
+        guard case .lost(let error) = push() else { return nil }
+        return error
+    }
 
     /// The most that surely fits when there is room: a third of the buffer, less the kernel's own share.
     var largestWrite: Int { sendBuffer / 16 * 5 }
@@ -33,13 +46,29 @@ extension Wire {
             : .lost(RabbitMQError(.connectionLost, "cannot write to \(endpoint): \(Status.text(status))"))
     }
 
+    /// - Parameter size: at least what it takes on the wire.
+    private func send(_ frame: inout amqp_frame_t, _ size: Int) -> Sending {
+        sent(plain?.write(frame, size: size) ?? amqp_send_frame(state, &frame), size)
+    }
+
     func send(_ fragment: UnsafeRawBufferPointer, on channel: UInt16) -> Sending {
         var frame = amqp_frame_t()
-        frame.frame_type = 3
+        frame.frame_type = Frame.body
         frame.channel = channel
         frame.payload.body_fragment = amqp_bytes_t(
             len: fragment.count, bytes: UnsafeMutableRawPointer(mutating: fragment.baseAddress))
-        return sent(amqp_send_frame(state, &frame), fragment.count + 8)
+        return send(&frame, fragment.count + 8)
+    }
+
+    private func send<T: BitwiseCopyable>(_ id: UInt32, _ method: inout T, on channel: UInt16, _ size: Int) -> Sending {
+        withUnsafeMutablePointer(to: &method) { method in
+            var frame = amqp_frame_t()
+            frame.frame_type = Frame.method
+            frame.channel = channel
+            frame.payload.method.id = id
+            frame.payload.method.decoded = UnsafeMutableRawPointer(method)
+            return send(&frame, size)
+        }
     }
 
     /// Sends a message's method and header, which go as a whole; its body is another matter.
@@ -62,16 +91,16 @@ extension Wire {
             return .inexpressible(error)
         }
         guard size <= room else { return .noRoom }
-        let status = amqp_send_method(state, channel, Method.basicPublish, &method)
-        guard status == 0 else { return sent(status, size) }
+        let sending = send(Method.basicPublish, &method, on: channel, size)
+        guard case .sent = sending else { return sending }
         return withUnsafeMutablePointer(to: &properties) { properties in
             var frame = amqp_frame_t()
-            frame.frame_type = 2
+            frame.frame_type = Frame.header
             frame.channel = channel
             frame.payload.properties.class_id = 60
             frame.payload.properties.body_size = UInt64(message.bodySize)
             frame.payload.properties.decoded = UnsafeMutableRawPointer(properties)
-            return sent(amqp_send_frame(state, &frame), size)
+            return send(&frame, size)
         }
     }
 
@@ -135,7 +164,7 @@ extension Wire {
                 "the arguments of \(method.name) take more than \(min(frameMax, largestWrite)) bytes")
         }
         guard size <= room else { return .noRoom }
-        return sent(amqp_send_method(state, channel, id, &c), size)
+        return send(id, &c, on: channel, size)
     }
 
     private func sendExchange(

@@ -20,6 +20,8 @@ final class Wire: @unchecked Sendable {
     private(set) var serverProperties = FieldTable()
     var arena = Arena()
     var decoder = FrameDecoder()
+    /// Without TLS; from the login on.
+    var plain: PlainStream?
 
     private init(state: amqp_connection_state_t, endpoint: RabbitMQConfiguration.Endpoint) {
         self.state = state
@@ -28,6 +30,7 @@ final class Wire: @unchecked Sendable {
 
     deinit {
         arena.free()
+        plain?.free()
         // Also closes the socket, unless the library has done so itself on an error.
         amqp_destroy_connection(state)
     }
@@ -87,6 +90,7 @@ final class Wire: @unchecked Sendable {
         guard tuned == 0 else {
             throw RabbitMQError(.unreachable, "out of memory for the frames of a connection to \(endpoint)")
         }
+        if configuration.tls == nil { wire.plain = PlainStream(fd: wire.fd) }
         if let table = amqp_get_server_properties(state) {
             wire.serverProperties = FieldTable(copying: table.pointee)
         }
