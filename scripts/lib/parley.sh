@@ -32,6 +32,8 @@ forget_settings() {
 
 worker_pid=
 worker_admin=
+# What the worker is run under: a command and its arguments.
+under=()
 
 # start_worker LOG [NAME=VALUE...]: a worker with these settings over the exported ones, ready when this returns.
 # Sets worker_pid and worker_admin (its http://host:port).
@@ -40,7 +42,7 @@ start_worker() {
     shift
     free_port port
     worker_admin=http://127.0.0.1:$port
-    spawn "$log" env PARLEY_ADMIN_LISTEN="127.0.0.1:$port" "$@" "$parley" worker
+    spawn "$log" env PARLEY_ADMIN_LISTEN="127.0.0.1:$port" "$@" "${under[@]}" "$parley" worker
     worker_pid=$spawned
     deadline=$((SECONDS + 60))
     until curl -sf -m 2 -o /dev/null "$worker_admin/readyz"; do

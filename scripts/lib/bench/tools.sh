@@ -76,6 +76,8 @@ backend_figure() { curl -sf "http://127.0.0.1:$backend_port/stats" | jq -r "$1";
 # floor: the C program; worker: Parley; go: the Go peer; against: another Parley (BENCH_AGAINST).
 everybody=(floor worker)
 workers=(worker)
+# Those whose instructions are counted.
+counted=(floor worker)
 
 consumer=
 # start_consumer WHO echo|rag SETTING...: its pid is in `consumer`. What is no Parley gets its settings from BACKEND_URL
@@ -85,13 +87,18 @@ start_consumer() {
     shift 2
     local backend=BACKEND_URL=http://127.0.0.1:$backend_port
     case $who.$kind in
-        floor.echo) spawn "$work/floor.log" "$work/bin/floor" ;;
-        floor.rag) spawn "$work/floor.log" env "$backend" "$work/bin/ragfloor" ;;
+        floor.echo) spawn "$work/floor.log" "${under[@]}" "$work/bin/floor" ;;
+        floor.rag) spawn "$work/floor.log" env "$backend" "${under[@]}" "$work/bin/ragfloor" ;;
         go.echo) spawn "$work/go.log" env ECHO=1 "$work/bin/gopeer" ;;
         go.rag) spawn "$work/go.log" env "$backend" "$work/bin/gopeer" ;;
         *)
-            [ "$who" = worker ] || parley=$BENCH_AGAINST
-            start_worker "$work/worker.log" "$@"
+            local settings=("$@")
+            if [ "$who" = against ]; then
+                parley=$BENCH_AGAINST
+                # An older program does not know all keys of today's file, whose defaults are the program's own.
+                settings+=(PARLEY_CONFIG=/dev/null)
+            fi
+            start_worker "$work/worker.log" "${settings[@]}"
             spawned=$worker_pid
             ;;
     esac
