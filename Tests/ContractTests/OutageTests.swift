@@ -1,12 +1,13 @@
 import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// An outage of a service is no failure of any job.
 extension ContractTests {
     @Test func whileTheModelIsAwayNoAttemptIsSpentAndReadinessNamesIt() async throws {
-        let port = try closedPort()
+        let port = try freePort()
         let worker = try await Worker.start([
             "model.url": "http://127.0.0.1:\(port)/v1", "retry.base": "100ms", "retry.max_attempts": "2",
         ])
