@@ -149,8 +149,11 @@ let package = Package(
                 "PipelineTestKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], path: "Sources/Commands/simulate", swiftSettings: strict),
 
-        // What the tests of several rooms use: servers of their own, a broker that does as it is told.
-        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+        // What the tests of several rooms use: servers of their own, and such that do as they are told.
+        .target(
+            name: "TestSupport",
+            dependencies: ["IOLoop", "ParleyRabbitMQ", "ParleyRedis", logging],
+            path: "Tests/Support", swiftSettings: strict),
 
         tests(of: "ParleyPrimitives"),
         tests(of: "IOLoop", uses: ["CEpoll"]),
@@ -163,8 +166,8 @@ let package = Package(
         tests(of: "ParleyRabbitMQ", uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", "TestSupport", logging]),
         tests(
             of: "Topology",
-            uses: ["Adapters", "ChatJobs", "CRabbitMQ", "IOLoop", "Pipeline", "ParleyRabbitMQ", logging]),
-        tests(of: "ParleyRedis", uses: ["IOLoop", logging]),
+            uses: ["Adapters", "ChatJobs", "IOLoop", "Pipeline", "ParleyRabbitMQ", "TestSupport", logging]),
+        tests(of: "ParleyRedis", uses: ["IOLoop", "TestSupport", logging]),
         // A getaddrinfo for the tests, in C so that it stands before the C library's.
         .target(name: "CHangingResolver", path: "Tests/CHangingResolver"),
         tests(of: "ParleyHTTP", uses: ["CHangingResolver", "IOLoop", "CZlib", logging]),
@@ -176,7 +179,10 @@ let package = Package(
         tests(of: "ParleySettings"),
         tests(
             of: "Adapters",
-            uses: ["Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Retrieval", "Topology", logging]),
+            uses: [
+                "Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Retrieval", "TestSupport", "Topology",
+                logging,
+            ]),
         tests(of: "Worker", uses: ["IOLoop", "ParleyHTTP", "ParleySettings", logging]),
         tests(of: "Operations", uses: ["ChatJobs", "ParleyJSON", "ParleyRabbitMQ", "Topology", "IOLoop", logging]),
         // The contract from outside: the built program, real servers.
@@ -184,7 +190,7 @@ let package = Package(
             name: "ContractTests",
             dependencies: [
                 "parley", "ParleyClient", "ParleyRabbitMQ", "ParleyRedis", "Topology", "IOLoop", "ParleyJSON", "CZlib",
-                logging,
+                "TestSupport", logging,
             ],
             swiftSettings: strict),
         tests(

@@ -3,6 +3,7 @@ import Answering
 import ChatJobs
 import ParleyRedis
 import Pipeline
+import TestSupport
 import Testing
 import Topology
 

@@ -3,6 +3,7 @@ import Answering
 import ChatJobs
 import ParleyRedis
 import Pipeline
+import TestSupport
 import Testing
 import Topology
 
@@ -86,7 +87,7 @@ struct RedisClaimsTests {
         try await withLedgers(server.url(), ["me"], immortal: false) { workers in
             _ = try await workers[0].begin(jobID("a"))
             // Once more where the machine is so slow that it has expired meanwhile.
-            try await eventually("the worker has a sign of life") {
+            try await waitUntil("the worker has a sign of life") {
                 _ = try await workers[0].begin(jobID("a"))
                 let life = try await workers[0].redis("PTTL", keys.worker("me")).int ?? 0
                 #expect(life == -2 || (0...5_000).contains(life))

@@ -3,6 +3,7 @@ import Answering
 import ChatJobs
 import ParleyRedis
 import Pipeline
+import TestSupport
 import Testing
 import Topology
 
@@ -121,7 +122,7 @@ struct RedisResultsTests {
             reasons = try await refusals()
             #expect(reasons.first?.contains("READONLY") == true)
             #expect(reasons.count >= 3)
-            try await eventually("a connection that takes the command") {
+            try await waitUntil("a connection that takes the command") {
                 (try? await me.redis("REPLICAOF", "NO", "ONE")) == .status("OK")
             }
             // It is available when it takes writes, and not before.
@@ -134,7 +135,7 @@ struct RedisResultsTests {
         try await withClient("redis://127.0.0.1:\(freePort())") { client in
             let results = RedisResults(redis: client, ttl: .seconds(1), jitter: 0)
             let waiting = Task { await results.untilAvailable() }
-            try await eventually("the client tries") { await !client.isConnected }
+            try await waitUntil("the client tries") { await !client.isConnected }
             waiting.cancel()
             await waiting.value
         }

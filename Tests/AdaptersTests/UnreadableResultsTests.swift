@@ -2,6 +2,7 @@ import Adapters
 import ChatJobs
 import ParleyRedis
 import Pipeline
+import TestSupport
 import Testing
 import Topology
 

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// A worker that is told to end on a bad day ends all the same, soon after its grace, and leaves the jobs to the next.

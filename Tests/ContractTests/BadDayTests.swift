@@ -1,6 +1,7 @@
 import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// What an operator meets on a bad day, on a broker of the suite's own: each has its line in the log and does no harm.

@@ -1,5 +1,6 @@
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// Sections 4 and 5: what is no job is answered with the reason and kept as a dead letter, and the worker goes on.

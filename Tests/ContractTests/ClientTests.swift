@@ -1,4 +1,5 @@
 import ParleyClient
+import TestSupport
 import Testing
 
 /// The library for Swift producers, between a real broker, a real Redis and a running worker.
@@ -67,7 +68,7 @@ extension ContractTests {
 
     @Test func aSwiftProducerIsToldWhatIsWrong() async throws {
         #expect(throws: ParleyClientError.self) { try ParleyClientConfiguration(rabbitMQ: "http://x") }
-        let nobody = try ParleyClientConfiguration(rabbitMQ: "amqp://127.0.0.1:\(try closedPort())/", redis: nil)
+        let nobody = try ParleyClientConfiguration(rabbitMQ: "amqp://127.0.0.1:\(try freePort())/", redis: nil)
         let error = await #expect(throws: ParleyClientError.self) { try await ParleyClient.connect(nobody) }
         #expect(error?.code == .unreachable)
         let idle = try ParleyClientConfiguration(

@@ -1,5 +1,6 @@
 import Glibc
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// A cluster with quorum queues, as `scripts/cluster` starts it, and what is left of the jobs when its nodes die.

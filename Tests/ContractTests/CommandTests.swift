@@ -1,6 +1,7 @@
 import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// Section 6: the command line.
@@ -233,7 +234,7 @@ extension ContractTests {
     }
 
     @Test func serversThatCannotBeReachedEndWith3() async throws {
-        let port = try closedPort()
+        let port = try freePort()
         for command in [["ask", "x"], ["publish"], ["replies", "q"], ["check"]] {
             let process = try ParleyProcess(
                 command, settings: ["rabbitmq.url": "amqp://guest:guest@127.0.0.1:\(port)/"], input: #"{"query":"x"}"#)

@@ -1,6 +1,7 @@
 import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// Section 4: what happens to jobs when workers die, and when one id is in work twice.

@@ -1,6 +1,7 @@
 import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// Section 6: `parley dead`.
@@ -142,7 +143,7 @@ extension ContractTests {
     }
 
     @Test func serversThatOperatorsCannotReachEndWith3() async throws {
-        let port = try closedPort()
+        let port = try freePort()
         for command in [
             ["dead", "list"], ["dead", "show", "x"], ["dead", "purge", "--all", "--yes"], ["requeue", "--all"],
             ["status"], ["delays", "show"], ["delays", "remove", "--yes"],

@@ -1,4 +1,5 @@
 import CZlib
+import TestSupport
 
 /// `bytes` as another system would send them with `content_encoding: gzip`.
 func gzipped(_ bytes: [UInt8]) throws -> [UInt8] {

@@ -1,5 +1,6 @@
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// Sections 1 and 2: jobs and replies.

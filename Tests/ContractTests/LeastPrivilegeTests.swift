@@ -4,6 +4,7 @@ import Logging
 import ParleyJSON
 import ParleyRabbitMQ
 import ParleyRedis
+import TestSupport
 import Testing
 import Topology
 
@@ -11,7 +12,7 @@ import Topology
 /// those very files.
 @Suite(
     "Least privilege",
-    .enabled(if: Surroundings.areComplete && PrivateRabbitMQ.isInstalled && PrivateRedis.server != nil),
+    .enabled(if: Surroundings.areComplete && PrivateRabbitMQ.isInstalled && PrivateRedis.isAvailable),
     .serialized, .privateRabbitMQ(definitions: checkout("config/rabbitmq/definitions.json")))
 struct LeastPrivilegeTests {
     let broker: PrivateRabbitMQ
@@ -19,11 +20,11 @@ struct LeastPrivilegeTests {
 
     init() async throws {
         broker = try #require(PrivateRabbitMQ.current)
-        redis = try await PrivateRedis("--aclfile", checkout("config/redis/users.acl"))
+        redis = try await PrivateRedis(options: ["--aclfile", checkout("config/redis/users.acl")])
     }
 
     private func settings(_ user: String) -> [String: String] {
-        ["rabbitmq.url": broker.url(user), "redis.url": redis.url(user)]
+        ["rabbitmq.url": broker.url(user), "redis.url": redis.url("\(user):\(user)@")]
     }
 
     /// `body` with a worker of the shipped user on the shipped queue; the log must show that nothing was refused.
@@ -204,7 +205,7 @@ struct LeastPrivilegeTests {
         let loop = try IOLoop(name: "privilege")
         defer { loop.stop() }
         let client = RedisClient(
-            configuration: try RedisConfiguration(url: redis.url(user)), loop: loop, logger: Self.quiet)
+            configuration: try RedisConfiguration(url: redis.url("\(user):\(user)@")), loop: loop, logger: Self.quiet)
         do {
             try await client.connect()
             try await body(client)

@@ -1,4 +1,5 @@
 import ParleyJSON
+import TestSupport
 import Testing
 
 /// Section 7: what is sent to a model, and what becomes of its thinking.

@@ -2,6 +2,7 @@ import IOLoop
 import Logging
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 
 /// A job queue of a test's own with dead letters in it, and no worker.
 struct Mortuary: Sendable {

@@ -1,6 +1,7 @@
 import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// Section 7 and the running worker: configuration, health, metrics, logs.
@@ -124,7 +125,7 @@ extension ContractTests {
     }
 
     @Test func aWorkerWaitsForServersThatAreAway() async throws {
-        let port = try closedPort()
+        let port = try freePort()
         let worker = try await Worker.start(
             ["rabbitmq.url": "amqp://guest:guest@127.0.0.1:\(port)/", "redis.url": "redis://127.0.0.1:\(port)/0"],
             ready: false)

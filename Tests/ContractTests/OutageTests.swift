@@ -1,12 +1,13 @@
 import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// An outage of a service is no failure of any job.
 extension ContractTests {
     @Test func whileTheModelIsAwayNoAttemptIsSpentAndReadinessNamesIt() async throws {
-        let port = try closedPort()
+        let port = try freePort()
         let worker = try await Worker.start([
             "model.url": "http://127.0.0.1:\(port)/v1", "retry.base": "100ms", "retry.max_attempts": "2",
         ])
@@ -108,7 +109,8 @@ extension ContractTests {
             }
             _ = try await eventually("all answers") { model.questions.count == 62 ? true : nil }
             let place = try #require(model.questions.firstIndex { $0.contains("bulk") })
-            #expect((2..<40).contains(place), "the bulk job came as number \(place + 1) of 62")
+            // Where publishing is slow, it has waited long enough before the second urgent job is there.
+            #expect(place < 40, "the bulk job came as number \(place + 1) of 62")
         }
         try await worker.stop()
     }

@@ -1,6 +1,7 @@
 import Glibc
 import IOLoop
 import ParleyJSON
+import TestSupport
 
 /// The built program, running.
 final class ParleyProcess: Sendable {
@@ -70,7 +71,7 @@ final class ParleyProcess: Sendable {
     func signal(_ number: Int32) { kill(pid, number) }
 
     /// The exit status; 128 + number for a signal.
-    func exitStatus(within limit: Duration = .seconds(30)) async throws -> Int32 {
+    func exitStatus(within limit: Duration = .seconds(60)) async throws -> Int32 {
         try await eventually("the end of the process", within: limit) {
             var status: Int32 = 0
             guard waitpid(pid, &status, WNOHANG) == pid else { return nil }
@@ -186,34 +187,4 @@ private func httpGet(_ path: String, _ port: UInt16) -> (status: Int, body: Stri
         let number = Int(status)
     else { return nil }
     return (number, String(decoding: answer[end.upperBound...], as: UTF8.self))
-}
-
-func loopback(_ port: UInt16) -> sockaddr_in {
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = port.bigEndian
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    return address
-}
-
-/// A port that nobody listens on: bound once and given back.
-func closedPort() throws -> UInt16 {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    return try bindToLoopback(descriptor)
-}
-
-/// Binds to a port, 0 for one that is free; it is returned.
-func bindToLoopback(_ descriptor: Int32, _ port: UInt16 = 0) throws -> UInt16 {
-    var reuse: Int32 = 1
-    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
-    var address = loopback(port)
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let done = withUnsafeMutablePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
-        }
-    }
-    guard done else { throw Failure("no free port") }
-    return UInt16(bigEndian: address.sin_port)
 }

@@ -3,6 +3,7 @@ import Logging
 import ParleyJSON
 import ParleyRabbitMQ
 import ParleyRedis
+import TestSupport
 
 /// Another system: publishes jobs and takes replies over plain AMQP, and looks into Redis.
 struct Producer: Sendable {
@@ -73,11 +74,11 @@ struct Producer: Sendable {
 
     // MARK: - What comes back
 
-    func nextReply(within limit: Duration = .seconds(20)) async throws -> Received {
+    func nextReply(within limit: Duration = .seconds(60)) async throws -> Received {
         try await next(from: replies, within: limit)
     }
 
-    func next(from queue: String, within limit: Duration = .seconds(20)) async throws -> Received {
+    func next(from queue: String, within limit: Duration = .seconds(60)) async throws -> Received {
         try await eventually("a message in \(queue)", within: limit) {
             try await connection.get(queue, noAck: true, channel: channel).map(Received.init)
         }

@@ -2,6 +2,7 @@ import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
 import ParleyRedis
+import TestSupport
 import Testing
 
 /// Section 6: `parley requeue`.
@@ -168,7 +169,7 @@ extension ContractTests {
                 #expect(own.first?.contains(word) == true)
             }
             #expect(own.first?.contains { $0.contains("@") } == true)
-            let port = try closedPort()
+            let port = try freePort()
             let without = try await parley(
                 "requeue", "--all", "--json",
                 settings: mortuary.settings.merging(["redis.url": "redis://127.0.0.1:\(port)/0"]) { $1 })

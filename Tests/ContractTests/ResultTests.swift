@@ -2,6 +2,7 @@ import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
 import ParleyRedis
+import TestSupport
 import Testing
 
 /// Sections 3 and 4: results, order, and what happens when workers end.

@@ -1,6 +1,7 @@
 import Glibc
 import ParleyJSON
 import Synchronization
+import TestSupport
 import Testing
 
 /// What is wrong with the embedder or the vector store is no failure of any job, and no success without passages.

@@ -1,6 +1,7 @@
 import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 /// Section 4 and 5: what becomes of jobs whose model fails.

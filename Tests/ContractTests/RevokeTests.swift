@@ -1,6 +1,7 @@
 import ParleyJSON
 import ParleyRabbitMQ
 import ParleyRedis
+import TestSupport
 import Testing
 
 /// Section 6: `parley revoke`.

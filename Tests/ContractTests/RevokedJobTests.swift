@@ -1,4 +1,5 @@
 import ParleyJSON
+import TestSupport
 import Testing
 
 /// Section 4: what a worker does with jobs that are revoked.

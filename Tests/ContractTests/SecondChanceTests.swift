@@ -1,4 +1,5 @@
 import ParleyJSON
+import TestSupport
 import Testing
 
 /// Sections 5 and 6: jobs that died, were requeued, and are worked on again.

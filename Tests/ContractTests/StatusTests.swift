@@ -1,6 +1,7 @@
 import ParleyJSON
 import ParleyRabbitMQ
 import ParleyRedis
+import TestSupport
 import Testing
 
 /// Section 6: `parley status`.
@@ -40,7 +41,7 @@ extension ContractTests {
     @Test func statusShowsTheQueuesWhenRedisIsAway() async throws {
         try await Mortuary.with { mortuary in
             try await mortuary.bury(2)
-            let address = "redis://127.0.0.1:\(try closedPort())/0"
+            let address = "redis://127.0.0.1:\(try freePort())/0"
             let settings = mortuary.settings.merging(["redis.url": address]) { $1 }
             let text = try await parley("status", settings: settings)
             #expect(text.status == 3 && text.output.contains("2 dead") && text.output.contains("away"))

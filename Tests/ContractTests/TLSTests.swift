@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 /// `amqps` as an operator sets it up: the program against a broker that wants a certificate of its clients.
@@ -41,7 +42,7 @@ struct TLSTests {
     }
 
     @Test func anExpiredCertificateIsRefused() async throws {
-        let port = try closedPort()
+        let port = try freePort()
         let path = broker.folder.path
         let server = try spawn(
             [

@@ -87,6 +87,7 @@ struct DeadLetterTests {
         headers["traceparent"] = "00-1-2-01"
         headers["x-parley-retries"] = 4
         headers["x-parley-deferrals"] = 9
+        headers["x-parley-refusals"] = 2
         headers["x-death"] = .array([.table(["count": 3])])
         headers["x-first-death-queue"] = "q"
         headers["x-delivery-count"] = 3

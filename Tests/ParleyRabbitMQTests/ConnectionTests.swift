@@ -1,10 +1,13 @@
 import Glibc
 import IOLoop
+import TestSupport
 import Testing
 
 @testable import ParleyRabbitMQ
 
-@Suite("One connection", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBroker)
+@Suite(
+    "One connection", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(2)),
+    .privateRabbitMQ())
 struct ConnectionTests {
     @Test("all field types, properties and Unicode survive the broker")
     func fieldTable() async throws {
@@ -222,7 +225,7 @@ struct ConnectionTests {
         #expect(wrong.map { !"\($0)".contains("wrong-secret") } == true)
         let vhost = await expectError(.accessRefused) { try await open { $0.virtualHost = "none" } }
         #expect(vhost?.message.contains("none") == true)
-        let port = try freePort()
+        let port = Int(try freePort())
         let nobody = await expectError(.unreachable) {
             try await open { $0.endpoints = [.init(host: "127.0.0.1", port: port)] }
         }

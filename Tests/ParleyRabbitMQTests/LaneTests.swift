@@ -1,10 +1,12 @@
 import IOLoop
+import TestSupport
 import Testing
 
 @testable import ParleyRabbitMQ
 
 @Suite(
-    "Pausing and lanes", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBroker)
+    "Pausing and lanes", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(2)),
+    .privateRabbitMQ())
 struct LaneTests {
     private func consumer(
         _ f: Fixture, _ queues: [ConsumedQueue], declares: Bool = true, events: Log<ConnectionEvent>? = nil

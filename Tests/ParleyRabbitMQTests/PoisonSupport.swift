@@ -1,4 +1,5 @@
 import CRabbitMQ
+import TestSupport
 
 @testable import ParleyRabbitMQ
 

@@ -1,12 +1,13 @@
 import Glibc
 import IOLoop
+import TestSupport
 import Testing
 
 @testable import ParleyRabbitMQ
 
 @Suite(
-    "Consumer and publisher", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)),
-    .privateBroker)
+    "Consumer and publisher", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(2)),
+    .privateRabbitMQ())
 struct ReconnectTests {
     private func declare(_ name: String) -> @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void {
         { connection throws(RabbitMQError) in try await connection.ensureQueue(QueueDeclaration(name: name)) }

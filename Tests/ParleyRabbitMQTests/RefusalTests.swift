@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 
 @testable import ParleyRabbitMQ
 
-@Suite("Refusals", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBroker)
+@Suite("Refusals", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(2)), .privateRabbitMQ())
 struct RefusalTests {
     @Test("a queue that is full costs its own messages only: another channel is tried, and the connection stays")
     func anotherChannel() async throws {

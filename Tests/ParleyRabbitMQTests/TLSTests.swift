@@ -1,19 +1,21 @@
+import TestSupport
 import Testing
 
 @testable import ParleyRabbitMQ
 
-@Suite("TLS", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(2)), .privateBrokerWithTLS)
+@Suite(
+    "TLS", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(2)), .privateRabbitMQ(tls: true))
 struct TLSTests {
     private func open(_ host: String, _ change: (inout RabbitMQConfiguration.TLS) -> Void = { _ in }) async throws {
         let f = try Fixture()
-        let directory = f.broker.directory.path
+        let directory = f.broker.folder.path
         var configuration = f.configuration
         var tls = RabbitMQConfiguration.TLS(
             caFile: directory + "/ca.pem", certificateFile: directory + "/client.pem",
             keyFile: directory + "/client.key")
         change(&tls)
         configuration.tls = tls
-        configuration.endpoints = [.init(host: host, port: f.broker.tlsPort)]
+        configuration.endpoints = [.init(host: host, port: Int(f.broker.tlsPort))]
         let connection = try await RabbitMQConnection.open(configuration, loop: f.loop, logger: f.logger)
         let channel = try await connection.openChannel()
         try await connection.confirmSelect(channel: channel)
@@ -36,12 +38,12 @@ struct TLSTests {
 
     @Test("an authority that is not trusted is refused, unless told otherwise")
     func authority() async throws {
-        let broker = try #require(PrivateBroker.current)
+        let broker = try #require(PrivateRabbitMQ.current)
         _ = await expectError(.tlsFailed) {
-            try await open("localhost") { $0.caFile = broker.directory.path + "/other.pem" }
+            try await open("localhost") { $0.caFile = broker.folder.path + "/other.pem" }
         }
         try await open("localhost") {
-            $0.caFile = broker.directory.path + "/other.pem"
+            $0.caFile = broker.folder.path + "/other.pem"
             $0.verifyPeer = false
         }
     }

@@ -1,4 +1,5 @@
 import ParleyRedis
+import TestSupport
 import Testing
 
 @Suite(.enabled(if: PrivateRedis.isAvailable, "redis-server is not installed"))

@@ -1,5 +1,6 @@
 import Glibc
 import IOLoop
+import TestSupport
 import Testing
 
 @testable import ParleyRedis
@@ -52,7 +53,7 @@ struct RedisFailoverTests {
             try await pair.primary.command("REPLICAOF", "127.0.0.1", "\(pair.replica.port)")
             let script = RedisScript("return redis.call('SET', KEYS[1], '2')")
             #expect(try await client.evaluate(script, keys: ["a"]).errorKind == "READONLY")
-            try await eventually("writes go to the new primary") {
+            try await waitUntil("writes go to the new primary") {
                 (try? await client.evaluate(script, keys: ["a"])) == .status("OK")
             }
             #expect(try await pair.replica.command("GET", "a").string == "2")
@@ -77,14 +78,14 @@ struct RedisFailoverTests {
         try await withClient(url, events: events) { client in
             try await client.connect()
             let port = RedisCommand("CONFIG", "GET", "port")
-            #expect(try await client.send(port).array?.last?.int == pair.primary.port)
+            #expect(try await client.send(port).array?.last?.int == Int(pair.primary.port))
             #expect(try await client.send(RedisCommand("SET", "a", 1)) == .status("OK"))
             try await pair.primary.stop()
             // A Sentinel that did not run for two seconds does nothing for thirty (TILT).
-            try await eventually("the promoted replica serves", within: .seconds(100)) {
+            try await waitUntil("the promoted replica serves", within: .seconds(100)) {
                 (try? await client.send(RedisCommand("SET", "a", 2))) == .status("OK")
             }
-            #expect(try await client.send(port).array?.last?.int == pair.replica.port)
+            #expect(try await client.send(port).array?.last?.int == Int(pair.replica.port))
             #expect(events.connections == 2)
         }
     }
@@ -163,7 +164,7 @@ private struct Pair {
         let replica = try await PrivateRedis(options: options + ["--replicaof", "127.0.0.1", "\(primary.port)"])
         (self.primary, self.replica) = (primary, replica)
         let secret = options.contains("--requirepass") ? "secret" : nil
-        try await eventually("the replica follows") {
+        try await waitUntil("the replica follows") {
             try await replica.command("ROLE", password: secret).array?.dropFirst(3).first?.string == "connected"
         }
     }
@@ -171,7 +172,7 @@ private struct Pair {
     var url: String { "redis://127.0.0.1:\(primary.port),127.0.0.1:\(replica.port)/0" }
 
     func waitUntilReplicated(_ key: String, _ value: String) async throws {
-        try await eventually("\(key) is replicated") { try await replica.command("GET", key).string == value }
+        try await waitUntil("\(key) is replicated") { try await replica.command("GET", key).string == value }
     }
 }
 
@@ -190,7 +191,7 @@ private struct Sentinels {
         }
         self.all = all
         for sentinel in all {
-            try await eventually("the Sentinels know each other and the replica") {
+            try await waitUntil("the Sentinels know each other and the replica") {
                 let info = try await sentinel.command("INFO", "sentinel").string
                 return info?.contains("status=ok") == true && info?.contains("slaves=1,sentinels=3") == true
             }

@@ -1,4 +1,5 @@
 import ParleyRedis
+import TestSupport
 import Testing
 
 /// Peers that misbehave. Nothing that they send ends more than their connection.
@@ -80,7 +81,7 @@ import Testing
         try await withClient(peer.url, events: events) { client in
             try await client.connect()
             #expect(try await client.send(RedisCommand("GET", "a")) == .status("A"))
-            try await eventually("the client connects anew") { peer.connections == 2 }
+            try await waitUntil("the client connects anew") { peer.connections == 2 }
         }
     }
 

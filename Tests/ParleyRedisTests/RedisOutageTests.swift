@@ -2,6 +2,7 @@ import Glibc
 import IOLoop
 import Logging
 import ParleyRedis
+import TestSupport
 import Testing
 
 @Suite(.enabled(if: PrivateRedis.isAvailable, "redis-server is not installed"))
@@ -12,7 +13,7 @@ struct RedisOutageTests {
         try await withClient(server.url(), events: events) { client in
             try await client.connect()
             let outstanding = Task { try await client.send(RedisCommand("BLPOP", "never", 0)) }
-            try await eventually("the server sees the blocked client") {
+            try await waitUntil("the server sees the blocked client") {
                 try await withClient(server.url()) { other in
                     try await other.connect()
                     return try await other.send(RedisCommand("INFO", "clients")).string?
@@ -39,7 +40,7 @@ struct RedisOutageTests {
             waiter.cancel()
             await #expect(throws: CancellationError.self) { try await waiter.value }
             let other = Task { try await client.waitUntilConnected() }
-            try await eventually("the client tries") { await !client.isConnected }
+            try await waitUntil("the client tries") { await !client.isConnected }
             await client.close()
             let error = await #expect(throws: RedisError.self) { try await other.value }
             #expect(error?.code == .notConnected)
@@ -72,7 +73,7 @@ struct RedisOutageTests {
             let error = await #expect(throws: RedisError.self) { try await client.connect() }
             #expect(error?.code == .unreachable)
             #expect(error?.message.contains("refused") == true)
-            try await eventually("five attempts") { events.failedWaits.count >= 5 }
+            try await waitUntil("five attempts") { events.failedWaits.count >= 5 }
             for (index, wait) in events.failedWaits.prefix(5).enumerated() {
                 let ceiling = Duration.milliseconds(50 << index)
                 #expect(wait >= ceiling / 2 && wait <= ceiling)
@@ -96,11 +97,11 @@ struct RedisOutageTests {
                 let id = try await client.send(RedisCommand("CLIENT", "ID")).int ?? 0
                 // The reply may or may not make it out before the server hangs up.
                 _ = try? await client.send(RedisCommand("CLIENT", "KILL", "ID", id, "SKIPME", "no"))
-                try await eventually("connection \(round + 1)") { events.connections == round + 1 }
+                try await waitUntil("connection \(round + 1)") { events.connections == round + 1 }
             }
-            try await eventually("one socket is left") { openSockets(to: server.port) == 1 }
+            try await waitUntil("one socket is left") { openSockets(to: server.port) == 1 }
         }
-        try await eventually("no socket is left") { openSockets(to: server.port) == 0 }
+        try await waitUntil("no socket is left") { openSockets(to: server.port) == 0 }
     }
 
     @Test func aClientDroppedWithoutCloseLeavesNoSocket() async throws {
@@ -111,9 +112,9 @@ struct RedisOutageTests {
             configuration: try RedisConfiguration(url: server.url()), loop: loop, logger: Logger(label: "redis-test"))
         try await client?.connect()
         // Who looked whether the server was there may not have left yet.
-        try await eventually("one socket is left") { openSockets(to: server.port) == 1 }
+        try await waitUntil("one socket is left") { openSockets(to: server.port) == 1 }
         client = nil
-        try await eventually("the socket closes") { openSockets(to: server.port) == 0 }
+        try await waitUntil("the socket closes") { openSockets(to: server.port) == 0 }
     }
 
     @Test func aDemotedPrimaryIsLeftAndLookedForAgain() async throws {
@@ -124,7 +125,7 @@ struct RedisOutageTests {
             _ = try await client.send(RedisCommand("REPLICAOF", "127.0.0.1", 1))
             let reply = try await client.send(RedisCommand("SET", "a", 1))
             #expect(reply.errorKind == "READONLY")
-            try await eventually("a second connection") { events.connections >= 2 }
+            try await waitUntil("a second connection") { events.connections >= 2 }
         }
     }
 
@@ -159,7 +160,7 @@ struct RedisOutageTests {
 
 /// Sockets of this machine's processes whose peer is `port` on IPv4 and that a process still holds (/proc/net/tcp:
 /// column 3 is the remote address, column 10 the inode, 0 once the last descriptor is closed).
-private func openSockets(to port: Int) -> Int {
+private func openSockets(to port: UInt16) -> Int {
     guard let file = fopen("/proc/net/tcp", "r") else { return -1 }
     defer { fclose(file) }
     let suffix =

@@ -1,5 +1,6 @@
 import Foundation
 import ParleyRedis
+import TestSupport
 import Testing
 
 /// Runs where the library was built against a hiredis with TLS and redis-server has TLS too.
@@ -124,6 +125,6 @@ final class Certificates: Sendable {
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
-        try await eventually("openssl ends") { !process.isRunning }
+        try await waitUntil("openssl ends") { !process.isRunning }
     }
 }

@@ -72,6 +72,57 @@ import Testing
         #expect(bench.executor.now > .seconds(10))
     }
 
+    @Test func aJobWhoseReplyQueueIsFullWaitsInTheBrokerAndHoldsNoPlace() throws {
+        let bench = Workbench()
+        let message = SimulatedMessage(number: 0, try job("a"))
+        bench.run {
+            await $0.broker.refuseReplies(for: .seconds(5))
+            await $0.broker.publish([message])
+            await $0.executor.sleep(.seconds(4))
+            #expect(await $0.broker.unsettled(worker: 0) == 0)
+        }
+        #expect(bench.model.calls.count == 1)
+        #expect(bench.replies.map(\.status) == [.succeeded])
+        // At 0, 0.5, 1.5, 3.5 and 7.5 seconds.
+        #expect(bench.ledger.events.count { $0 == .refused(correlationID: "c0") } == 4)
+        #expect(bench.ledger.events.count { $0 == .postponed(0) } == 4)
+        #expect(bench.executor.now < .seconds(9))
+    }
+
+    @Test func aReplyQueueThatStaysFullCostsItsJobsTheirRepliesAfterAMinute() throws {
+        let bench = Workbench { $0.id.text == "bad" ? .fails(JobFailure(.modelRejected, "no")) : .answers }
+        var requeued = SimulatedMessage(number: 1, try job("bad"))
+        requeued.envelope.requeues = 1
+        let messages = [SimulatedMessage(number: 0, try job("good")), requeued]
+        bench.run {
+            await $0.broker.refuseReplies(for: .seconds(100))
+            await $0.broker.publish(messages)
+        }
+        #expect(bench.model.calls.count == 2)
+        #expect(bench.replies.isEmpty)
+        #expect(bench.ledger.events.count { $0 == .refused(correlationID: "c0") } == 8)
+        #expect(bench.ledger.events.count { $0 == .deadLettered(1, .modelRejected) } == 1)
+        #expect(bench.executor.now > .seconds(60) && bench.executor.now < .seconds(70))
+    }
+
+    @Test func aBadMessageWhoseReplyQueueIsFullIsGivenUpSoon() throws {
+        let bench = Workbench()
+        var envelope = Envelope()
+        envelope.messageID = "bad"
+        envelope.correlationID = "c0"
+        envelope.replyTo = "replies"
+        let bad = SimulatedMessage(
+            number: 0, envelope: envelope, body: Array("not json".utf8), id: JobID("bad"), replyQueue: .routable,
+            refusal: .invalidJob)
+        bench.run {
+            await $0.broker.refuseReplies(for: .seconds(100))
+            await $0.broker.publish([bad])
+        }
+        #expect(bench.replies.isEmpty)
+        #expect(bench.ledger.events.contains(.deadLettered(0, .invalidJob)))
+        #expect(bench.executor.now < .seconds(2))
+    }
+
     @Test func aBadMessageIsAnsweredAndDeadLetteredAndStopsNobodyElse() throws {
         let bench = Workbench()
         var envelope = Envelope()

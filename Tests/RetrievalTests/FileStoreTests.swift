@@ -24,12 +24,12 @@ import Testing
         try await writer.replace(update(["old"]))
         #expect(await reader.hasIndex())
         try await eventually {
-            (try? await reader.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1)))?.first?.first?.passage.text
+            (try? await reader.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(60)))?.first?.first?.passage.text
                 == "old"
         }
         try await writer.replace(update(["new"]))
         try await eventually {
-            try await reader.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1)).first?.first?.passage.text == "new"
+            try await reader.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(60)).first?.first?.passage.text == "new"
         }
     }
 
@@ -51,13 +51,13 @@ import Testing
         // Readiness alone finds it: no search is needed.
         try await eventually { await store.trouble()?.contains("the index read before is in use") == true }
         #expect(await store.trouble()?.contains(store.path) == true)
-        let found = try await store.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1))
+        let found = try await store.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(60))
         #expect(found.first?.first?.passage.text == "kept")
         #expect(await store.hasIndex())
         try await store.replace(
             StoreUpdate(embedder: "axes", dimension: 4, startsOver: true, documents: update(["new"]).documents))
         try await eventually { await store.trouble() == nil }
-        let anew = try await store.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1))
+        let anew = try await store.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(60))
         #expect(anew.first?.first?.passage.text == "new")
     }
 
@@ -68,7 +68,7 @@ import Testing
         _ = try await store.open()
         try folder.write("k.index", try folder.read("k.index").dropLast())
         _ = try await store.open()
-        let found = try await store.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(1))
+        let found = try await store.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(60))
         #expect(found.first?.first?.passage.text == "kept")
         // A program that starts now has no old index.
         let other = FileStore(path: store.path, logger: quiet)
@@ -105,10 +105,10 @@ import Testing
             Document(id: "b", title: "B", text: "礼品卡两年后过期。"),
         ])
         let found = try await Retriever(embedder: embedder, store: store)
-            .retrieve(["my parcel is broken", "礼品卡", "zebra"], topK: 4, timeout: .seconds(1))
+            .retrieve(["my parcel is broken", "礼品卡", "zebra"], topK: 4, timeout: .seconds(60))
         #expect(found.map { $0.map(\.id) } == [["a#1"], ["b#1"], []])
         await #expect {
-            _ = try await store.search([LexicalEmbedder.vector(of: "x")], topK: 1, timeout: .seconds(1))
+            _ = try await store.search([LexicalEmbedder.vector(of: "x")], topK: 1, timeout: .seconds(60))
         } throws: {
             ($0 as? RetrievalError)?.code == .incompatible
         }
@@ -130,9 +130,9 @@ import Testing
         try await store.replace(StoreUpdate(embedder: "random", dimension: 16, documents: [document]))
         _ = try await store.open()
         let queries = (0..<50).map { _ in vector() }
-        let exact = try await store.search(queries, topK: 4, timeout: .seconds(5))
+        let exact = try await store.search(queries, topK: 4, timeout: .seconds(60))
         try await eventually { store.hasGraph }
-        let near = try await store.search(queries, topK: 4, timeout: .seconds(5))
+        let near = try await store.search(queries, topK: 4, timeout: .seconds(60))
         let shared = zip(exact, near).map { Set($0.map(\.passage.id)).intersection($1.map(\.passage.id)).count }
         #expect(shared.reduce(0, +) >= 195)
         for (one, other) in zip(exact, near) { #expect(abs(one[0].score - other[0].score) < 1e-4) }

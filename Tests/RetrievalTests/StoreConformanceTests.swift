@@ -69,7 +69,7 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
             #expect(index == nil && store.current == nil)
             let hashes = try await store.contentHashes()
             #expect(hashes.isEmpty)
-            await #expect { _ = try await store.search([[1, 0, 0, 0, 0]], topK: 1, timeout: .seconds(5)) } throws: {
+            await #expect { _ = try await store.search([[1, 0, 0, 0, 0]], topK: 1, timeout: .seconds(60)) } throws: {
                 ($0 as? RetrievalError)?.code == .notFound
             }
             try await eventually { await !store.hasIndex() }
@@ -88,7 +88,7 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
             #expect(index.dimension == 5 && index.embedder == "axes" && index.passages == 3)
             #expect(await retriever.hasIndex())
             let found = try await retriever.matches(
-                ["where is my parcel", "快递在哪", "parcel and refund"], topK: 2, timeout: .seconds(5))
+                ["where is my parcel", "快递在哪", "parcel and refund"], topK: 2, timeout: .seconds(60))
             #expect(found.map(\.count) == [2, 2, 2])
             #expect(
                 found[0][0].passage
@@ -101,7 +101,7 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
             #expect(found[1][0].passage.text == "快递明天到。")
             #expect(Set(found[2].map(\.passage.documentID)) == ["en/parcel.md", "en/refund.md"])
             #expect(abs(found[2][0].score - 0.70710677) < 1e-5)
-            #expect(try await another.search([], topK: 2, timeout: .seconds(5)).isEmpty)
+            #expect(try await another.search([], topK: 2, timeout: .seconds(60)).isEmpty)
         }
     }
 
@@ -109,7 +109,7 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
     func moreAreAskedForThanThereAre(_ place: StoreCase) async throws {
         try await with(place) { store, _ in
             _ = try await Ingestor(embedder: embedder, store: store).ingest(documents)
-            let found = try await store.search([[1, 0, 0, 0, 0]], topK: 50, timeout: .seconds(5))
+            let found = try await store.search([[1, 0, 0, 0, 0]], topK: 50, timeout: .seconds(60))
             #expect(found.map(\.count) == [3])
             #expect(found[0].map(\.score) == found[0].map(\.score).sorted(by: >))
         }
@@ -136,7 +136,7 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
                 ])
             #expect(Set(try await another.contentHashes().keys) == ["en/parcel.md", "en/refund.md", "en/gift.md"])
             let found = try await Retriever(embedder: embedder, store: another)
-                .matches(["voucher", "快递", "gift"], topK: 1, timeout: .seconds(5))
+                .matches(["voucher", "快递", "gift"], topK: 1, timeout: .seconds(60))
             #expect(found[0].first?.passage.text == "A voucher instead.")
             #expect(found[1].first?.passage.documentID != "zh/快递.md")
             #expect(found[2].first?.passage.id == "en/gift.md#1")
@@ -156,7 +156,7 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
                 Document(id: "a", title: "A", text: "Short parcel."), documents[1], documents[2],
             ])
             #expect(try await another.open()?.passages == 3)
-            let found = try await another.search([[1, 0, 0, 0, 0]], topK: 9, timeout: .seconds(5))
+            let found = try await another.search([[1, 0, 0, 0, 0]], topK: 9, timeout: .seconds(60))
             #expect(Set(found[0].map(\.passage.id)) == ["a#1", "en/refund.md#1", "zh/快递.md#1"])
         }
     }
@@ -185,17 +185,18 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
                 return error.code == .incompatible && error.message.contains("axes (5 numbers)")
                     && error.message.contains("other (3 numbers)") && error.message.contains("parley ingest")
             }
-            await #expect { _ = try await retriever.retrieve(["parcel"], topK: 1, timeout: .seconds(5)) } throws: {
+            await #expect { _ = try await retriever.retrieve(["parcel"], topK: 1, timeout: .seconds(60)) } throws: {
                 ($0 as? RetrievalError)?.code == .incompatible
             }
-            await #expect { _ = try await another.search([[1, 0, 0]], topK: 1, timeout: .seconds(5)) } throws: {
+            await #expect { _ = try await another.search([[1, 0, 0]], topK: 1, timeout: .seconds(60)) } throws: {
                 ($0 as? RetrievalError)?.code == .incompatible
             }
             let summary = try await Ingestor(embedder: other, store: store).ingest(documents)
             #expect(summary.startedOver && summary.added == 3)
             // The reader that had it open gets on with the new one.
             try await eventually {
-                (try? await retriever.retrieve(["快递"], topK: 1, timeout: .seconds(5)))?.first?.first?.id == "zh/快递.md#1"
+                (try? await retriever.retrieve(["快递"], topK: 1, timeout: .seconds(60)))?.first?.first?.id
+                    == "zh/快递.md#1"
             }
         }
     }

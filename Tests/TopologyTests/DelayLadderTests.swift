@@ -2,12 +2,13 @@ import ChatJobs
 import Foundation
 import IOLoop
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 @testable import Topology
 
 @Suite(
-    "Delay ladder", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(4)), .privateBroker)
+    "Delay ladder", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(4)), .privateRabbitMQ())
 struct DelayLadderTests {
     @Test(
         "delays are kept, none shorter, and a long one blocks no short one",

@@ -1,6 +1,7 @@
 import ChatJobs
 import IOLoop
 import ParleyRabbitMQ
+import TestSupport
 import Testing
 
 @testable import Topology

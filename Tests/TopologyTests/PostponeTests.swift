@@ -3,6 +3,7 @@ import Answering
 import ChatJobs
 import ParleyRabbitMQ
 import Pipeline
+import TestSupport
 import Testing
 
 @testable import Topology
@@ -15,7 +16,8 @@ private struct StillClock: PipelineClock {
 }
 
 @Suite(
-    "Postponed jobs", .serialized, .enabled(if: PrivateBroker.isInstalled), .timeLimit(.minutes(4)), .privateBroker)
+    "Postponed jobs", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(4)),
+    .privateRabbitMQ())
 struct PostponeTests {
     private func adapters(_ f: LadderFixture) -> (RabbitMQIntake, RabbitMQOutbox) {
         (
@@ -46,10 +48,13 @@ struct PostponeTests {
             #expect(incoming.queue == f.base + ".high")
             #expect(incoming.envelope.earlierAttempts == (pass - 1) / 2)
             #expect(incoming.envelope.deferrals == (pass - 1))
+            #expect(incoming.envelope.refusals == 2 * (pass - 1))
             #expect(delivery.redelivered == false)
             // 375 ms: two levels, so that each pass leaves a record of dead-lettering.
             try await outbox.postpone(
-                incoming, Postponement(delay: .milliseconds(375), attempts: pass / 2, deferrals: pass, outages: 0))
+                incoming,
+                Postponement(
+                    delay: .milliseconds(375), attempts: pass / 2, deferrals: pass, outages: 0, refusals: 2 * pass))
             await intake.acknowledge(incoming.receipt)
         }
         let (incoming, delivery) = try await one(intake)
@@ -57,6 +62,8 @@ struct PostponeTests {
         var returned = MessageHeaders.forwarded(delivery.properties)
         #expect(returned.headers["x-parley-retries"] == 5)
         #expect(returned.headers["x-parley-deferrals"] == 10)
+        #expect(returned.headers["x-parley-refusals"] == 20)
+        returned.headers["x-parley-refusals"] = nil
         returned.headers["x-parley-retries"] = nil
         returned.headers["x-parley-deferrals"] = nil
         #expect(returned == properties)

@@ -54,6 +54,7 @@ package struct RabbitMQIntake: Intake {
             envelope.earlierAttempts = properties.headers.count(MessageHeaders.earlierAttempts)
             envelope.deferrals = properties.headers.count(MessageHeaders.deferrals)
             envelope.outages = properties.headers.count(MessageHeaders.outages)
+            envelope.refusals = properties.headers.count(MessageHeaders.refusals)
             envelope.requeues = properties.headers.count(MessageHeaders.requeues)
         }
         return Incoming(

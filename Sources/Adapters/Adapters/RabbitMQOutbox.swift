@@ -87,6 +87,7 @@ package struct RabbitMQOutbox: Outbox {
         properties.headers[MessageHeaders.earlierAttempts] = MessageHeaders.count(postponement.attempts)
         properties.headers[MessageHeaders.deferrals] = MessageHeaders.count(postponement.deferrals)
         properties.headers[MessageHeaders.outages] = MessageHeaders.count(postponement.outages)
+        properties.headers[MessageHeaders.refusals] = MessageHeaders.count(postponement.refusals)
         let queue = queues.jobNames.contains(incoming.queue) ? incoming.queue : queues.names.base
         let message = OutgoingMessage(
             exchange: queues.delays.entry, routingKey: queues.delays.routingKey(to: queue, after: postponement.delay),

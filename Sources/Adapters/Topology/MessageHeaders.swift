@@ -16,6 +16,8 @@ package enum MessageHeaders {
     package static let deferrals = "x-parley-deferrals"
     /// How often the job was put aside because a service was not there.
     package static let outages = "x-parley-outages"
+    /// How often the job was put aside because its reply queue refused the reply.
+    package static let refusals = "x-parley-refusals"
     /// How often an operator sent the job back.
     package static let requeues = "x-parley-requeues"
     /// How many bytes the body had of which only a stub is kept, and its SHA-256.
@@ -46,8 +48,8 @@ package enum MessageHeaders {
     package static func own(_ headers: FieldTable) -> FieldTable {
         var own = FieldTable()
         let keys = [
-            errorCode, error, attempts, deadAt, sourceQueue, expiration, earlierAttempts, deferrals, outages, requeues,
-            bodyBytes, bodySHA256, traceparent,
+            errorCode, error, attempts, deadAt, sourceQueue, expiration, earlierAttempts, deferrals, outages, refusals,
+            requeues, bodyBytes, bodySHA256, traceparent,
         ]
         for key in keys {
             switch headers[key] {

@@ -17,6 +17,8 @@ package struct Envelope: Sendable, Equatable {
     package var deferrals = 0
     /// How often the job was put aside because a service was not there.
     package var outages = 0
+    /// How often the job was put aside because its reply queue refused the reply: its result is stored.
+    package var refusals = 0
     /// How often an operator has sent the job back from the dead letters.
     package var requeues = 0
 

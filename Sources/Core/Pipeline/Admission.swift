@@ -32,12 +32,14 @@ enum Admission {
         return holds(reply, for: delivery) ? .replay(.stored(reply, stored, for: delivery)) : .askAgain
     }
 
-    /// A message that was no job left a failure under an id that it only named. A requeued job that failed starts afresh.
+    /// A message that was no job left a failure under an id that it only named. A requeued job that failed starts afresh,
+    /// unless it only comes again for its reply.
     private static func holds(_ reply: Reply, for delivery: JobDelivery) -> Bool {
         switch reply.status {
         case .succeeded, .expired, .revoked: return true
         case .failed:
-            guard delivery.incoming.envelope.requeues == 0,
+            let envelope = delivery.incoming.envelope
+            guard envelope.requeues == 0 || envelope.refusals > 0,
                 let code = reply.error.flatMap({ ErrorCode(rawValue: $0.code) })
             else { return false }
             switch code {

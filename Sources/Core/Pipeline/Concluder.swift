@@ -61,9 +61,7 @@ struct Concluder: Sendable {
     func settle(_ delivery: JobDelivery, _ reply: FinalReply) async -> Conclusion {
         // Whoever gets a delivery that the broker took back finds the failure stored, and writes its dead letter.
         let isVoid = reply.deadLetter == nil ? false : await settler.intake.isVoid(delivery.incoming.receipt)
-        return .over(
-            settled: await settler.settle(
-                delivery.incoming, reply, endingClaim: delivery.isClaimed, isVoid: isVoid))
+        return await settler.settle(delivery.incoming, reply, endingClaim: delivery.isClaimed, isVoid: isVoid)
     }
 
     /// A message that is no job: answered when it says where, dead-lettered with the reason.
@@ -75,14 +73,12 @@ struct Concluder: Sendable {
                 "id": "\(reply.replyID ?? "none")", "code": "\(refusal.failure.code.rawValue)",
                 "reason": "\(refusal.failure.message)",
             ])
-        return .over(settled: await settler.settle(incoming, reply, endingClaim: false))
+        return await settler.settle(incoming, reply, endingClaim: false)
     }
 
     /// Puts a delivery aside that no attempt has been made for.
     func putAside(_ delivery: JobDelivery, _ delay: Duration) async {
-        let envelope = delivery.incoming.envelope
-        let postponement = Postponement(
-            delay: delay, attempts: envelope.earlierAttempts, deferrals: envelope.deferrals, outages: envelope.outages)
+        let postponement = Postponement(unchanged: delivery.incoming.envelope, delay: delay)
         _ = await settler.postpone(delivery, postponement, because: nil, releasing: false)
     }
 

@@ -108,11 +108,21 @@ package struct Postponement: Sendable, Equatable {
     package var deferrals: Int
     /// How often it has been put aside because a service was not there.
     package var outages: Int
+    /// How often it has been put aside, its result stored, because its reply queue refused the reply.
+    package var refusals: Int
 
-    package init(delay: Duration, attempts: Int, deferrals: Int, outages: Int) {
+    package init(delay: Duration, attempts: Int, deferrals: Int, outages: Int, refusals: Int = 0) {
         self.delay = delay
         self.attempts = attempts
         self.deferrals = deferrals
         self.outages = outages
+        self.refusals = refusals
+    }
+
+    /// With the counts that the message came with.
+    init(unchanged envelope: Envelope, delay: Duration) {
+        self.init(
+            delay: delay, attempts: envelope.earlierAttempts, deferrals: envelope.deferrals, outages: envelope.outages,
+            refusals: envelope.refusals)
     }
 }

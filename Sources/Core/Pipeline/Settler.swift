@@ -14,8 +14,10 @@ struct Settler: Sendable {
     let metrics: PipelineMetrics
     let logger: Logger
 
-    /// How often, and after what rests, a reply queue that refuses is asked again: a minute in all.
-    private static let rests: [Duration] = [0.1, 0.2, 0.5, 1, 2, 4, 8, 15, 30].map { .seconds($0) }
+    /// How long a job is put aside, time after time, whose reply queue refuses the reply: a minute in all.
+    static let waitsForReplyQueue: [Duration] = [0.5, 1, 2, 4, 8, 15, 30].map { .seconds($0) }
+    /// What cannot be put aside, a message that is no job, holds its place instead: not for long.
+    private static let restsOfRefusal: [Duration] = [0.1, 0.2, 0.5].map { .seconds($0) }
 
     // MARK: - The end
 
@@ -24,8 +26,9 @@ struct Settler: Sendable {
     /// - Parameters:
     ///   - endingClaim: this worker has the claim on the job.
     ///   - isVoid: the broker has taken the delivery back and delivers it again: the dead letter is that one's.
-    /// - Returns: false when it was handed back.
-    func settle(_ incoming: Incoming, _ reply: FinalReply, endingClaim: Bool, isVoid: Bool = false) async -> Bool {
+    func settle(
+        _ incoming: Incoming, _ reply: FinalReply, endingClaim: Bool, isVoid: Bool = false
+    ) async -> Concluder.Conclusion {
         let started = clock.now
         let replyTo = address(of: incoming)
         var settlement = Settlement(
@@ -44,10 +47,10 @@ struct Settler: Sendable {
                     }
                 case .publish:
                     guard let replyTo else { break }
-                    try await publish(
-                        OutgoingReply(
-                            .reply, to: replyTo, answering: incoming, id: reply.id, body: body,
-                            messageID: reply.replyID))
+                    let outgoing = OutgoingReply(
+                        .reply, to: replyTo, answering: incoming, id: reply.id, body: body, messageID: reply.replyID)
+                    let wait = try await publish(outgoing, isRefusal: reply.isRefusal, incoming)
+                    if let wait { return await putAside(incoming, for: wait) }
                 case .deadLetter: try await deadLetter(incoming, reply)
                 case .acknowledge: await intake.acknowledge(incoming.receipt)
                 case .release, .postpone: break
@@ -56,14 +59,14 @@ struct Settler: Sendable {
             } catch {
                 if Task.isCancelled {
                     await handBack(incoming)
-                    return false
+                    return .over(settled: false)
                 }
                 await health.waitOut(error)
             }
         }
         metrics.settling.recordNanoseconds((clock.now - started).nanoseconds)
         record(incoming, reply)
-        return true
+        return .over(settled: true)
     }
 
     @inline(never)
@@ -98,15 +101,36 @@ struct Settler: Sendable {
     }
 
     /// A reply that nobody takes does not hold its job: the result is stored.
-    private func publish(_ reply: OutgoingReply) async throws(Outage) {
+    ///
+    /// - Returns: how long to put the job aside, for its reply queue to take the reply then; nil when this is over.
+    private func publish(
+        _ reply: OutgoingReply, isRefusal: Bool, _ incoming: Incoming
+    ) async throws(Outage) -> Duration? {
         var fate = try await outbox.publish(reply)
-        for rest in Self.rests where fate == .refused && !Task.isCancelled {
-            await clock.sleep(for: rest)
-            fate = try await outbox.publish(reply)
+        if isRefusal {
+            for rest in Self.restsOfRefusal where fate == .refused && !Task.isCancelled {
+                await clock.sleep(for: rest)
+                fate = try await outbox.publish(reply)
+            }
+            if fate == .refused, Task.isCancelled { throw Outage(.rabbitMQ, "the reply queue refuses the reply") }
+        } else if fate == .refused, incoming.envelope.refusals < Self.waitsForReplyQueue.count {
+            return Self.waitsForReplyQueue[incoming.envelope.refusals]
         }
-        guard fate != .confirmed else { return }
-        if fate == .refused, Task.isCancelled { throw Outage(.rabbitMQ, "the reply queue refuses the reply") }
-        notTaken(reply, fate)
+        if fate != .confirmed { notTaken(reply, fate) }
+        return nil
+    }
+
+    /// A job whose reply queue refuses the reply waits in the broker, and not in a place that others need. When it is back,
+    /// what is stored is published again. One that the broker has taken back comes by itself.
+    private func putAside(_ incoming: Incoming, for wait: Duration) async -> Concluder.Conclusion {
+        if await intake.isVoid(incoming.receipt) { return .over(settled: false) }
+        var postponement = Postponement(unchanged: incoming.envelope, delay: wait)
+        postponement.refusals += 1
+        guard await perform(.postponement(releasing: false), incoming, postponement) else {
+            return .over(settled: false)
+        }
+        metrics.postponed(nil)
+        return .postponed(wait)
     }
 
     @inline(never)
@@ -115,7 +139,7 @@ struct Settler: Sendable {
         logger.notice(
             fate == .unroutable
                 ? "nobody takes the reply: its queue does not exist; the result is stored"
-                : "the reply queue has refused the reply for a minute; the result is stored",
+                : "the reply queue keeps refusing the reply; the result is stored",
             metadata: ["reply_to": "\(reply.replyTo)", "id": "\(reply.messageID ?? "none")"])
     }
 
@@ -130,12 +154,24 @@ struct Settler: Sendable {
     func postpone(
         _ delivery: JobDelivery, _ postponement: Postponement, because failure: JobFailure?, releasing: Bool
     ) async -> Bool {
-        let incoming = delivery.incoming
-        var settlement = Settlement.postponement(releasing: releasing)
+        let claim = releasing ? delivery.job.id : nil
+        guard await perform(.postponement(releasing: releasing), delivery.incoming, postponement, releasing: claim)
+        else {
+            return false
+        }
+        record(delivery, postponement, failure)
+        return true
+    }
+
+    /// - Returns: false when it was handed back.
+    private func perform(
+        _ steps: Settlement, _ incoming: Incoming, _ postponement: Postponement, releasing claim: JobID? = nil
+    ) async -> Bool {
+        var settlement = steps
         while let step = settlement.next {
             do throws(Outage) {
                 switch step {
-                case .release: try await results.release(delivery.job.id, keepingStarts: nil)
+                case .release: if let claim { try await results.release(claim, keepingStarts: nil) }
                 case .postpone: try await outbox.postpone(incoming, postponement)
                 case .acknowledge: await intake.acknowledge(incoming.receipt)
                 case .store, .publish, .deadLetter: break
@@ -149,7 +185,6 @@ struct Settler: Sendable {
                 await health.waitOut(error)
             }
         }
-        record(delivery, postponement, failure)
         return true
     }
 

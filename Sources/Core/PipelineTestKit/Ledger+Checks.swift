@@ -14,7 +14,7 @@ extension Ledger.State {
         case .gone:
             if account.unroutable == 0 { violations.append("message \(number) \(what) before its reply was returned") }
         case .routable:
-            if account.confirmed.isEmpty {
+            if account.confirmed.isEmpty, !account.isRefusedForGood {
                 violations.append("message \(number) \(what) before its reply was confirmed")
             }
         }
@@ -128,7 +128,9 @@ extension Ledger.State {
         for body in account.arrived where message.id != nil && !stored.contains(where: { $0.body == body }) {
             violations.append("\(name) was answered with a reply that was never stored")
         }
-        if message.replyQueue == .routable, account.arrived.isEmpty { violations.append("\(name) got no reply") }
+        if message.replyQueue == .routable, account.arrived.isEmpty, !account.isRefusedForGood {
+            violations.append("\(name) got no reply")
+        }
         if message.replyQueue != .routable, !account.arrived.isEmpty { violations.append("\(name) got a reply") }
         let failures = stored.filter { $0.status == .failed }
         if let refusal = message.refusal {

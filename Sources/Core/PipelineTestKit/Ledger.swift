@@ -11,6 +11,8 @@ package final class Ledger: Sendable {
         /// A message of this type reached a reply queue.
         case replied(OutgoingReply.Kind, correlationID: String)
         case unroutable(correlationID: String)
+        /// The reply queue is full.
+        case refused(correlationID: String)
         /// The message of this number reached the dead-letter queue.
         case deadLettered(Int, ErrorCode)
         case acknowledged(Int)
@@ -28,6 +30,10 @@ package final class Ledger: Sendable {
         var arrived: [[UInt8]] = []
         var confirmed: [[UInt8]] = []
         var unroutable = 0
+        /// How often the reply queue has refused the reply.
+        var refused = 0
+        /// The reply queue has refused the reply as often as it is asked.
+        var isRefusedForGood: Bool { refused >= (message.refusal == nil ? 8 : 4) }
         var deadLettersArrived: [ErrorCode] = []
         var deadLettersConfirmed = 0
         var redeliveries = 0
@@ -253,6 +259,11 @@ package final class Ledger: Sendable {
     func replyUnroutable(_ reply: OutgoingReply) {
         state.withLock { $0.events.append(.unroutable(correlationID: reply.correlationID ?? "")) }
         if reply.kind == .reply { update(reply) { $0.unroutable += 1 } }
+    }
+
+    func replyRefused(_ reply: OutgoingReply) {
+        state.withLock { $0.events.append(.refused(correlationID: reply.correlationID ?? "")) }
+        if reply.kind == .reply { update(reply) { $0.refused += 1 } }
     }
 
     private func update(_ reply: OutgoingReply, _ change: (inout Account) -> Void) {

@@ -8,10 +8,16 @@ extension SimulatedBroker {
 
     func publish(_ reply: OutgoingReply, worker: Int, _ life: ProcessLife) async throws(Outage) -> ReplyFate {
         let isRoutable = reply.replyTo == "replies"
+        var isRefused = false
         let passage = await pass(life) {
-            if isRoutable { ledger.replyArrived(reply, worker: worker) }
+            isRefused = isRoutable && areRepliesRefused
+            if isRoutable, !isRefused { ledger.replyArrived(reply, worker: worker) }
         }
         guard passage == .confirmed else { throw Outage(.rabbitMQ, "no confirm") }
+        if isRefused {
+            ledger.replyRefused(reply)
+            return .refused
+        }
         if isRoutable { ledger.replyConfirmed(reply) } else { ledger.replyUnroutable(reply) }
         return isRoutable ? .confirmed : .unroutable
     }
@@ -41,6 +47,7 @@ extension SimulatedBroker {
         message.envelope.earlierAttempts = postponement.attempts
         message.envelope.deferrals = postponement.deferrals
         message.envelope.outages = postponement.outages
+        message.envelope.refusals = postponement.refusals
         let passage = await pass(life) { self.delay(message, for: postponement.delay) }
         guard passage == .confirmed else { throw Outage(.rabbitMQ, "no confirm") }
         ledger.postponementConfirmed(message.number)

@@ -43,6 +43,9 @@ package actor SimulatedBroker {
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
     var outboxDownUntil: Duration = .zero
     var outboxOutages = 0
+    /// Reply queues are full until then.
+    private var repliesRefusedUntil: Duration = .zero
+    var areRepliesRefused: Bool { executor.now < repliesRefusedUntil }
 
     package init(executor: SimulatedExecutor, ledger: Ledger, latencies: Latencies, givesAll: Bool = true) {
         self.executor = executor
@@ -140,10 +143,18 @@ package actor SimulatedBroker {
         outboxOutages += 1
     }
 
+    /// Reply queues refuse what is published to them for `duration` from now.
+    package func refuseReplies(for duration: Duration) {
+        repliesRefusedUntil = max(repliesRefusedUntil, executor.now + duration)
+    }
+
     /// Returns when the queue is empty and nothing is unsettled.
     package func untilDrained() async {
         while !isDrained { await withCheckedContinuation { drainWaiters.append($0) } }
     }
+
+    /// How many deliveries the worker holds.
+    package func unsettled(worker: Int) -> Int { connections[worker]?.unsettled.count ?? 0 }
 
     /// The numbers of the messages in the queue.
     package var waiting: [Int] { queue.map(\.message.number) }

@@ -89,6 +89,7 @@ actor SimulatedDay {
             await startWorker()
         case .modelAway(let duration): services.model.goAway(for: duration)
         case .passagesAway(let duration, let hanging): services.passages?.goAway(for: duration, hanging: hanging)
+        case .replyQueuesFull(let duration): await services.broker.refuseReplies(for: duration)
         case .revoked(let noticed):
             let ids = messages.flatMap(\.messages).compactMap(\.id)
             guard !ids.isEmpty else { return }

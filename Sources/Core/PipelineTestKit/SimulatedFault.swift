@@ -11,6 +11,7 @@ struct SimulatedFault: Sendable {
         case modelAway(Duration)
         /// - hanging: whoever listens does not answer.
         case passagesAway(Duration, hanging: Bool)
+        case replyQueuesFull(Duration)
         /// `parley revoke` for some job; workers look after a while.
         case revoked(noticed: Duration)
     }
@@ -20,6 +21,15 @@ struct SimulatedFault: Sendable {
 
     let at: Duration
     let kind: Kind
+
+    /// Now and then reply queues are full for a while, or for longer than jobs wait for them.
+    static func drawFullQueues(_ draw: inout SeededGenerator) -> [SimulatedFault] {
+        guard draw.chance(20) else { return [] }
+        let length = draw.chance(10) ? Duration.seconds(100) : .milliseconds(Int.random(in: 1...4000, using: &draw))
+        return [
+            SimulatedFault(at: .milliseconds(Int.random(in: 0...1200, using: &draw)), kind: .replyQueuesFull(length))
+        ]
+    }
 
     static func draw(workers: Int, _ draw: inout SeededGenerator) -> [SimulatedFault] {
         let kinds = [0, 1, 1, 2, 3, most].randomElement(using: &draw) ?? 0

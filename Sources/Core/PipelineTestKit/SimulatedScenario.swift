@@ -59,6 +59,7 @@ package struct SimulatedScenario: Sendable {
         let messages = SimulatedMessages.draw(&draw)
         // Of a generator of its own, so that the other draws of a seed are as they were.
         var another = SeededGenerator(seed: seed ^ 0x10CA1)
+        var fullQueues = SeededGenerator(seed: seed ^ 0xF011)
         let poison = Set(messages.flatMap(\.messages).filter(\.isPoison).compactMap(\.id))
         let hopeless = Set(messages.flatMap(\.messages).filter(\.isHopeless).compactMap(\.id))
         let isLocal = another.chance(15) && poison.isEmpty
@@ -93,7 +94,7 @@ package struct SimulatedScenario: Sendable {
         let day = SimulatedDay(
             services: services, configuration: configuration, workers: workers,
             prefetch: Int.random(in: 1...12, using: &draw), messages: messages,
-            faults: SimulatedFault.draw(workers: workers, &draw))
+            faults: SimulatedFault.draw(workers: workers, &draw) + SimulatedFault.drawFullQueues(&fullQueues))
         let outcome = executor.run {
             if let unreadable { await services.store.seed(unreadable, unreadable: Array("{".utf8), .succeeded) }
             await day.run()

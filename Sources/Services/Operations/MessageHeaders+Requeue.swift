@@ -10,7 +10,7 @@ extension MessageHeaders {
     static func requeued(_ properties: MessageProperties) -> MessageProperties {
         var requeued = forwarded(properties)
         let requeues = max(0, properties.headers[requeues]?.int ?? 0)
-        for key in [errorCode, error, attempts, deadAt, sourceQueue, earlierAttempts, deferrals, outages] {
+        for key in [errorCode, error, attempts, deadAt, sourceQueue, earlierAttempts, deferrals, outages, refusals] {
             requeued.headers[key] = nil
         }
         requeued.headers[Self.requeues] = .int(requeues &+ 1)

@@ -108,16 +108,17 @@ package struct HealthCheck: Sendable {
                 RedisCommand("SET", key, "{}", "PX", 1000),
                 RedisCommand("DEL", key), RedisCommand("INFO", "server"),
             ])
-            if let refusal = probe.first?.refusal {
-                result = CheckResult(
-                    name: "redis", outcome: .wrong,
-                    detail: "\(assembly.redis.redacted): results cannot be written: \(refusal)")
-            } else if probe.last?.string?.contains("redis_mode:cluster") == true {
+            // First: a cluster may refuse the key for another's.
+            if probe.last?.string?.contains("redis_mode:cluster") == true {
                 result = CheckResult(
                     name: "redis", outcome: .wrong,
                     detail:
                         "\(assembly.redis.redacted) is a Redis Cluster: a single primary is needed, with or without replicas"
                 )
+            } else if let refusal = probe.first?.refusal {
+                result = CheckResult(
+                    name: "redis", outcome: .wrong,
+                    detail: "\(assembly.redis.redacted): results cannot be written: \(refusal)")
             } else {
                 let version = probe.last?.string?.split(separator: "\r\n").first { $0.hasPrefix("redis_version:") }
                 result = CheckResult(

@@ -97,7 +97,8 @@ actor PublishLink {
             if idleLimit != nil { await waitUntilNeeded() }
             guard !isClosed else { break }
             let started = ContinuousClock.now
-            let reason = await live()
+            let reason = await RabbitMQConnection.live(
+                configuration, loop: loop, onEvent: onEvent, logger: logger, prepare: prepare)
             connection = nil
             isConnected = false
             lastError = reason
@@ -125,29 +126,15 @@ actor PublishLink {
         }
     }
 
-    /// One connection from beginning to end.
-    private func live() async -> RabbitMQError {
-        let connection: RabbitMQConnection
-        do throws(RabbitMQError) {
-            connection = try await RabbitMQConnection.open(configuration, loop: loop, logger: logger)
-        } catch {
-            return error
-        }
-        let session = connection.session
-        do throws(RabbitMQError) {
-            if isClosed { throw RabbitMQError(.closed, "the publisher was closed") }
-            self.connection = connection
-            session.onBlocked.append { [onEvent] reason in onEvent(reason.map { .blocked(reason: $0) } ?? .unblocked) }
-            try await setup(connection)
-            try await openChannel(connection)
-            isConnected = true
-            onEvent(.connected(endpoint: connection.endpoint))
-            wakeConnectWaiters(true)
-            if idleLimit != nil { watchForIdleness(session) }
-        } catch {
-            session.close(error)
-        }
-        return await connection.waitUntilEnded()
+    private func prepare(_ connection: RabbitMQConnection) async throws(RabbitMQError) {
+        if isClosed { throw RabbitMQError(.closed, "the publisher was closed") }
+        self.connection = connection
+        try await setup(connection)
+        try await openChannel(connection)
+        isConnected = true
+        onEvent(.connected(endpoint: connection.endpoint))
+        wakeConnectWaiters(true)
+        if idleLimit != nil { watchForIdleness(connection.session) }
     }
 
     private func openChannel(_ connection: RabbitMQConnection) async throws(RabbitMQError) {

@@ -37,6 +37,30 @@ package actor RabbitMQConnection {
 
     private func start() throws(RabbitMQError) { try session.start() }
 
+    /// One connection from beginning to end, for whoever makes it again: opened, then made ready by `prepare`.
+    ///
+    /// - Returns: why it has ended, or has not come about.
+    static func live(
+        _ configuration: RabbitMQConfiguration, loop: IOLoop,
+        onEvent: @escaping @Sendable (ConnectionEvent) -> Void, logger: Logger,
+        prepare: (RabbitMQConnection) async throws(RabbitMQError) -> Void
+    ) async -> RabbitMQError {
+        let connection: RabbitMQConnection
+        do throws(RabbitMQError) {
+            connection = try await open(configuration, loop: loop, logger: logger)
+        } catch {
+            return error
+        }
+        let session = connection.session
+        do throws(RabbitMQError) {
+            session.onBlocked.append { reason in onEvent(reason.map { .blocked(reason: $0) } ?? .unblocked) }
+            try await prepare(connection)
+        } catch {
+            session.close(error)
+        }
+        return await connection.waitUntilEnded()
+    }
+
     /// What the broker says of itself: product, version, capabilities.
     package nonisolated var serverProperties: FieldTable { session.serverProperties }
     /// The endpoint in use.

@@ -195,7 +195,8 @@ package actor RabbitMQConsumer {
         var backoff = Backoff()
         while !isStopping {
             let started = ContinuousClock.now
-            let reason = await live()
+            let reason = await RabbitMQConnection.live(
+                configuration, loop: loop, onEvent: onEvent, logger: logger, prepare: prepare)
             connection = nil
             channel = nil
             for index in lanes.indices { lanes[index].end() }
@@ -210,37 +211,24 @@ package actor RabbitMQConsumer {
         inbox.finish()
     }
 
-    /// One connection from beginning to end.
-    private func live() async -> RabbitMQError {
-        let connection: RabbitMQConnection
-        do throws(RabbitMQError) {
-            connection = try await RabbitMQConnection.open(configuration, loop: loop, logger: logger)
-        } catch {
-            return error
-        }
+    private func prepare(_ connection: RabbitMQConnection) async throws(RabbitMQError) {
+        if isStopping { throw RabbitMQError(.closed, "the consumer was closed") }
+        self.connection = connection
         let session = connection.session
-        do throws(RabbitMQError) {
-            if isStopping { throw RabbitMQError(.closed, "the consumer was closed") }
-            self.connection = connection
-            session.onBlocked.append { [onEvent] reason in onEvent(reason.map { .blocked(reason: $0) } ?? .unblocked) }
-            try await setup(connection)
-            let number = try await connection.openChannel()
-            guard let channel = session.channels[number] else {
-                throw RabbitMQError(.channelClosed, "the channel was closed")
-            }
-            // Tags die with the channel, so its end is treated as the connection's.
-            channel.onClose = { [inbox, weak session] error in
-                inbox.detach()
-                session?.close(error)
-            }
-            inbox.attach(session, channel)
-            lanes = queues.map(ConsumerLane.init)
-            self.channel = channel
-            await adjust()
-            if session.isAlive { onEvent(.connected(endpoint: connection.endpoint)) }
-        } catch {
-            session.close(error)
+        try await setup(connection)
+        let number = try await connection.openChannel()
+        guard let channel = session.channels[number] else {
+            throw RabbitMQError(.channelClosed, "the channel was closed")
         }
-        return await connection.waitUntilEnded()
+        // Tags die with the channel, so its end is treated as the connection's.
+        channel.onClose = { [inbox, weak session] error in
+            inbox.detach()
+            session?.close(error)
+        }
+        inbox.attach(session, channel)
+        lanes = queues.map(ConsumerLane.init)
+        self.channel = channel
+        await adjust()
+        if session.isAlive { onEvent(.connected(endpoint: connection.endpoint)) }
     }
 }

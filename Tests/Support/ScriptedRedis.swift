@@ -5,8 +5,8 @@ import Synchronization
 /// A peer that follows a script, for what no Redis server does: nonsense, half replies, pushes, silence.
 ///
 /// It serves one connection after the other, as a client makes them.
-final class ScriptedRedis: Sendable {
-    enum Step: Sendable {
+package final class ScriptedRedis: Sendable {
+    package enum Step: Sendable {
         /// Waits for one command, then sends this.
         case answer(String)
         /// Answers every command with this until the client has gone.
@@ -27,9 +27,9 @@ final class ScriptedRedis: Sendable {
         case reset
     }
 
-    static let greeting = Step.answer("+PONG\r\n")
+    package static let greeting = Step.answer("+PONG\r\n")
 
-    let port: Int
+    package let port: UInt16
     private let listener: Int32
     private let state: State
 
@@ -46,11 +46,11 @@ final class ScriptedRedis: Sendable {
 
     /// - Parameter scripts: for the first connection, the second and so on; the last holds for all that follow. At the end
     ///   of its script the peer hangs up.
-    init(_ scripts: [[Step]]) throws {
+    package init(_ scripts: [[Step]]) throws {
         (listener, port) = try boundSocket()
         let (listener, state) = (listener, State())
         self.state = state
-        guard listen(listener, 64) == 0 else { throw Overdue(description: "listen: errno \(errno)") }
+        guard listen(listener, 64) == 0 else { throw Failure("listen: errno \(errno)") }
         Thread.detachNewThread {
             var rest = scripts[...]
             while true {
@@ -71,7 +71,7 @@ final class ScriptedRedis: Sendable {
         }
     }
 
-    convenience init(_ steps: Step...) throws { try self.init([steps]) }
+    package convenience init(_ steps: Step...) throws { try self.init([steps]) }
 
     deinit {
         state.facts.withLock { facts in
@@ -82,12 +82,12 @@ final class ScriptedRedis: Sendable {
         shutdown(listener, Int32(SHUT_RDWR))
     }
 
-    var url: String { "redis://127.0.0.1:\(port)" }
+    package var url: String { "redis://127.0.0.1:\(port)" }
     /// What clients have sent, the greeting included, as far as it was waited for.
-    var commands: [[String]] { state.facts.withLock { $0.commands } }
-    var connections: Int { state.facts.withLock { $0.connections } }
+    package var commands: [[String]] { state.facts.withLock { $0.commands } }
+    package var connections: Int { state.facts.withLock { $0.connections } }
 
-    func goOn() { state.facts.withLock { $0.mayGoOn = true } }
+    package func goOn() { state.facts.withLock { $0.mayGoOn = true } }
 
     // MARK: - The peer's thread
 

@@ -1,32 +1,34 @@
 import IOLoop
 import Logging
+import ParleyRabbitMQ
 import Synchronization
 import Testing
 
-@testable import ParleyRabbitMQ
-
 /// A loop and a broker's address for the length of one test.
-struct Fixture {
-    let loop: IOLoop
-    let configuration: RabbitMQConfiguration
-    let logger: Logger
-    let broker: PrivateBroker
+package struct Fixture {
+    package let loop: IOLoop
+    package let configuration: RabbitMQConfiguration
+    package let logger: Logger
+    package let broker: PrivateRabbitMQ
 
-    init(_ rest: String = "") throws {
-        broker = try #require(PrivateBroker.current)
+    package init(_ rest: String = "") throws {
+        broker = try #require(PrivateRabbitMQ.current)
         loop = try IOLoop(name: "test-amqp")
-        configuration = try RabbitMQConfiguration(url: broker.url(rest))
+        var configuration = try RabbitMQConfiguration(url: "amqp://guest:guest@127.0.0.1:\(broker.port)\(rest)")
+        // A slow and busy machine's broker may take its time.
+        configuration.rpcTimeout = .seconds(60)
+        self.configuration = configuration
         var logger = Logger(label: "test")
         logger.logLevel = .error
         self.logger = logger
     }
 
-    func connect() async throws -> RabbitMQConnection {
+    package func connect() async throws -> RabbitMQConnection {
         try await RabbitMQConnection.open(configuration, loop: loop, logger: logger)
     }
 
     /// A connection and a channel in confirm mode.
-    func connectConfirming() async throws -> (RabbitMQConnection, UInt16) {
+    package func connectConfirming() async throws -> (RabbitMQConnection, UInt16) {
         let connection = try await connect()
         let channel = try await connection.openChannel()
         try await connection.confirmSelect(channel: channel)
@@ -35,20 +37,21 @@ struct Fixture {
 }
 
 /// Collects what callbacks on the loop report.
-final class Log<Element: Sendable>: Sendable {
+package final class Log<Element: Sendable>: Sendable {
     private let entries = Mutex<[Element]>([])
-    func append(_ element: Element) { entries.withLock { $0.append(element) } }
-    var all: [Element] { entries.withLock { $0 } }
-    var count: Int { entries.withLock { $0.count } }
+    package init() {}
+    package func append(_ element: Element) { entries.withLock { $0.append(element) } }
+    package var all: [Element] { entries.withLock { $0 } }
+    package var count: Int { entries.withLock { $0.count } }
 }
 
 extension OutgoingMessage {
-    init(to queue: String, _ text: String = "x") {
+    package init(to queue: String, _ text: String = "x") {
         self.init(routingKey: queue, body: Array(text.utf8))
     }
 }
 
-func expectError<T>(
+package func expectError<T>(
     _ code: RabbitMQError.Code, sourceLocation: SourceLocation = #_sourceLocation, _ body: () async throws -> T
 ) async -> RabbitMQError? {
     do {

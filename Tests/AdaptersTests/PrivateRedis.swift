@@ -1,1 +1,0 @@
-../ParleyRedisTests/PrivateRedis.swift

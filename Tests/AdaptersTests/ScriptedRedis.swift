@@ -1,1 +1,0 @@
-../ParleyRedisTests/ScriptedRedis.swift

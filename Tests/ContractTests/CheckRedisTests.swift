@@ -1,0 +1,94 @@
+import ParleyRedis
+import TestSupport
+import Testing
+
+/// `parley check` of a Redis that is set up as operators do it: a cluster, TLS, certificates for both sides.
+@Suite("parley check of Redis", .enabled(if: Surroundings.areComplete && PrivateRedis.isAvailable))
+struct CheckRedisTests {
+    @Test(arguments: [true, false])
+    func aClusterIsCalledOneWhoeverHasTheSlots(hasSlots: Bool) async throws {
+        let redis = try await PrivateRedis(options: ["--cluster-enabled", "yes"])
+        if hasSlots {
+            try await withClient(redis.url()) { client in
+                try await client.connect()
+                #expect(try await client.send(RedisCommand("CLUSTER", "ADDSLOTSRANGE", 0, 16383)) == .status("OK"))
+            }
+        }
+        let line = try await check(["redis.url": redis.url()], status: 1)
+        #expect(line.hasPrefix("redis          wrong") && line.contains("is a Redis Cluster"), "\(line)")
+    }
+
+    @Test(.enabled(if: !RedisConfiguration.supportsTLS))
+    func aBuildWithoutTLSSaysWhatToInstall() async throws {
+        let checked = try await parley("check", settings: ["redis.url": "rediss://localhost:6379"])
+        #expect(checked.status == 2)
+        #expect(checked.errors.contains("redis.url") && checked.errors.contains("hiredis"), "\(checked.errors)")
+    }
+
+    @Test(.enabled(if: RedisConfiguration.supportsTLS && canMakeCertificates))
+    func aRedisThatWantsACertificateIsGivenOneInEitherWay() async throws {
+        let (server, port, path) = try await redisWithTLS()
+        defer { withExtendedLifetime(server) {} }
+        let files = [
+            "redis.ca_file": path + "/ca.pem", "redis.cert_file": path + "/client.pem",
+            "redis.key_file": path + "/client.key",
+        ]
+        let url = "rediss://localhost:\(port)/0"
+        let bySettings = try await check(files.merging(["redis.url": url]) { $1 }, status: 0)
+        #expect(bySettings.hasPrefix("redis          ok"), "\(bySettings)")
+        let query = "?cacertfile=\(path)/ca.pem&certfile=\(path)/client.pem&keyfile=\(path)/client.key"
+        let byAddress = try await check(["redis.url": url + query], status: 0)
+        #expect(byAddress.hasPrefix("redis          ok") && byAddress.contains("rediss://"), "\(byAddress)")
+    }
+
+    @Test(.enabled(if: RedisConfiguration.supportsTLS && canMakeCertificates))
+    func whatIsWrongWithTLSIsSaidWithTheSettingsName() async throws {
+        let (server, port, path) = try await redisWithTLS()
+        defer { withExtendedLifetime(server) {} }
+        let right = [
+            "redis.url": "rediss://localhost:\(port)/0", "redis.ca_file": path + "/ca.pem",
+            "redis.cert_file": path + "/client.pem", "redis.key_file": path + "/client.key",
+        ]
+        let wrong: [(change: [String: String], says: String)] = [
+            (["redis.ca_file": path + "/other.pem"], "certificate"),
+            (["redis.ca_file": path + "/none.pem"], path + "/none.pem"),
+            (["redis.key_file": path + "/server.key"], "mismatch"),
+            (["redis.cert_file": "", "redis.key_file": ""], "client's certificate"),
+            (["redis.url": "rediss://127.0.0.1:\(port)/0"], "mismatch"),
+        ]
+        for (change, says) in wrong {
+            let line = try await check(right.merging(change) { $1 }, status: nil)
+            #expect(!line.hasPrefix("redis          ok"), "\(change): \(line)")
+            #expect(line.contains(says) && line.contains("(redis.url"), "\(change): \(line)")
+        }
+    }
+
+    /// A Redis with TLS, the port of that, and the folder of the certificates.
+    private func redisWithTLS() async throws -> (PrivateRedis, UInt16, String) {
+        let port = try freePort()
+        let folder = try Folder()
+        try await makeCertificates(in: folder)
+        let path = folder.path
+        let server = try await PrivateRedis(
+            options: [
+                "--tls-port", "\(port)", "--tls-cert-file", path + "/server.pem", "--tls-key-file",
+                path + "/server.key", "--tls-ca-cert-file", path + "/ca.pem", "--tls-auth-clients", "yes",
+            ], keeping: folder)
+        return (server, port, path)
+    }
+
+    /// What `parley check` says of Redis.
+    ///
+    /// - Parameter status: how it must end; nil: not well.
+    private func check(
+        _ settings: [String: String], status: Int32?, sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws -> Substring {
+        let checked = try await parley("check", settings: settings)
+        if let status {
+            #expect(checked.status == status, "\(checked)", sourceLocation: sourceLocation)
+        } else {
+            #expect(checked.status != 0, "\(checked)", sourceLocation: sourceLocation)
+        }
+        return checked.output.split(separator: "\n").first { $0.hasPrefix("redis") } ?? ""
+    }
+}

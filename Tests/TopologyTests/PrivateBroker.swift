@@ -1,1 +1,0 @@
-../ParleyRabbitMQTests/PrivateBroker.swift

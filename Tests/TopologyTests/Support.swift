@@ -1,1 +1,0 @@
-../ParleyRabbitMQTests/Support.swift
