@@ -22,7 +22,55 @@ struct Ledger: Sendable {
 
     func begin(_ id: JobID) async throws -> ClaimState? { try await results.begin([id]).first }
 
-    func claim(_ id: JobID) async throws -> String? { try await redis("GET", Self.keys.claim(id)).string }
+    /// What is written of a claim: token, starts, losses and mark, if there is one.
+    func claim(_ id: JobID) async throws -> String? {
+        let text = try await redis("GET", Self.keys.claim(id)).string
+        return text?.replacing(" " + Fingerprint(of: id).text, with: "").replacing(" -", with: "")
+    }
+
+    /// Writes a claim: `TOKEN STARTS LOSSES`, and perhaps ` MARK`.
+    func claim(_ id: JobID, _ text: String) async throws {
+        let mark = text.hasSuffix("g") || text.hasSuffix("a") ? "" : " -"
+        try await redis("SET", Self.keys.claim(id), "\(text)\(mark) \(Fingerprint(of: id).text)")
+    }
+}
+
+/// One job for each id.
+extension Fingerprint {
+    init(of id: JobID) { self.init(of: Job(id: id, query: "What about \(id)?")) }
+}
+
+extension JobIdentity {
+    init(_ id: JobID) { self.init(key: JobKey(id), fingerprint: Fingerprint(of: id)) }
+}
+
+extension RedisKeys {
+    func result(_ id: JobID) -> String { result(JobKey(id)) }
+    func claim(_ id: JobID) -> String { claim(JobKey(id)) }
+    func revoked(_ id: JobID) -> String { revoked(JobKey(id)) }
+}
+
+extension RedisResults {
+    func begin(_ ids: [JobID], anew: Bool = false, inGroup: Bool = false) async throws(Outage) -> [ClaimState] {
+        try await begin(ids.map { JobIdentity($0) }, anew: anew, inGroup: inGroup)
+    }
+
+    func store(
+        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool = true
+    ) async throws(Outage) -> [UInt8]? {
+        try await store(JobKey(id), Fingerprint(of: id), reply, status: status, endingClaim: endingClaim)
+    }
+
+    func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
+        try await release(JobKey(id), keepingStarts: starts)
+    }
+
+    func renew(_ ids: [JobID]) async throws(Outage) { try await renew(ids.map { JobKey($0) }) }
+    func discard(_ id: JobID, _ stored: [UInt8]) async throws(Outage) { try await discard(JobKey(id), stored) }
+    func look(_ ids: [JobID]) async throws(Outage) -> [ClaimState] { try await look(ids.map { JobKey($0) }) }
+    func revoked(among ids: [JobID]) async throws(Outage) -> [JobID] {
+        try await revoked(among: ids.map { JobKey($0) }).map(\.id)
+    }
 }
 
 /// Runs `body` with one ledger per worker token on `server`, each over a connection of its own.

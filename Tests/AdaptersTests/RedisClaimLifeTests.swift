@@ -31,7 +31,7 @@ struct RedisClaimLifeTests {
         try await withLedgers(server.url(), ["me"]) { workers in
             let (me, list, others) = (workers[0], try jobID("list"), try ["nobodys", "begins-alike"].map(jobID))
             try await me.redis("RPUSH", keys.claim(list), "me 1 0")
-            for (id, text) in zip(others, [" 2 1", "me2 1 0"]) { try await me.redis("SET", keys.claim(id), text) }
+            for (id, text) in zip(others, [" 2 1", "me2 1 0"]) { try await me.claim(id, text) }
             for id in others + [list] {
                 #expect(try await me.results.store(id, reply(.succeeded), status: .succeeded) == nil)
                 #expect(try await me.redis("EXISTS", keys.claim(id)) == .integer(1), "\(id.text)")
@@ -72,7 +72,7 @@ struct RedisClaimLifeTests {
             for id in rest { #expect(try #require(try await me.redis("PTTL", keys.claim(id)).int) <= 100_000) }
             #expect(try await me.claim(mine[0]) == "me 1 0", "its counts are as they were")
             #expect(try await me.claim(jobID("absent")) == nil)
-            try await me.results.renew([])
+            try await me.results.renew([JobID]())
         }
     }
 
@@ -80,7 +80,7 @@ struct RedisClaimLifeTests {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["first", "second", "third"]) { workers in
             let (first, second, third, id) = (workers[0], workers[1], workers[2], try jobID("a"))
-            try await first.redis("SET", keys.claim(id), " 2 2")
+            try await first.claim(id, " 2 2")
             #expect(try await first.begin(inGroup: id) == .claimed(starts: 3, losses: 2))
             #expect(try await first.claim(id) == "first 3 2 g")
             #expect(try await second.begin(inGroup: id) == .elsewhere)
@@ -105,7 +105,7 @@ struct RedisClaimLifeTests {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["dead", "me"]) { workers in
             let (me, id) = (workers[1], try jobID("a"))
-            try await me.redis("SET", keys.claim(id), "dead 1 0 g")
+            try await me.claim(id, "dead 1 0 g")
             try await me.redis("DEL", keys.worker("dead"))
             #expect(try await me.begin(id) == .claimed(starts: 2, losses: 0, mustBeAlone: true))
             try await me.results.release(id, keepingStarts: nil)
@@ -142,7 +142,7 @@ struct RedisClaimLifeTests {
         try await withLedgers(server.url(), ["me"]) { workers in
             let id = try jobID("a")
             for text in ["dead 1 0 b", "dead 1 0 g ", "dead 1 0 ga", "dead 1 0  a", "dead 1 0a", "dead 1 0 "] {
-                try await workers[0].redis("SET", keys.claim(id), text)
+                try await workers[0].redis("SET", keys.claim(id), "\(text) \(Fingerprint(of: id).text)")
                 #expect(try await workers[0].begin(id) == .claimed(starts: 1, losses: 0), "\(text)")
             }
         }

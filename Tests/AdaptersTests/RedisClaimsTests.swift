@@ -105,7 +105,7 @@ struct RedisClaimsTests {
         try await withLedgers(server.url(), ["me", "other"]) { workers in
             let (me, other) = (workers[0], workers[1])
             let id = try jobID("a")
-            try await me.redis("SET", keys.claim(id), "dead 4 2")
+            try await me.claim(id, "dead 4 2")
             #expect(try await me.begin(id) == .claimed(starts: 5, losses: 3))
             try await other.results.release(id, keepingStarts: 0)
             #expect(try await me.claim(id) == "me 5 3")
@@ -216,7 +216,7 @@ struct RedisClaimsTests {
             for index in [3, 511, 512, 1_499] { try await workers[0].redis("SET", keys.revoked(ids[index]), "") }
             let found = try await workers[0].results.revoked(among: ids)
             #expect(found == [ids[3], ids[511], ids[512], ids[1_499]])
-            #expect(try await workers[0].results.revoked(among: []) == [])
+            #expect(try await workers[0].results.revoked(among: [JobID]()) == [])
         }
     }
 

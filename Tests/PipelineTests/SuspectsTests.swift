@@ -21,7 +21,7 @@ import Testing
         while let trial = suspects.next(inFlight: left) {
             sizes.append(trial.deliveries.count)
             left -= trial.deliveries.count
-            for delivery in trial.deliveries { suspects.complete(delivery.job.id) }
+            for delivery in trial.deliveries { suspects.complete(delivery.key) }
         }
         return sizes
     }

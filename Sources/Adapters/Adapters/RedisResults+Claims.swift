@@ -3,10 +3,11 @@ import ChatJobs
 import ParleyRedis
 import Pipeline
 
-/// Who works on what. `chat:claim:<id>` holds `TOKEN STARTS LOSSES` and perhaps ` MARK`: the token of the worker (empty
-/// when the claim was given up, but its counts are kept), how often work on the attempt has begun, how many workers have
-/// died over it, and how the job is being tried:
+/// Who works on what. `chat:claim:<id>` holds `TOKEN STARTS LOSSES MARK FINGERPRINT`: the token of the worker (empty when
+/// the claim was given up), how often work on the attempt has begun, how many workers have died over it, how the job is
+/// being tried, and which job it is that the id belongs to:
 ///
+/// - `-`: beside others.
 /// - `g`: in a group of suspects. A worker's death over it is no loss of the job's, since it may have been another's doing;
 ///   the next claim is marked `a` instead. Gone when the claim is given up.
 /// - `a`: to be worked on alone. A worker's death over it counts. Stays until the job ends.
@@ -14,11 +15,6 @@ extension RedisResults {
     /// How long a claim stays when nobody renews or deletes it: an hour. One that expires costs a job its counts and,
     /// while it is in work, its protection against a duplicate; never its result. Work that may take longer renews.
     package static let claimLife = Duration.seconds(3600)
-
-    /// As ``begin(_:anew:inGroup:)``, in no group.
-    package func begin(_ ids: [JobID], anew: Bool = false) async throws(Outage) -> [ClaimState] {
-        try await begin(ids, anew: anew, inGroup: false)
-    }
 
     /// Where each job stands, and takes those that nobody has: one round trip for the window, atomic for each job.
     ///
@@ -29,21 +25,23 @@ extension RedisResults {
     /// - Another's is ``ClaimState/elsewhere`` while that worker lives. When it does not, the claim is taken over: `starts`
     ///   is one more, and so is `losses` unless that worker left in good order or had the job in a group.
     /// - A claim that cannot be read is nobody's.
+    /// - The id of a job with another fingerprint, claimed or given up, is a ``ClaimState/conflict``. A stored result of
+    ///   such a job is given out for the caller to see that.
     ///
-    /// An id that stands twice in `ids` is claimed once, and both are told so.
+    /// A job that stands twice in `jobs` is claimed once, and both are told so.
     ///
     /// - Parameters:
     ///   - anew: only a succeeded reply counts as stored; any other is passed over.
     ///   - inGroup: the jobs are suspects that are tried together: none of them is blamed when this worker dies of one.
     ///     A claim with `mustBeAlone` is not in the group.
     package func begin(
-        _ ids: [JobID], anew: Bool, inGroup: Bool
+        _ jobs: [JobIdentity], anew: Bool, inGroup: Bool
     ) async throws(Outage) -> [ClaimState] {
         let what = "claiming jobs"
-        let chunks = ids.chunked(by: Self.keysAtOnce)
+        let chunks = jobs.chunked(by: Self.keysAtOnce)
         let replies = try await send(chunks.map { beginning($0, anew: anew, inGroup: inGroup) }, what)
         var states: [ClaimState] = []
-        states.reserveCapacity(ids.count)
+        states.reserveCapacity(jobs.count)
         for (chunk, reply) in zip(chunks, replies) {
             guard let some = reply.array, some.count == chunk.count else { throw refused(what, reply) }
             for value in some {
@@ -54,24 +52,25 @@ extension RedisResults {
         return states
     }
 
-    package func look(_ ids: [JobID]) async throws(Outage) -> [ClaimState] {
-        guard !ids.isEmpty else { return [] }
-        let known = try await values(ids.map(keys.result) + ids.map(keys.revoked), "looking jobs up")
-        return ids.indices.map { index in
+    package func look(_ jobs: [JobKey]) async throws(Outage) -> [ClaimState] {
+        guard !jobs.isEmpty else { return [] }
+        let known = try await values(jobs.map(keys.result) + jobs.map(keys.revoked), "looking jobs up")
+        return jobs.indices.map { index in
             if let reply = known[index] { return .stored(reply) }
-            return known[ids.count + index] == nil ? .free : .revoked
+            return known[jobs.count + index] == nil ? .free : .revoked
         }
     }
 
-    private func beginning(_ ids: ArraySlice<JobID>, anew: Bool, inGroup: Bool) -> RedisCommand {
+    private func beginning(_ jobs: ArraySlice<JobIdentity>, anew: Bool, inGroup: Bool) -> RedisCommand {
         RedisCommand(
             script: ClaimScripts.begin,
-            keys: ids.map(keys.result) + ids.map(keys.revoked) + ids.map(keys.claim) + [keys.worker(worker)],
+            keys: jobs.map { keys.result($0.key) } + jobs.map { keys.revoked($0.key) }
+                + jobs.map { keys.claim($0.key) } + [keys.worker(worker)],
             arguments: [
                 worker.redisBytes, keys.worker("").redisBytes, Self.claimLife.wholeMilliseconds.redisBytes,
                 Self.presenceLife.wholeMilliseconds.redisBytes, anew ? "anew".redisBytes : [],
-                inGroup ? "g".redisBytes : [],
-            ])
+                (inGroup ? "g" : "-").redisBytes,
+            ] + jobs.map { $0.fingerprint.text.redisBytes })
     }
 
     private static func state(_ value: RedisValue) -> ClaimState? {
@@ -80,6 +79,7 @@ extension RedisResults {
         case .integer(1): .claimed(starts: 1, losses: 0, mustBeAlone: false)
         case .integer(0): .revoked
         case .integer(-1): .elsewhere
+        case .integer(-2): .conflict
         case .array(let counts):
             if counts.count == 3, let starts = counts[0].int, let losses = counts[1].int, let alone = counts[2].int,
                 starts > 0, losses >= 0
@@ -93,11 +93,11 @@ extension RedisResults {
     }
 
     /// Extends the life of those claims that are this worker's, for work that may outlast ``claimLife``.
-    package func renew(_ ids: [JobID]) async throws(Outage) {
-        guard !ids.isEmpty else { return }
+    package func renew(_ jobs: [JobKey]) async throws(Outage) {
+        guard !jobs.isEmpty else { return }
         let what = "renewing claims"
         let life = Self.claimLife.wholeMilliseconds.redisBytes
-        let renewals = ids.chunked(by: Self.keysAtOnce).map {
+        let renewals = jobs.chunked(by: Self.keysAtOnce).map {
             RedisCommand(
                 script: ClaimScripts.renew, keys: $0.map(keys.claim), arguments: [worker.redisBytes, life])
         }
@@ -106,13 +106,13 @@ extension RedisResults {
 
     /// Gives the job's claim up, if it is this worker's; otherwise does nothing.
     ///
-    /// - Parameter starts: how many starts whoever begins next counts on from; nil is none. Losses, and that the job must
-    ///   be worked on alone, are kept until the job ends.
-    package func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
+    /// - Parameter starts: how many starts whoever begins next counts on from; nil is none. Losses, that the job must be
+    ///   worked on alone, and whose the id is, are kept for an hour, or until the job ends.
+    package func release(_ key: JobKey, keepingStarts starts: Int?) async throws(Outage) {
         let what = "giving a job up"
         let reply = try await send(
             RedisCommand(
-                script: ClaimScripts.release, keys: [keys.claim(id)],
+                script: ClaimScripts.release, keys: [keys.claim(key)],
                 arguments: [
                     worker.redisBytes, max(0, starts ?? 0).redisBytes,
                     Self.claimLife.wholeMilliseconds.redisBytes,
@@ -121,9 +121,9 @@ extension RedisResults {
     }
 
     /// Those among the jobs that were revoked, in their order.
-    package func revoked(among ids: [JobID]) async throws(Outage) -> [JobID] {
-        let marks = try await values(ids.map(keys.revoked), "looking revocations up")
-        return zip(ids, marks).compactMap { id, mark in mark == nil ? nil : id }
+    package func revoked(among jobs: [JobKey]) async throws(Outage) -> [JobKey] {
+        let marks = try await values(jobs.map(keys.revoked), "looking revocations up")
+        return zip(jobs, marks).compactMap { job, mark in mark == nil ? nil : job }
     }
 }
 

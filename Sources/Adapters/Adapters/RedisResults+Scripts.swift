@@ -4,36 +4,35 @@ import ParleyRedis
 
 /// The scripts that read and write claims.
 enum ClaimScripts {
-    /// `read`: the token, starts, losses and mark of a claim's text; nothing when it is no claim. `write`: the reverse.
+    /// `read`: the token, starts, losses, mark and fingerprint of a claim's text; nothing when it is no claim. `write`: the
+    /// reverse.
     private static let claimText =
         """
         local function read(held)
-          local token, starts, losses, mark = string.match(held, '^(%S*) (%d+) (%d+)(.*)$')
+          local token, starts, losses, mark, job = string.match(held, '^(%S*) (%d+) (%d+) ([-ga]) (%x+)$')
           if not token or #starts > 9 or #losses > 9 then return end
-          if mark ~= '' and mark ~= ' g' and mark ~= ' a' then return end
-          return token, starts + 0, losses + 0, string.sub(mark, 2)
+          return token, starts + 0, losses + 0, mark, job
         end
 
-        local function write(token, starts, losses, mark)
-          local text = token .. ' ' .. starts .. ' ' .. losses
-          return mark == '' and text or text .. ' ' .. mark
+        local function write(token, starts, losses, mark, job)
+          return token .. ' ' .. starts .. ' ' .. losses .. ' ' .. mark .. ' ' .. job
         end
 
         """
 
     /// Keys: of n jobs the results, the revocations, the claims; then this worker's. Arguments: this worker's token, the
     /// prefix of workers' keys, the lives of a claim and of a worker's key in milliseconds, `anew` or nothing, the mark
-    /// `g` or nothing.
+    /// `g` or `-`, then the jobs' fingerprints.
     ///
-    /// For each job: its result; 0 revoked; -1 elsewhere; 1 claimed for the first time; {starts, losses, 1 when it must be
-    /// alone} claimed.
+    /// For each job: its result; 0 revoked; -1 elsewhere; -2 the id belongs to another job; 1 claimed for the first time;
+    /// {starts, losses, 1 when it must be alone} claimed.
     ///
     /// The worker's own key is seen to first, so that no claim is ever taken for a dead worker's before that worker has
     /// shown its first sign of life. Other workers' keys are not among KEYS: right on a single server, not in a cluster.
     ///
     /// It is on every job's way: where nothing is known of a job it costs a third of an `MGET` and one `SET`.
     static let begin = RedisScript(
-        claimText + ResultScripts.succeeded + """
+        claimText + ResultScripts.succeeded + ResultScripts.isOfAnother + """
             local call = redis.call
             local worker, prefix, life, group = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
             local count = (#KEYS - 1) / 3
@@ -46,9 +45,10 @@ enum ClaimScripts {
               return signs[token]
             end
 
-            local function claim(key, held)
-              local token, starts, losses, mark = read(held)
-              if not token then token, starts, losses, mark = '', 0, 0, '' end
+            local function claim(key, held, job)
+              local token, starts, losses, mark, bound = read(held)
+              if not token then token, starts, losses, mark, bound = '', 0, 0, '-', job end
+              if bound ~= job then return -2 end
               local own = token == worker
               if not own then
                 local sign = token ~= '' and sign_of(token)
@@ -60,24 +60,26 @@ enum ClaimScripts {
               end
               local now = mark == 'a' and mark or group
               if not own or now ~= mark then
-                call('SET', key, write(worker, starts, losses, now), 'PX', life)
+                call('SET', key, write(worker, starts, losses, now, job), 'PX', life)
               end
               return {starts, losses, now == 'a' and 1 or 0}
             end
 
             local known = call('MGET', unpack(KEYS, 1, 3 * count))
-            local first = write(worker, 1, 0, group)
-            local standings = {}
+            local first = write(worker, 1, 0, group, '')
+            local standings, begun = {}, {}
             for i = 1, count do
-              local key, held = KEYS[2 * count + i], known[2 * count + i]
-              if known[i] and (ARGV[5] ~= 'anew' or succeeded(known[i])) then
+              local key, job = KEYS[2 * count + i], ARGV[6 + i]
+              local held = begun[key] or known[2 * count + i]
+              if known[i] and (ARGV[5] ~= 'anew' or isOfAnother(known[i], job) or succeeded(known[i])) then
                 standings[i] = known[i]
               elseif known[count + i] then
                 standings[i] = 0
               elseif held then
-                standings[i] = claim(key, held)
+                standings[i] = claim(key, held, job)
               else
-                call('SET', key, first, 'PX', life)
+                begun[key] = first .. job
+                call('SET', key, begun[key], 'PX', life)
                 standings[i] = 1
               end
             end
@@ -99,11 +101,10 @@ enum ClaimScripts {
     /// Key: the claim. Arguments: this worker's token, the starts to keep, the life of a claim.
     static let release = RedisScript(
         claimText + """
-            local token, _, losses, mark = read(redis.call('MGET', KEYS[1])[1] or '')
+            local token, _, losses, mark, job = read(redis.call('MGET', KEYS[1])[1] or '')
             if token ~= ARGV[1] then return 0 end
-            if mark == 'g' then mark = '' end
-            if ARGV[2] == '0' and losses == 0 and mark == '' then return redis.call('DEL', KEYS[1]) end
-            redis.call('SET', KEYS[1], write('', ARGV[2], losses, mark), 'PX', ARGV[3])
+            if mark == 'g' then mark = '-' end
+            redis.call('SET', KEYS[1], write('', ARGV[2], losses, mark, job), 'PX', ARGV[3])
             return 1
             """)
 
@@ -137,11 +138,22 @@ enum ResultScripts {
 
         """
 
-    /// Key: the result. Arguments: the reply, its life. Returns the stored reply when it succeeded; replaces anything else.
+    /// `isOfAnother`: whether a stored reply belongs to another job than that of the fingerprint, which is its last member.
+    static let isOfAnother =
+        """
+        local function isOfAnother(reply, job)
+          local bound = string.match(string.sub(reply, -50), ',"fingerprint":"(%x+)"}$')
+          return bound and bound ~= job
+        end
+
+        """
+
+    /// Key: the result. Arguments: the reply, its life, the job's fingerprint or nothing. Returns the stored reply when it
+    /// succeeded or is another job's; replaces anything else.
     static let keepFirstSuccess = RedisScript(
-        succeeded + """
+        succeeded + isOfAnother + """
             local stored = redis.call('MGET', KEYS[1])[1]
-            if stored and succeeded(stored) then return stored end
+            if stored and (isOfAnother(stored, ARGV[3]) or succeeded(stored)) then return stored end
             redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
             return false
             """)

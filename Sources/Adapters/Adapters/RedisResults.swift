@@ -45,30 +45,34 @@ package struct RedisResults: ResultStore {
     }
 
     package func store(
-        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool = true
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool = true
     ) async throws(Outage) -> [UInt8]? {
         let what = "storing a result"
         let life = Array(String(lifetime()).utf8)
         // The common case takes the reply through no script, which would copy it twice more: nothing is stored yet.
-        let set = RedisCommand(arguments: [Self.set, Array(keys.result(id).utf8), reply, Self.px, life, Self.nx])
+        let set = RedisCommand(arguments: [Self.set, Array(keys.result(key).utf8), reply, Self.px, life, Self.nx])
         // Whether the claim could be deleted does not matter to a job whose result is safe.
-        let fresh = try await send(endingClaim ? [set, claimEnd(id)] : [set], what).first ?? .null
+        let fresh = try await send(endingClaim ? [set, claimEnd(key)] : [set], what).first ?? .null
         if fresh == .status("OK") { return nil }
         guard fresh.isNull else { throw refused(what, fresh) }
-        return try await firstSuccess(keys.result(id), reply, life)
+        return try await firstSuccess(keys.result(key), fingerprint, reply, life)
     }
 
     /// Deletes the claim once the result is there, if it is this worker's: one taken over by another, which thought this
     /// worker dead, protects that one's work.
-    private func claimEnd(_ id: JobID) -> RedisCommand {
+    private func claimEnd(_ key: JobKey) -> RedisCommand {
         RedisCommand(
-            script: ClaimScripts.end, keys: [keys.claim(id), keys.result(id)], arguments: [worker.redisBytes])
+            script: ClaimScripts.end, keys: [keys.claim(key), keys.result(key)], arguments: [worker.redisBytes])
     }
 
-    private func firstSuccess(_ key: String, _ reply: [UInt8], _ life: [UInt8]) async throws(Outage) -> [UInt8]? {
+    private func firstSuccess(
+        _ key: String, _ fingerprint: Fingerprint?, _ reply: [UInt8], _ life: [UInt8]
+    ) async throws(Outage) -> [UInt8]? {
         let what = "storing a result"
         let kept = try await send(
-            RedisCommand(script: ResultScripts.keepFirstSuccess, keys: [key], arguments: [reply, life]), what)
+            RedisCommand(
+                script: ResultScripts.keepFirstSuccess, keys: [key],
+                arguments: [reply, life, (fingerprint?.text ?? "").redisBytes]), what)
         switch kept {
         case .null: return nil
         case .bytes(let stored): return stored
@@ -78,10 +82,10 @@ package struct RedisResults: ResultStore {
 
     /// Deletes the stored result if it holds exactly these bytes: one that cannot be read is as good as none, but another
     /// worker may have replaced it meanwhile.
-    package func discard(_ id: JobID, _ unreadable: [UInt8]) async throws(Outage) {
+    package func discard(_ key: JobKey, _ unreadable: [UInt8]) async throws(Outage) {
         let what = "deleting a result that cannot be read"
         let reply = try await send(
-            RedisCommand(script: ResultScripts.discard, keys: [keys.result(id)], arguments: [unreadable]), what)
+            RedisCommand(script: ResultScripts.discard, keys: [keys.result(key)], arguments: [unreadable]), what)
         guard reply.int != nil else { throw refused(what, reply) }
     }
 

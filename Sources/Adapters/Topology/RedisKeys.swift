@@ -17,11 +17,11 @@ package struct RedisKeys: Sendable, Equatable {
     }
 
     /// The job's reply, as JSON.
-    package func result(_ id: JobID) -> String { results + id.text }
-    /// Who works on the job: `TOKEN STARTS LOSSES` and perhaps ` MARK`, the token empty when nobody does.
-    package func claim(_ id: JobID) -> String { claims + id.text }
+    package func result(_ key: JobKey) -> String { results + key.text }
+    /// Who works on the job: `TOKEN STARTS LOSSES MARK FINGERPRINT`, the token empty when nobody does.
+    package func claim(_ key: JobKey) -> String { claims + key.text }
     /// There when the job was revoked.
-    package func revoked(_ id: JobID) -> String { revocationsOfJobs + id.text }
+    package func revoked(_ key: JobKey) -> String { revocationsOfJobs + key.text }
     /// Counts revocations, so that workers see that there is a new one.
     package var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.

@@ -2,6 +2,8 @@
 public enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     /// The message is no job: not JSON, a field of the wrong type or outside its bounds, no id, a forbidden reply_to.
     case invalidJob = "invalid_job"
+    /// The id belongs to another job.
+    case idConflict = "id_conflict"
     /// `content_type` is not `application/json`, or `content_encoding` is not one that is known.
     case unsupportedMediaType = "unsupported_media_type"
     /// The body, the query or a field is longer than its limit.
@@ -29,7 +31,8 @@ public enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     public var isRetryable: Bool {
         switch self {
         case .retrievalFailed, .modelUnavailable, .modelTimeout, .rateLimited, .internal: true
-        case .invalidJob, .unsupportedMediaType, .tooLarge, .expired, .revoked, .modelRejected, .workerLost: false
+        case .invalidJob, .idConflict, .unsupportedMediaType, .tooLarge, .expired, .revoked, .modelRejected, .workerLost:
+            false
         }
     }
 }

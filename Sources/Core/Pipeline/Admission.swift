@@ -9,6 +9,8 @@ enum Admission {
     case dropStored([UInt8])
     /// A failure is stored that does not hold for it: asked for again, failures not counting.
     case askAgain
+    /// Its id belongs to another job.
+    case conflict
     /// It ends without work.
     case end(JobFailure)
     /// Another worker answers it: it waits in the broker.
@@ -21,6 +23,7 @@ enum Admission {
         case .stored(let stored): self = Self.stored(stored, delivery)
         case .revoked: self = .end(.revoked)
         case .elsewhere: self = .wait
+        case .conflict: self = .conflict
         case .free: self = .work(delivery)
         case .claimed(let starts, let losses, let mustBeAlone):
             self = .work(delivery.claimed(starts: starts, losses: losses, mustBeAlone: mustBeAlone))
@@ -29,6 +32,7 @@ enum Admission {
 
     private static func stored(_ stored: [UInt8], _ delivery: JobDelivery) -> Admission {
         guard let reply = try? Reply(decoding: stored) else { return .dropStored(stored) }
+        if reply.belongsToAnother(than: delivery.identity.fingerprint) { return .conflict }
         return holds(reply, for: delivery) ? .replay(.stored(reply, stored, for: delivery)) : .askAgain
     }
 
@@ -43,7 +47,7 @@ enum Admission {
                 let code = reply.error.flatMap({ ErrorCode(rawValue: $0.code) })
             else { return false }
             switch code {
-            case .invalidJob, .unsupportedMediaType, .tooLarge: return false
+            case .invalidJob, .idConflict, .unsupportedMediaType, .tooLarge: return false
             default: return true
             }
         }

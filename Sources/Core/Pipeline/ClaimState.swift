@@ -6,6 +6,8 @@ package enum ClaimState: Sendable, Equatable {
     case revoked
     /// Another worker, which lives, works on it.
     case elsewhere
+    /// The id belongs to another job.
+    case conflict
     /// None of that is known, and nobody has claimed it.
     case free
     /// It is this worker's from now on.

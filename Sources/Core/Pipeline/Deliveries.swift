@@ -130,7 +130,7 @@ actor Deliveries {
             let admission = Admission(delivery, state)
             if case .work(let job) = admission, suspects.areThere, !isAbandoned, !isSuspect(job) {
                 waiting.append(delivery)
-                if job.isClaimed { await giveBack(job.job.id, job.starts) }
+                if job.isClaimed { await giveBack(job.key, job.starts) }
             } else if let job = admit(delivery, admission) {
                 admitted.append(job)
             }
@@ -155,9 +155,10 @@ actor Deliveries {
     /// disk. Claimed all the same is what was delivered before, since it may be what its worker died of, and what streams,
     /// since its attempts are counted.
     private func states(of asking: [JobDelivery], _ anew: Bool) async throws(Outage) -> [ClaimState] {
-        let ids = asking.map(\.job.id)
         let isFree = answering.isLocal && !anew && !asking.contains { $0.incoming.redelivered || $0.job.stream }
-        return isFree ? try await results.look(ids) : try await results.begin(ids, anew: anew, inGroup: false)
+        return isFree
+            ? try await results.look(asking.map(\.key))
+            : try await results.begin(asking.map(\.identity), anew: anew, inGroup: false)
     }
 
     private func endClaims() {
@@ -178,12 +179,13 @@ actor Deliveries {
                 metadata: ["id": "\(delivery.job.id.text)"])
             start { pipeline in
                 let isDone = await pipeline.health.insist { () throws(Outage) in
-                    try await pipeline.results.discard(delivery.job.id, stored)
+                    try await pipeline.results.discard(delivery.key, stored)
                 }
                 if isDone { await pipeline.work([delivery]) } else { await pipeline.handBack(delivery) }
             }
         // By itself: what is known of the others of its window must not grow old meanwhile.
         case .askAgain: start { await $0.work([delivery], anew: true) }
+        case .conflict: refuse(delivery)
         case .end(let failure): start { $0.departed(await $0.concluder.fail(delivery, failure)) }
         case .wait:
             metrics.elsewhere.increment()
@@ -212,10 +214,23 @@ actor Deliveries {
 
     /// Has the delivery wait for the one of its id that is in work here, if there is one.
     private func follow(_ delivery: JobDelivery) -> Bool {
+        if jobs.conflicts(with: delivery) {
+            refuse(delivery)
+            return true
+        }
         guard let void = jobs.follow(delivery) else { return false }
         for _ in void { departed() }
         if isAbandoned { handBackFollowers() }
         return true
+    }
+
+    /// The id belongs to another job.
+    private func refuse(_ delivery: JobDelivery) {
+        metrics.conflicts.increment()
+        start {
+            if delivery.isClaimed { await $0.concluder.settler.giveUp(delivery, countingAttempt: false) }
+            $0.departed(await $0.concluder.settle(delivery, .conflict(of: delivery, now: $0.clock.now)))
+        }
     }
 
     // MARK: - Work
@@ -263,7 +278,7 @@ actor Deliveries {
     /// The broker delivers the job again. Another copy in the delay queues would be one too many: the redelivery takes over
     /// what counts, when it is here already; otherwise the claim remembers it.
     private func handOver(_ delivery: JobDelivery, _ postponement: Postponement, _ failure: JobFailure) async {
-        let followers = jobs.complete(delivery.job.id)
+        let followers = jobs.complete(delivery.key)
         var heir: JobDelivery?
         for follower in followers.reversed() where heir == nil {
             if await !intake.isVoid(follower.incoming.receipt) { heir = follower }
@@ -278,7 +293,7 @@ actor Deliveries {
         }
         departed()
         for follower in followers where follower !== heir { putAside(follower: follower, postponement.delay) }
-        suspects.complete(delivery.job.id)
+        suspects.complete(delivery.key)
         beginTrial()
     }
 
@@ -291,23 +306,23 @@ actor Deliveries {
     /// up is given back: nobody else would end it.
     private func putAside(follower: JobDelivery, _ delay: Duration) {
         start {
-            if follower.isClaimed { await $0.giveBack(follower.job.id, follower.starts) }
+            if follower.isClaimed { await $0.giveBack(follower.key, follower.starts) }
             await $0.putAside(follower, delay + Self.waitForOther)
         }
     }
 
     private func handBack(_ delivery: JobDelivery) async {
-        let isLeader = jobs.leader(of: delivery.job.id).map { $0.arrival == delivery.arrival } ?? true
+        let isLeader = jobs.leader(of: delivery.key).map { $0.arrival == delivery.arrival } ?? true
         await concluder.handBack(delivery, givingUpClaim: isLeader)
         departed()
     }
 
     /// The job is not in work here any more: those that follow look for its result, or wait as long as it does.
     private func complete(_ delivery: JobDelivery, postponedFor delay: Duration? = nil) {
-        for follower in jobs.complete(delivery.job.id) {
+        for follower in jobs.complete(delivery.key) {
             if let delay { putAside(follower: follower, delay) } else { start { await $0.work([follower]) } }
         }
-        suspects.complete(delivery.job.id)
+        suspects.complete(delivery.key)
         beginTrial()
     }
 
@@ -327,16 +342,16 @@ actor Deliveries {
         suspects.add(delivery)
         suspects.claimsBegin()
         start {
-            await $0.giveBack(delivery.job.id, delivery.starts)
+            await $0.giveBack(delivery.key, delivery.starts)
             $0.endClaims()
         }
     }
 
     /// Gives back a claim that no work was begun under. Not while a delivery of the id is in work here that has it.
-    private func giveBack(_ id: JobID, _ starts: Int) async {
-        guard jobs.leader(of: id) == nil || suspects.isWaiting(id) else { return }
+    private func giveBack(_ key: JobKey, _ starts: Int) async {
+        guard jobs.leader(of: key) == nil || suspects.isWaiting(key) else { return }
         _ = await health.insist { () throws(Outage) in
-            try await self.results.release(id, keepingStarts: starts - 1)
+            try await self.results.release(key, keepingStarts: starts - 1)
         }
     }
 
@@ -350,10 +365,10 @@ actor Deliveries {
     }
 
     private func hold(_ trial: Suspects.Trial) async {
-        let ids = trial.deliveries.map(\.job.id)
+        let identities = trial.deliveries.map(\.identity)
         var states: [ClaimState] = []
         let isAsked = await health.insist { () throws(Outage) in
-            states = try await self.results.begin(ids, anew: true, inGroup: !trial.isAlone)
+            states = try await self.results.begin(identities, anew: true, inGroup: !trial.isAlone)
         }
         guard isAsked, !isAbandoned else {
             for delivery in trial.deliveries {
@@ -371,7 +386,7 @@ actor Deliveries {
                 metrics.elsewhere.increment()
                 await putAside(delivery, Self.waitForOther)
                 complete(delivery, postponedFor: Self.waitForOther)
-            case .stored, .revoked, .free, .claimed:
+            case .stored, .revoked, .conflict, .free, .claimed:
                 // It has changed meanwhile: looked at like any other.
                 complete(delivery)
                 start { await $0.work([delivery]) }
@@ -391,8 +406,8 @@ actor Deliveries {
 
     /// Looks which of the jobs in work have been revoked and stops them: the model's call is aborted.
     func checkRevocations() async {
-        let ids = jobs.ids
-        guard !ids.isEmpty, let revoked = try? await results.revoked(among: ids) else { return }
+        let keys = jobs.keys
+        guard !keys.isEmpty, let revoked = try? await results.revoked(among: keys) else { return }
         let tokens = revoked.compactMap { jobs.leader(of: $0)?.arrival }
         for token in tokens { await answering.end(token, .revoked) }
     }

@@ -7,28 +7,32 @@ import ChatJobs
 /// callees' variables included, is part of the job's task until it returns, and a reply takes kilobytes.
 final class FinalReply: Sendable {
     /// What the reply is kept under; nil when the message had no readable id.
-    let id: JobID?
+    let key: JobKey?
+    /// Of the job that it answers; nil when the message was none.
+    let fingerprint: Fingerprint?
     /// The `id` that the reply itself has.
     let replyID: String?
     let status: Reply.Status
     let attempts: Int
     /// The reply as it is kept and published.
     let body: [UInt8]
-    /// It is kept already.
+    /// Nothing is to be stored: it is kept already, or what is kept is another job's.
     let isStored: Bool
     /// The message was no job.
     let isRefusal: Bool
     let deadLetter: JobFailure?
 
     private init(
-        _ reply: Reply, id: JobID?, stored: [UInt8]? = nil, isRefusal: Bool = false, deadLetter: JobFailure? = nil
+        _ reply: Reply, _ key: JobKey?, _ fingerprint: Fingerprint? = nil, stored: [UInt8]? = nil,
+        isRefusal: Bool = false, isConflict: Bool = false, deadLetter: JobFailure? = nil
     ) {
-        self.id = id
+        self.key = key
+        self.fingerprint = fingerprint
         replyID = reply.id
         status = reply.status
         attempts = reply.attempts
         body = stored ?? reply.encoded()
-        isStored = stored != nil
+        isStored = stored != nil || isConflict
         self.isRefusal = isRefusal
         self.deadLetter = deadLetter
     }
@@ -43,7 +47,7 @@ final class FinalReply: Sendable {
         reply.usage = answer.usage
         reply.sources = answer.sources
         complete(&reply, delivery, outcome, now)
-        return FinalReply(reply, id: delivery.job.id)
+        return FinalReply(reply, delivery.key, delivery.identity.fingerprint)
     }
 
     /// - Parameter outcome: what was spent on it, when it was worked on.
@@ -55,7 +59,29 @@ final class FinalReply: Sendable {
         complete(&reply, delivery, outcome, now)
         // The start that found the losses was no attempt.
         if failure.code == .workerLost { reply.attempts -= 1 }
-        return FinalReply(reply, id: delivery.job.id, deadLetter: reply.status == .failed ? failure : nil)
+        return FinalReply(
+            reply, delivery.key, delivery.identity.fingerprint, deadLetter: reply.status == .failed ? failure : nil)
+    }
+
+    /// The id belongs to another job: nothing is said of that one, and nothing of it is changed.
+    @inline(never)
+    static func conflict(of delivery: JobDelivery, now: Duration) -> FinalReply {
+        var reply = Reply(id: delivery.job.id.text, failure: .idConflict)
+        complete(&reply, delivery, nil, now)
+        reply.fingerprint = nil
+        return FinalReply(reply, delivery.key, isConflict: true, deadLetter: .idConflict)
+    }
+
+    /// The same, found out when the answer was to be stored: another job's was there first.
+    @inline(never)
+    func asConflict() -> FinalReply {
+        let own = try? Reply(decoding: body)
+        var reply = Reply(id: replyID, failure: .idConflict)
+        reply.agent = own?.agent
+        reply.metadata = own?.metadata
+        reply.attempts = attempts
+        reply.timings = own?.timings ?? Timings()
+        return FinalReply(reply, key, isConflict: true, deadLetter: .idConflict)
     }
 
     /// A message that is no job. No timings: a delivery that is refused twice, after a crash, is answered in the same words.
@@ -65,7 +91,7 @@ final class FinalReply: Sendable {
         reply.attempts = incoming.envelope.earlierAttempts + 1
         reply.agent = refusal.agent
         reply.metadata = refusal.metadata
-        return FinalReply(reply, id: refusal.id, isRefusal: true, deadLetter: refusal.failure)
+        return FinalReply(reply, refusal.id.map { JobKey($0) }, isRefusal: true, deadLetter: refusal.failure)
     }
 
     /// What is stored. The worker that stored a failure may have died before the dead letter: it is written again.
@@ -75,7 +101,7 @@ final class FinalReply: Sendable {
         if reply.status == .failed, let error = reply.error, let code = ErrorCode(rawValue: error.code) {
             failure = JobFailure(code, error.message)
         }
-        return FinalReply(reply, id: delivery.job.id, stored: bytes, deadLetter: failure)
+        return FinalReply(reply, delivery.key, stored: bytes, deadLetter: failure)
     }
 
     /// The members that every reply to a decoded job has.
@@ -85,6 +111,7 @@ final class FinalReply: Sendable {
         reply.agent = delivery.job.agent
         reply.metadata = delivery.job.metadata
         reply.attempts = delivery.attempt
+        reply.fingerprint = delivery.identity.fingerprint.text
         reply.timings.queued = (delivery.begun - delivery.incoming.arrived).milliseconds
         reply.timings.retrieve = outcome?.retrieving.milliseconds ?? 0
         reply.timings.generate = outcome?.generating.milliseconds ?? 0

@@ -5,6 +5,7 @@ import ChatJobs
 final class JobDelivery: Sendable {
     let incoming: Incoming
     let job: Job
+    let identity: JobIdentity
     /// Order of arrival in this worker.
     let arrival: UInt64
     /// When its window was begun.
@@ -19,11 +20,12 @@ final class JobDelivery: Sendable {
     let isClaimed: Bool
 
     private init(
-        _ incoming: Incoming, _ job: Job, _ arrival: UInt64, _ begun: Duration, starts: Int, losses: Int,
-        mustBeAlone: Bool, isClaimed: Bool
+        _ incoming: Incoming, _ job: Job, _ identity: JobIdentity, _ arrival: UInt64, _ begun: Duration, starts: Int,
+        losses: Int, mustBeAlone: Bool, isClaimed: Bool
     ) {
         self.incoming = incoming
         self.job = job
+        self.identity = identity
         self.arrival = arrival
         self.begun = begun
         self.starts = starts
@@ -33,14 +35,17 @@ final class JobDelivery: Sendable {
     }
 
     convenience init(incoming: Incoming, job: Job, arrival: UInt64, begun: Duration) {
-        self.init(incoming, job, arrival, begun, starts: 1, losses: 0, mustBeAlone: false, isClaimed: false)
+        let identity = JobIdentity(key: JobKey(job.id), fingerprint: Fingerprint(of: job))
+        self.init(incoming, job, identity, arrival, begun, starts: 1, losses: 0, mustBeAlone: false, isClaimed: false)
     }
 
     /// The same, with what its claim says.
     func claimed(starts: Int, losses: Int, mustBeAlone: Bool) -> JobDelivery {
         JobDelivery(
-            incoming, job, arrival, begun, starts: starts, losses: losses, mustBeAlone: mustBeAlone, isClaimed: true)
+            incoming, job, identity, arrival, begun, starts: starts, losses: losses, mustBeAlone: mustBeAlone, isClaimed: true)
     }
+
+    var key: JobKey { identity.key }
 
     /// The attempt being made, from 1. One that a dead worker began counts: subscribers may have seen its chunks.
     var attempt: Int { incoming.envelope.earlierAttempts + starts }

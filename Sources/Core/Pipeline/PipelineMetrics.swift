@@ -14,6 +14,7 @@ struct PipelineMetrics: Sendable {
     /// Replies that no queue took.
     let unroutable = Counter(label: "parley_replies_unroutable_total")
     /// Deliveries put aside because another worker answers their job.
+    let conflicts = Counter(label: "parley_jobs_id_conflicts_total")
     let elsewhere = Counter(label: "parley_jobs_in_work_elsewhere_total")
     /// Jobs given up because too many workers died of them.
     let workerLost = Counter(label: "parley_worker_lost_total")

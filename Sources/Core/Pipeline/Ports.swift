@@ -26,26 +26,28 @@ package protocol ResultStore: Sendable {
     /// - Parameters:
     ///   - anew: claims unless a success is stored: for jobs whose stored failure does not count.
     ///   - inGroup: a worker that dies with the claim counts as no loss; the next one is told `mustBeAlone`.
-    func begin(_ ids: [JobID], anew: Bool, inGroup: Bool) async throws(Outage) -> [ClaimState]
+    func begin(_ jobs: [JobIdentity], anew: Bool, inGroup: Bool) async throws(Outage) -> [ClaimState]
     /// The same without claiming any: each is ``ClaimState/stored(_:)``, ``ClaimState/revoked`` or ``ClaimState/free``.
-    func look(_ ids: [JobID]) async throws(Outage) -> [ClaimState]
-    /// Keeps `reply` unless a succeeded one is there already: then that one is returned, and it is the reply to publish.
+    func look(_ jobs: [JobKey]) async throws(Outage) -> [ClaimState]
+    /// Keeps `reply` unless a succeeded one is there already, or any of another job: then that one is returned.
     /// Atomic: of two workers that store a success, one is told of the other's.
     ///
-    /// - Parameter endingClaim: this worker's claim on the job ends; another's stays.
+    /// - Parameters:
+    ///   - fingerprint: of the job; nil when the message was none. `reply` ends with it.
+    ///   - endingClaim: this worker's claim on the job ends; another's stays.
     func store(
-        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
     ) async throws(Outage) -> [UInt8]?
-    /// Gives a claim up, if it is this worker's. Losses are remembered until the job ends.
+    /// Gives a claim up, if it is this worker's. Losses, and which job the id belongs to, are remembered.
     ///
     /// - Parameter starts: how many starts the next claim counts on from; nil forgets them.
-    func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage)
+    func release(_ key: JobKey, keepingStarts starts: Int?) async throws(Outage)
     /// Lets this worker's claims among them live on.
-    func renew(_ ids: [JobID]) async throws(Outage)
+    func renew(_ keys: [JobKey]) async throws(Outage)
     /// Drops what is stored for the job, if it still is this.
-    func discard(_ id: JobID, _ stored: [UInt8]) async throws(Outage)
-    /// Those of `ids` that have been revoked.
-    func revoked(among ids: [JobID]) async throws(Outage) -> [JobID]
+    func discard(_ key: JobKey, _ stored: [UInt8]) async throws(Outage)
+    /// Those of `keys` that have been revoked.
+    func revoked(among keys: [JobKey]) async throws(Outage) -> [JobKey]
     /// Returns when the store may be asked again, or the task is cancelled.
     func untilAvailable() async
 }

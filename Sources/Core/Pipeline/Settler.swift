@@ -27,12 +27,13 @@ struct Settler: Sendable {
     ///   - endingClaim: this worker has the claim on the job.
     ///   - isVoid: the broker has taken the delivery back and delivers it again: the dead letter is that one's.
     func settle(
-        _ incoming: Incoming, _ reply: FinalReply, endingClaim: Bool, isVoid: Bool = false
+        _ incoming: Incoming, _ outcome: FinalReply, endingClaim: Bool, isVoid: Bool = false
     ) async -> Concluder.Conclusion {
         let started = clock.now
+        var reply = outcome
         let replyTo = address(of: incoming)
         var settlement = Settlement(
-            storing: reply.id != nil && !reply.isStored, publishing: replyTo != nil,
+            storing: reply.key != nil && !reply.isStored, publishing: replyTo != nil,
             deadLettering: reply.deadLetter != nil && !isVoid)
         var body = reply.body
         while let step = settlement.next {
@@ -41,14 +42,20 @@ struct Settler: Sendable {
                 case .store:
                     // A message that is no job leaves an answer stored under its id alone, but is not answered with it.
                     if let winner = try await store(reply, endingClaim), !reply.isRefusal {
-                        body = winner
-                        settlement = Settlement(publishing: replyTo != nil)
+                        if isOfAnotherJob(winner, reply) {
+                            reply = reply.asConflict()
+                            body = reply.body
+                            settlement = Settlement(publishing: replyTo != nil, deadLettering: !isVoid)
+                        } else {
+                            body = winner
+                            settlement = Settlement(publishing: replyTo != nil)
+                        }
                         continue
                     }
                 case .publish:
                     guard let replyTo else { break }
                     let outgoing = OutgoingReply(
-                        .reply, to: replyTo, answering: incoming, id: reply.id, body: body, messageID: reply.replyID)
+                        .reply, to: replyTo, answering: incoming, id: reply.key?.id, body: body, messageID: reply.replyID)
                     let wait = try await publish(outgoing, isRefusal: reply.isRefusal, incoming)
                     if let wait { return await putAside(incoming, for: wait) }
                 case .deadLetter: try await deadLetter(incoming, reply)
@@ -83,19 +90,26 @@ struct Settler: Sendable {
     }
 
     private func store(_ reply: FinalReply, _ endingClaim: Bool) async throws(Outage) -> [UInt8]? {
-        guard let id = reply.id else { return nil }
-        return try await results.store(id, reply.body, status: reply.status, endingClaim: endingClaim)
+        guard let key = reply.key else { return nil }
+        return try await results.store(
+            key, reply.fingerprint, reply.body, status: reply.status, endingClaim: endingClaim)
+    }
+
+    @inline(never)
+    private func isOfAnotherJob(_ stored: [UInt8], _ reply: FinalReply) -> Bool {
+        guard let fingerprint = reply.fingerprint else { return false }
+        return (try? Reply(decoding: stored))?.belongsToAnother(than: fingerprint) ?? false
     }
 
     private func deadLetter(_ incoming: Incoming, _ reply: FinalReply) async throws(Outage) {
         guard let failure = reply.deadLetter else { return }
-        try await outbox.deadLetter(incoming, failure, attempts: reply.attempts, id: reply.id)
+        try await outbox.deadLetter(incoming, failure, attempts: reply.attempts, id: reply.key?.id)
         metrics.deadLettered(failure.code)
         guard !reply.isRefusal, logger.logLevel <= .info else { return }
         logger.info(
             "the job is a dead letter",
             metadata: [
-                "id": "\(reply.id?.text ?? "none")", "code": "\(failure.code.rawValue)",
+                "id": "\(reply.key?.id.text ?? "none")", "code": "\(failure.code.rawValue)",
                 "reason": "\(failure.message)", "attempts": "\(reply.attempts)",
             ])
     }
@@ -154,7 +168,7 @@ struct Settler: Sendable {
     func postpone(
         _ delivery: JobDelivery, _ postponement: Postponement, because failure: JobFailure?, releasing: Bool
     ) async -> Bool {
-        let claim = releasing ? delivery.job.id : nil
+        let claim = releasing ? delivery.key : nil
         guard await perform(.postponement(releasing: releasing), delivery.incoming, postponement, releasing: claim)
         else {
             return false
@@ -165,7 +179,7 @@ struct Settler: Sendable {
 
     /// - Returns: false when it was handed back.
     private func perform(
-        _ steps: Settlement, _ incoming: Incoming, _ postponement: Postponement, releasing claim: JobID? = nil
+        _ steps: Settlement, _ incoming: Incoming, _ postponement: Postponement, releasing claim: JobKey? = nil
     ) async -> Bool {
         var settlement = steps
         while let step = settlement.next {
@@ -213,6 +227,6 @@ struct Settler: Sendable {
     /// - Parameter countingAttempt: the attempt that was made counts, although the delivery cannot say so.
     func giveUp(_ delivery: JobDelivery, countingAttempt: Bool) async {
         guard delivery.isClaimed else { return }
-        try? await results.release(delivery.job.id, keepingStarts: countingAttempt ? delivery.starts : nil)
+        try? await results.release(delivery.key, keepingStarts: countingAttempt ? delivery.starts : nil)
     }
 }

@@ -20,7 +20,7 @@ struct Suspects {
 
     private var waiting: [JobDelivery] = []
     /// Of the trial that is going on.
-    private var onTrial: Set<JobID> = []
+    private var onTrial: Set<JobKey> = []
     private var areMany = false
     /// Claims that are being asked for or given back: until that is through no trial begins.
     private var claimsInDoubt = 0
@@ -28,7 +28,7 @@ struct Suspects {
     /// Nothing else is to be begun.
     var areThere: Bool { !waiting.isEmpty || !onTrial.isEmpty }
 
-    func isWaiting(_ id: JobID) -> Bool { waiting.contains { $0.job.id == id } }
+    func isWaiting(_ key: JobKey) -> Bool { waiting.contains { $0.key == key } }
 
     mutating func add(_ delivery: JobDelivery) { waiting.append(delivery) }
 
@@ -36,7 +36,7 @@ struct Suspects {
     mutating func claimsEnd() { claimsInDoubt -= 1 }
 
     /// A job is not in work here any more.
-    mutating func complete(_ id: JobID) { onTrial.remove(id) }
+    mutating func complete(_ key: JobKey) { onTrial.remove(key) }
 
     /// The trial to begin now; nil while others are in work, or when nobody waits.
     ///
@@ -46,8 +46,8 @@ struct Suspects {
         if waiting.count > Self.few { areMany = true }
         let group = waiting.filter { !$0.mustBeAlone }.prefix(areMany ? Self.groupSize : 1)
         let trial = Trial(deliveries: group.isEmpty ? Array(waiting.prefix(1)) : Array(group))
-        onTrial = Set(trial.deliveries.map(\.job.id))
-        waiting.removeAll { onTrial.contains($0.job.id) }
+        onTrial = Set(trial.deliveries.map(\.key))
+        waiting.removeAll { onTrial.contains($0.key) }
         if waiting.isEmpty { areMany = false }
         return trial
     }

@@ -8,7 +8,9 @@ extension Ledger.State {
         guard let account = accounts[number], account.confirmedCopies < 2 else { return }
         let message = account.message
         let stored = message.id.flatMap { history[$0] } ?? []
-        if message.id != nil, stored.isEmpty { violations.append("message \(number) \(what) before it was stored") }
+        if message.id != nil, stored.isEmpty, !account.isConflict {
+            violations.append("message \(number) \(what) before it was stored")
+        }
         switch message.replyQueue {
         case .none, .own: break
         case .gone:
@@ -27,9 +29,23 @@ extension Ledger.State {
 
     /// A reply is published after it is stored.
     mutating func checkIsStored(_ number: Int, _ body: [UInt8]) {
-        guard let id = accounts[number]?.message.id else { return }
-        if history[id]?.contains(where: { $0.body == body }) != true {
+        guard let message = accounts[number]?.message, let id = message.id else { return }
+        let reply = try? Reply(decoding: body)
+        if let bound = reply?.fingerprint, bound != message.fingerprint?.text {
+            violations.append("message \(number) was answered with another job's reply")
+        }
+        if reply?.error?.code == ErrorCode.idConflict.rawValue {
+            if !hasRival(message) { violations.append("message \(number) is in conflict with nobody") }
+        } else if history[id]?.contains(where: { $0.body == body }) != true {
             violations.append("message \(number) was answered with a reply that was not stored")
+        }
+    }
+
+    /// Whether another job has the message's id.
+    private func hasRival(_ message: SimulatedMessage) -> Bool {
+        accounts.values.contains {
+            $0.message.id == message.id && $0.message.fingerprint != nil
+                && $0.message.fingerprint != message.fingerprint
         }
     }
 
@@ -44,6 +60,10 @@ extension Ledger.State {
         if !message.hasTwin, let deadline = message.deadline, deadline.since(last.wall) <= delay {
             violations.append("message \(number) was put aside until after its deadline")
         }
+    }
+
+    static func isConflict(_ body: [UInt8]) -> Bool {
+        (try? Reply(decoding: body))?.error?.code == ErrorCode.idConflict.rawValue
     }
 
     static func status(_ body: [UInt8]) -> Reply.Status? { (try? Reply(decoding: body))?.status }
@@ -125,7 +145,8 @@ extension Ledger.State {
         if account.copies != 0 { violations.append("\(name): \(account.copies) copies never left the queue") }
         let stored = message.id.flatMap { history[$0] } ?? []
         if message.id != nil, stored.isEmpty { violations.append("\(name) has no stored result") }
-        for body in account.arrived where message.id != nil && !stored.contains(where: { $0.body == body }) {
+        for body in account.arrived
+        where message.id != nil && !stored.contains(where: { $0.body == body }) && !Self.isConflict(body) {
             violations.append("\(name) was answered with a reply that was never stored")
         }
         if message.replyQueue == .routable, account.arrived.isEmpty, !account.isRefusedForGood {
@@ -141,7 +162,7 @@ extension Ledger.State {
             if codes.contains(where: { $0 != refusal.rawValue }) {
                 violations.append("\(name) must be refused as \(refusal), was answered \(codes)")
             }
-        } else if failures.isEmpty, !account.deadLettersArrived.isEmpty {
+        } else if failures.isEmpty, !account.deadLettersArrived.isEmpty, !account.isConflict {
             violations.append("\(name) did not fail and was dead-lettered")
         }
     }

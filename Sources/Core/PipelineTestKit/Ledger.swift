@@ -45,6 +45,8 @@ package final class Ledger: Sendable {
         var mostCopies = 1
         /// Of those, the ones that their publisher knows of.
         var confirmedCopies = 1
+        /// Its id belonged to another job.
+        var isConflict: Bool { deadLettersArrived.contains(.idConflict) }
     }
 
     /// What is known of the model's calls for one id.

@@ -64,7 +64,7 @@ struct SimulatedCrowd {
     private func messages(_ count: Int, _ copies: Int, _ poison: Set<Int>) -> [SimulatedMessage] {
         (0..<count).compactMap { number in
             JobID("\(number / copies)").map { id in
-                var message = SimulatedMessage(number: number, Job(id: id, query: "question \(number)"))
+                var message = SimulatedMessage(number: number, Job(id: id, query: "question \(id)"))
                 message.isPoison = poison.contains(number / copies)
                 message.hasTwin = copies > 1
                 return message

@@ -1,4 +1,5 @@
 import ChatJobs
+import Pipeline
 
 /// A message of a scenario, and what must become of it.
 package struct SimulatedMessage: Sendable {
@@ -20,6 +21,8 @@ package struct SimulatedMessage: Sendable {
     package var isHopeless = false
     /// Another message has its id.
     package var hasTwin = false
+    /// What its id is bound to by it; nil when it is no job.
+    package var fingerprint: Fingerprint?
     package var deadline: Timestamp?
     package var hasDeadline: Bool { deadline != nil }
     package var streams = false
@@ -54,6 +57,7 @@ package struct SimulatedMessage: Sendable {
         self.init(
             number: number, envelope: envelope, body: job.encoded(), id: job.id, replyQueue: replyQueue,
             refusal: replyQueue == .own ? .invalidJob : nil)
+        if refusal == nil { fingerprint = Fingerprint(of: job) }
         deadline = job.deadline
         streams = job.stream
     }

@@ -7,11 +7,11 @@ enum SimulatedMessages {
 
     static func draw(_ draw: inout SeededGenerator) -> [(at: Duration, messages: [SimulatedMessage])] {
         let count = Int.random(in: 1...10, using: &draw)
-        var ids: [String] = []
+        var jobs: [Job] = []
         var bursts: [(at: Duration, messages: [SimulatedMessage])] = []
         var at = Duration.zero
         for number in 0..<count {
-            let message = draw.chance(10) ? bad(number, &draw) : job(number, &ids, &draw)
+            let message = draw.chance(10) ? bad(number, &draw) : job(number, &jobs, &draw)
             if bursts.isEmpty || draw.chance(30) {
                 at += .milliseconds(Int.random(in: 0...300, using: &draw))
                 bursts.append((at, []))
@@ -30,7 +30,7 @@ enum SimulatedMessages {
     }
 
     private static func job(
-        _ number: Int, _ ids: inout [String], _ draw: inout SeededGenerator
+        _ number: Int, _ jobs: inout [Job], _ draw: inout SeededGenerator
     ) -> SimulatedMessage {
         let reply: SimulatedMessage.ReplyQueue =
             switch Int.random(in: 0..<20, using: &draw) {
@@ -40,11 +40,9 @@ enum SimulatedMessages {
             default: .routable
             }
         // A refused message keeps its id to itself: what its twin would be answered is another matter.
-        let twin = reply == .own || !draw.chance(20) ? nil : ids.randomElement(using: &draw)
-        let text = twin ?? "job-\(number)"
+        let twin = reply == .own || !draw.chance(20) ? nil : jobs.randomElement(using: &draw)
         let isPoison = twin == nil && reply != .own && draw.chance(3)
-        if twin == nil, reply != .own, !isPoison { ids.append(text) }
-        guard let id = JobID(text) else { return bad(number, &draw) }
+        guard let id = twin?.id ?? JobID("job-\(number)") else { return bad(number, &draw) }
         var job = Job(id: id, query: "question \(number)")
         job.stream = draw.chance(30)
         if draw.chance(20) {
@@ -56,6 +54,9 @@ enum SimulatedMessages {
                 milliseconds: SimulatedClock.start.milliseconds + Int64.random(in: -100...2000, using: &draw))
         }
         job.options.retrieve = [nil, .auto, .always, .never].randomElement(using: &draw) ?? nil
+        // The same job once more, or another one that takes its id.
+        if let twin, draw.chance(60) { job = twin }
+        if twin == nil, reply != .own, !isPoison { jobs.append(job) }
         var message = SimulatedMessage(
             number: number, job, replyQueue: reply,
             priority: draw.chance(50) ? UInt8.random(in: 0...9, using: &draw) : nil)

@@ -11,6 +11,7 @@ package actor SimulatedStore {
     private let ledger: Ledger
     private let latencies: Latencies
     private struct Claim {
+        let fingerprint: Fingerprint
         /// Nil: given up, its starts kept.
         var life: ProcessLife?
         var starts: Int
@@ -24,7 +25,7 @@ package actor SimulatedStore {
     /// How long a dead worker is still believed to live.
     static let presence = Duration.seconds(5)
 
-    private var results: [JobID: (body: [UInt8], status: Reply.Status)] = [:]
+    private var results: [JobID: (body: [UInt8], status: Reply.Status, fingerprint: String?)] = [:]
     private var claims: [JobID: Claim] = [:]
     /// How many claims were ever taken.
     package private(set) var claimsTaken = 0
@@ -51,13 +52,13 @@ package actor SimulatedStore {
 
     /// Stores a reply before the run.
     package func seed(_ id: JobID, _ reply: Reply) {
-        results[id] = (reply.encoded(), reply.status)
+        results[id] = (reply.encoded(), reply.status, reply.fingerprint)
         ledger.stored(id, reply.encoded(), reply.status)
     }
 
     /// Stores what is no reply before the run.
     package func seed(_ id: JobID, unreadable bytes: [UInt8], _ status: Reply.Status = .failed) {
-        results[id] = (bytes, status)
+        results[id] = (bytes, status, nil)
     }
 
     /// What `parley revoke` does.
@@ -67,24 +68,28 @@ package actor SimulatedStore {
     }
 
     func begin(
-        _ ids: [JobID], anew: Bool, inGroup: Bool, _ life: ProcessLife
+        _ jobs: [JobIdentity], anew: Bool, inGroup: Bool, _ life: ProcessLife
     ) async throws(Outage) -> [ClaimState] {
-        try await perform(life) { ids.map { self.state($0, anew, inGroup, life) } }
+        try await perform(life) { jobs.map { self.state($0, anew, inGroup, life) } }
     }
 
-    func look(_ ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [ClaimState] {
+    func look(_ keys: [JobKey], _ life: ProcessLife) async throws(Outage) -> [ClaimState] {
         try await perform(life) {
-            ids.map { id in
+            keys.map(\.id).map { id in
                 if let stored = self.results[id] { return .stored(stored.body) }
                 return self.revocations.contains(id) ? .revoked : .free
             }
         }
     }
 
-    private func state(_ id: JobID, _ anew: Bool, _ inGroup: Bool, _ life: ProcessLife) -> ClaimState {
-        if let stored = results[id], !anew || stored.status == .succeeded { return .stored(stored.body) }
+    private func state(_ job: JobIdentity, _ anew: Bool, _ inGroup: Bool, _ life: ProcessLife) -> ClaimState {
+        let id = job.key.id
+        if let stored = results[id], !anew || stored.status == .succeeded || isOfAnother(stored.fingerprint, job) {
+            return .stored(stored.body)
+        }
         if revocations.contains(id) { return .revoked }
-        var claim = claims[id] ?? Claim(life: nil, starts: 0, losses: 0)
+        var claim = claims[id] ?? Claim(fingerprint: job.fingerprint, life: nil, starts: 0, losses: 0)
+        if claim.fingerprint != job.fingerprint { return .conflict }
         if claim.life === life { return claimed(claim) }
         if let holder = claim.life {
             if !holder.hasLeft {
@@ -102,39 +107,47 @@ package actor SimulatedStore {
         return claimed(claim)
     }
 
+    private func isOfAnother(_ fingerprint: String?, _ job: JobIdentity) -> Bool {
+        fingerprint.map { $0 != job.fingerprint.text } ?? false
+    }
+
     private func claimed(_ claim: Claim) -> ClaimState {
         .claimed(starts: claim.starts, losses: claim.losses, mustBeAlone: claim.mustBeAlone)
     }
 
     func store(
-        _ id: JobID, _ reply: [UInt8], _ status: Reply.Status, _ endingClaim: Bool, _ life: ProcessLife
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], _ status: Reply.Status, _ endingClaim: Bool,
+        _ life: ProcessLife
     ) async throws(Outage) -> [UInt8]? {
-        try await perform(life) {
+        let id = key.id
+        return try await perform(life) {
             defer { if endingClaim, self.claims[id]?.life === life { self.claims[id] = nil } }
-            if let kept = self.results[id], kept.status == .succeeded { return kept.body }
-            self.results[id] = (reply, status)
+            if let kept = self.results[id] {
+                let isOfAnother = kept.fingerprint.map { $0 != fingerprint?.text } ?? false
+                if kept.status == .succeeded || isOfAnother { return kept.body }
+            }
+            self.results[id] = (reply, status, fingerprint?.text)
             self.ledger.stored(id, reply, status)
             return nil
         }
     }
 
-    func release(_ id: JobID, keepingStarts starts: Int?, _ life: ProcessLife) async throws(Outage) {
+    func release(_ key: JobKey, keepingStarts starts: Int?, _ life: ProcessLife) async throws(Outage) {
         try await perform(life) {
-            guard let claim = self.claims[id], claim.life === life else { return }
-            let isWorthKeeping = (starts ?? 0) > 0 || claim.losses > 0
-            self.claims[id] =
-                isWorthKeeping
-                ? Claim(life: nil, starts: starts ?? 0, losses: claim.losses, mustBeAlone: claim.mustBeAlone) : nil
+            guard let claim = self.claims[key.id], claim.life === life else { return }
+            self.claims[key.id] = Claim(
+                fingerprint: claim.fingerprint, life: nil, starts: starts ?? 0, losses: claim.losses,
+                mustBeAlone: claim.mustBeAlone)
         }
     }
 
-    func discard(_ id: JobID, _ stored: [UInt8], _ life: ProcessLife) async throws(Outage) {
-        try await perform(life) { if self.results[id]?.body == stored { self.results[id] = nil } }
+    func discard(_ key: JobKey, _ stored: [UInt8], _ life: ProcessLife) async throws(Outage) {
+        try await perform(life) { if self.results[key.id]?.body == stored { self.results[key.id] = nil } }
     }
 
-    func revoked(among ids: [JobID], _ life: ProcessLife) async throws(Outage) -> [JobID] {
-        let revoked = try await perform(life) { ids.filter(self.revocations.contains) }
-        ledger.heardOfRevocations(revoked, life, now: executor.now)
+    func revoked(among keys: [JobKey], _ life: ProcessLife) async throws(Outage) -> [JobKey] {
+        let revoked = try await perform(life) { keys.filter { self.revocations.contains($0.id) } }
+        ledger.heardOfRevocations(revoked.map(\.id), life, now: executor.now)
         return revoked
     }
 
@@ -182,32 +195,32 @@ package struct SimulatedResults: ResultStore {
         self.life = life
     }
 
-    package func begin(_ ids: [JobID], anew: Bool, inGroup: Bool) async throws(Outage) -> [ClaimState] {
-        try await store.begin(ids, anew: anew, inGroup: inGroup, life)
+    package func begin(_ jobs: [JobIdentity], anew: Bool, inGroup: Bool) async throws(Outage) -> [ClaimState] {
+        try await store.begin(jobs, anew: anew, inGroup: inGroup, life)
     }
 
-    package func renew(_ ids: [JobID]) async throws(Outage) {}
+    package func renew(_ keys: [JobKey]) async throws(Outage) {}
 
-    package func discard(_ id: JobID, _ stored: [UInt8]) async throws(Outage) {
-        try await store.discard(id, stored, life)
+    package func discard(_ key: JobKey, _ stored: [UInt8]) async throws(Outage) {
+        try await store.discard(key, stored, life)
     }
 
-    package func look(_ ids: [JobID]) async throws(Outage) -> [ClaimState] {
-        try await store.look(ids, life)
+    package func look(_ keys: [JobKey]) async throws(Outage) -> [ClaimState] {
+        try await store.look(keys, life)
     }
 
     package func store(
-        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
     ) async throws(Outage) -> [UInt8]? {
-        try await store.store(id, reply, status, endingClaim, life)
+        try await store.store(key, fingerprint, reply, status, endingClaim, life)
     }
 
-    package func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
-        try await store.release(id, keepingStarts: starts, life)
+    package func release(_ key: JobKey, keepingStarts starts: Int?) async throws(Outage) {
+        try await store.release(key, keepingStarts: starts, life)
     }
 
-    package func revoked(among ids: [JobID]) async throws(Outage) -> [JobID] {
-        try await store.revoked(among: ids, life)
+    package func revoked(among keys: [JobKey]) async throws(Outage) -> [JobKey] {
+        try await store.revoked(among: keys, life)
     }
 
     package func untilAvailable() async {

@@ -112,7 +112,7 @@ public actor ParleyClient {
     public func storedResult(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
         guard !isClosed else { throw .isClosed }
         guard let redis else { throw ParleyClientError(.invalid, "no redis.url: stored results cannot be read") }
-        return try await redis.storedResult(configuration.keys.result(id))
+        return try await redis.storedResult(configuration.keys.result(JobKey(id)))
     }
 
     /// Waits for open confirms, closes the connections and ends the client's thread.

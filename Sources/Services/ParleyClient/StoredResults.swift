@@ -33,7 +33,7 @@ public actor StoredResults {
     /// The stored reply's JSON; nil when there is none: not answered yet, or no longer kept.
     /// - Throws: ``ParleyClientError``: `unreachable`, `refused`.
     public func result(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
-        try await redis.storedResult(keys.result(id))
+        try await redis.storedResult(keys.result(JobKey(id)))
     }
 
     deinit { loop.stop() }
