@@ -175,8 +175,7 @@ import Testing
             #expect(RetryAfter.read(headers, isLimit: true, now: 784_111_777 - 30) == .seconds(30), "\(name)")
         }
         for odd in ["Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49 GMT", "inf", "nan", "-5"] {
-            let wait = RetryAfter.read([HTTPHeader("retry-after", odd)], isLimit: true)
-            #expect(wait == (odd == "-5" ? .zero : nil))
+            #expect(RetryAfter.read([HTTPHeader("retry-after", odd)], isLimit: true) == nil)
         }
     }
 

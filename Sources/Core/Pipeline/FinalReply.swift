@@ -1,5 +1,6 @@
 import Answering
 import ChatJobs
+import ParleyPrimitives
 
 /// How a delivery ends: the reply to keep and to publish, and why the message becomes a dead letter, if it does.
 ///
