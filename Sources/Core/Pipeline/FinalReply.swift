@@ -42,6 +42,7 @@ final class FinalReply: Sendable {
         reply.answer = answer.text
         reply.model = answer.model
         reply.usage = answer.usage
+        reply.finishReason = answer.finishReason
         reply.sources = answer.sources
         complete(&reply, delivery, outcome, now)
         return FinalReply(reply, id: delivery.job.id)
