@@ -83,7 +83,9 @@ let package = Package(
 
         // Floor 3: what happens to a job, without a socket in sight.
         room("Answering", on: .core, uses: ["ChatJobs", "ParleyPrimitives", deque, heap, logging, metrics]),
-        room("Pipeline", on: .core, uses: ["Answering", "ChatJobs", "ParleyPrimitives", deque, heap, logging, metrics]),
+        room(
+            "Pipeline", on: .core,
+            uses: ["Answering", "ChatJobs", "ParleyPrimitives", deque, heap, logging, metrics]),
         room("PipelineTestKit", on: .core, uses: ["Answering", "Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW", path: "Sources/Core/CHNSW"),
         room("Retrieval", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),

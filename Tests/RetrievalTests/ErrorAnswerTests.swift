@@ -54,4 +54,11 @@ import Testing
     func otherRefusalsAreNotAboutLength(_ words: String) {
         #expect(!ErrorAnswer(Array(#"{"error":{"message":"\#(words)"}}"#.utf8)).saysTooLong())
     }
+
+    @Test func whatWasAskedSaysNothingOfTheService() {
+        let body = Array(#"{"error":{"message":"cannot embed: why is my model not found, or no model loaded?"}}"#.utf8)
+        #expect(ErrorAnswer(body).deniesEveryone && ErrorAnswer(body).saysNotReady)
+        let asked = ErrorAnswer(body, asked: ["Why is my model not found, or no model loaded?"])
+        #expect(!asked.deniesEveryone && !asked.saysNotReady)
+    }
 }

@@ -107,7 +107,8 @@ struct ErrorClues {
         ])
             || says([
                 "insufficient balance", "insufficient credit", "insufficient account balance", "insufficient funds",
-                "credit balance", "not enough credit", "more credits", "payment required", "spending limit", "budget has been exceeded", "budget exceeded",
+                "credit balance", "not enough credit", "more credits", "payment required", "spending limit",
+                "budget has been exceeded", "budget exceeded",
                 "余额不足", "欠费",
             ])
     }
@@ -140,14 +141,16 @@ struct ErrorClues {
     }
 
     var isOverload: Bool {
-        isNotReady || has([
-            "overloaded_error", "overloaded", "engine_overloaded", "unavailable", "unavailable_error",
-            "service_unavailable", "serviceunavailable", "service_unavailable_error", "serviceunavailableerror", "502",
-            "503", "504", "529",
-        ])
+        isNotReady
+            || has([
+                "overloaded_error", "overloaded", "engine_overloaded", "unavailable", "unavailable_error",
+                "service_unavailable", "serviceunavailable", "service_unavailable_error", "serviceunavailableerror",
+                "502",
+                "503", "504", "529",
+            ])
             || says([
                 "overloaded", "over capacity", "at capacity", "server is busy", "server busy", "system is busy",
-                "model is loading", "currently loading", "loading model", "service unavailable",
+                "service unavailable",
                 "temporarily unavailable", "capacity exceeded", "capacity_exceeded",
                 "bad gateway", "gateway timeout", "gateway time-out", "upstream connect error", "no healthy upstream",
                 "服务繁忙", "系统繁忙",
@@ -160,7 +163,6 @@ struct ErrorClues {
             "no models loaded", "no model loaded", "no model is loaded", "no model is currently loaded",
             "model is not loaded", "model not loaded", "model unloaded", "model has been unloaded",
             "model is not ready", "model not ready", "model is loading", "currently loading", "loading model",
-            "still loading", "is starting up", "warming up",
         ])
     }
 
