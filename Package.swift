@@ -82,8 +82,10 @@ let package = Package(
             uses: ["IOLoop", "ParleyJSON", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics")]),
 
         // Floor 3: what happens to a job, without a socket in sight.
-        room("Answering", on: .core, uses: ["ChatJobs", deque, heap, logging, metrics]),
-        room("Pipeline", on: .core, uses: ["Answering", "ChatJobs", "ParleyDigest", deque, heap, logging, metrics]),
+        room("Answering", on: .core, uses: ["ChatJobs", "ParleyPrimitives", deque, heap, logging, metrics]),
+        room(
+            "Pipeline", on: .core,
+            uses: ["Answering", "ChatJobs", "ParleyDigest", "ParleyPrimitives", deque, heap, logging, metrics]),
         room("PipelineTestKit", on: .core, uses: ["Answering", "Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW", path: "Sources/Core/CHNSW"),
         room("Retrieval", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
@@ -100,7 +102,8 @@ let package = Package(
         room(
             "Adapters", on: .adapters,
             uses: [
-                "Pipeline", "ChatJobs", "ParleyRabbitMQ", "ParleyRedis", "Retrieval", "Generation", "Topology", logging,
+                "Pipeline", "ChatJobs", "ParleyPrimitives", "ParleyRabbitMQ", "ParleyRedis", "Retrieval", "Generation",
+                "Topology", logging,
             ]),
         room(
             "Admin", on: .services,
@@ -161,7 +164,7 @@ let package = Package(
         tests(of: "ParleyGzip"),
         tests(of: "ParleyDigest"),
         tests(of: "ChatJobs", uses: ["ParleyJSON"]),
-        tests(of: "Answering", uses: ["ChatJobs", "PipelineTestKit", "Pipeline", logging]),
+        tests(of: "Answering", uses: ["ChatJobs", "ParleyPrimitives", "PipelineTestKit", "Pipeline", logging]),
         tests(of: "Pipeline", uses: ["Answering", "PipelineTestKit", "ChatJobs"]),
         tests(of: "ParleyRabbitMQ", uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", "TestSupport", logging]),
         tests(

@@ -1,3 +1,4 @@
+import ParleyPrimitives
 import Testing
 
 @testable import Answering

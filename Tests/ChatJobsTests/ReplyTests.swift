@@ -10,7 +10,8 @@ import Testing
         reply.answer = "Send it \"back\".\n中"
         reply.sources = [Source(id: "returns.md#2", score: 0.83, title: "Returns", text: "t")]
         reply.model = "m"
-        reply.usage = Usage(promptTokens: 321, completionTokens: 57)
+        reply.usage = Usage(promptTokens: 321, completionTokens: 57, cachedTokens: 300)
+        reply.finishReason = .length
         reply.agent = "aftersale"
         reply.timings.queued = 3.1
         reply.timings.retrieve = 12
@@ -25,7 +26,7 @@ import Testing
             text(succeeded.encoded())
                 == #"{"id":"9f1c","status":"succeeded","answer":"Send it \"back\".\n中","#
                 + #""sources":[{"id":"returns.md#2","score":0.83,"title":"Returns","text":"t"}],"model":"m","#
-                + #""usage":{"prompt_tokens":321,"completion_tokens":57},"cached":"none","agent":"aftersale","#
+                + #""usage":{"prompt_tokens":321,"completion_tokens":57,"cached_tokens":300},"finish_reason":"length","cached":"none","agent":"aftersale","#
                 + #""attempts":1,"timings_ms":{"queued":3.1,"retrieve":12,"generate":803.2,"total":819.9},"#
                 + #""metadata":{ "k": [1.50] }}"#)
     }
@@ -49,7 +50,7 @@ import Testing
 
     @Test func aSucceededReplyHasItsMembersEvenWhenTheyAreEmpty() throws {
         let json = try JSONDocument(Reply(id: "a", status: .succeeded).encoded()).root
-        for name in ["answer", "sources", "model", "usage"] { #expect(json[name] != nil, "\(name)") }
+        for name in ["answer", "sources", "model", "usage", "finish_reason"] { #expect(json[name] != nil, "\(name)") }
         #expect(json["error"] == nil)
     }
 

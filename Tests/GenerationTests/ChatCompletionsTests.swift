@@ -175,8 +175,7 @@ import Testing
             #expect(RetryAfter.read(headers, isLimit: true, now: 784_111_777 - 30) == .seconds(30), "\(name)")
         }
         for odd in ["Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49 GMT", "inf", "nan", "-5"] {
-            let wait = RetryAfter.read([HTTPHeader("retry-after", odd)], isLimit: true)
-            #expect(wait == (odd == "-5" ? .zero : nil))
+            #expect(RetryAfter.read([HTTPHeader("retry-after", odd)], isLimit: true) == nil)
         }
     }
 
@@ -263,6 +262,29 @@ import Testing
         }
         #expect(none?.code == .modelTimeout)
         #expect(server.requests.count == 1)
+    }
+
+    /// Whichever of its times is up first, nothing was sent.
+    @Test(arguments: [false, true]) func aServerThatNeverAcceptsIsAbsent(_ streams: Bool) async throws {
+        let hole = try BlackHole()
+        defer { hole.close() }
+        let model = try ChatCompletionsModel(baseURL: hole.url, http: testClient)
+        let failed = await failure { () throws(JobFailure) in
+            try await model.generate(
+                GenerationRequest(query: "q", timeout: .milliseconds(300)), onDelta: streams ? Deltas().handler : nil)
+        }
+        #expect(failed?.code == .modelUnavailable)
+        #expect(failed?.blame == .absence)
+    }
+
+    @Test(arguments: [("length", Reply.FinishReason.length), ("MAX_TOKENS", .length), ("stop", .stop), ("odd", .stop)])
+    func anAnswersEndIsSaidInTheContractsWords(_ word: String, _ reason: Reply.FinishReason) async throws {
+        let server = try FakeServer { _ in
+            [.answer(200, #"{"choices":[{"message":{"content":"Tues"},"finish_reason":"\#(word)"}]}"#)]
+        }
+        defer { server.stop() }
+        let answer = try await chatModel(server).generate(GenerationRequest(query: "q"), onDelta: nil)
+        #expect(answer.finishReason == reason)
     }
 
     @Test(arguments: [false, true]) func cancellingAbortsTheTransfer(_ streams: Bool) async throws {

@@ -114,6 +114,38 @@ final class FakeServer: Sendable {
     }
 }
 
+/// A port whose backlog is full: the kernel drops further handshakes.
+struct BlackHole {
+    private let descriptors: [Int32]
+    private let port: UInt16
+    var url: String { "http://127.0.0.1:\(port)/v1" }
+
+    init() throws {
+        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let fillers = (0..<4).map { _ in
+            socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+        }
+        descriptors = [listener] + fillers
+        let bound = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
+                guard bind(listener, raw, length) == 0, listen(listener, 0) == 0,
+                    getsockname(listener, raw, &length) == 0
+                else { return false }
+                for filler in fillers { _ = connect(filler, raw, length) }
+                return true
+            }
+        }
+        guard bound else { throw POSIXError(.EADDRINUSE) }
+        port = UInt16(bigEndian: address.sin_port)
+    }
+
+    func close() { for descriptor in descriptors { Glibc.close(descriptor) } }
+}
+
 extension FakeServer.Step {
     /// A whole answer with its length.
     static func answer(_ status: Int, _ body: String, headers: String = "") -> FakeServer.Step {

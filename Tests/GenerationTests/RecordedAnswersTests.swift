@@ -9,7 +9,7 @@ import Testing
 /// Answers of real servers, through the model over HTTP.
 @Suite struct RecordedAnswersTests {
     @Test func theRecordingsAreThere() {
-        #expect(RecordedAnswer.all.count > 200)
+        #expect(RecordedAnswer.all.count > 300)
         #expect(RecordedAnswer.all.contains { $0.id == "chat-partial-finish-error" })
     }
 
@@ -50,6 +50,7 @@ import Testing
         if let usage = expectation?["usage"] {
             #expect(answer.usage.promptTokens == usage["prompt"]?.int, comment)
             #expect(answer.usage.completionTokens == usage["completion"]?.int, comment)
+            if let cached = usage["cached"]?.int { #expect(answer.usage.cachedTokens == cached, comment) }
         }
         #expect(answer.usage.promptTokens > 0 && answer.usage.completionTokens > 0, comment)
         if let deltas, expectation?["deltas"]?.string != "free" { #expect(deltas.text == answer.answer, comment) }

@@ -20,6 +20,12 @@ import Testing
         #expect(Duration(secondsComponent: 0, attosecondsComponent: 1).wholeNanoseconds == 1)
     }
 
+    @Test func millisecondsForPeopleAreNotRounded() {
+        #expect(Duration.microseconds(1500).milliseconds == 1.5)
+        #expect(Duration.microseconds(-1500).milliseconds == -1.5)
+        #expect(Duration.seconds(1_000_000_000_000).milliseconds == 1e15)
+    }
+
     @Test(arguments: [
         (Duration.zero, 0, 1), (.seconds(-5), 0, 1), (.milliseconds(1500), 1, 500_000), (.nanoseconds(1), 0, 1),
         (.seconds(Int64.max), 86_400, 0),

@@ -56,6 +56,22 @@ struct EmbeddingAnswerCase: Sendable, CustomTestStringConvertible {
         .init(name: "embeddings by type", body: #"{"embeddings":{"float":[[1,2]]}}"#, vectors: [[1, 2]]),
         .init(name: "one embedding", body: #"{"embedding":[1,2]}"#, vectors: [[1, 2]]),
         .init(name: "data is one object", body: #"{"data":{"embedding":[1,2]}}"#, vectors: [[1, 2]]),
+        .init(
+            name: "no index but null", texts: 2,
+            body: #"{"data":[{"index":null,"embedding":[1,2]},{"index":null,"embedding":[3,4]}]}"#,
+            vectors: [[1, 2], [3, 4]]),
+        .init(
+            name: "objects in embeddings", texts: 2,
+            body: #"{"embeddings":[{"index":1,"embedding":[3,4]},{"index":0,"embedding":[1,2]}]}"#,
+            vectors: [[1, 2], [3, 4]]),
+        .init(name: "values, as Google has it", body: #"{"embeddings":[{"values":[1,2]}]}"#, vectors: [[1, 2]]),
+        .init(name: "one of values", body: #"{"embedding":{"values":[1,2]}}"#, vectors: [[1, 2]]),
+        .init(name: "by type in data", body: #"{"data":[{"embedding":{"float":[1,2]}}]}"#, vectors: [[1, 2]]),
+        .init(
+            name: "usage and more",
+            body: #"{"id":"e","object":"list","created":1,"model":"m","data":"#
+                + #"[{"index":0,"object":"embedding","embedding":[1e-1,-2E1]}],"usage":{"prompt_tokens":0}}"#,
+            vectors: [[0.1, -20]]),
         .init(name: "an error that is none", body: #"{"error":null,"data":[{"embedding":[1,2]}]}"#, vectors: [[1, 2]]),
     ]
 
@@ -102,6 +118,27 @@ struct EmbeddingAnswerCase: Sendable, CustomTestStringConvertible {
             name: "no such model", status: 400, body: #"{"error":{"message":"x","code":"model_not_found"}}"#,
             code: .denied),
         .init(
+            name: "no such model in words", status: 400,
+            body: #"{"detail":"[address=0.0.0.0:39, pid=5] Model not found in the model list, uid: m"}"#, code: .denied),
+        .init(
+            name: "no model loaded", status: 400,
+            body: #"{"error":{"message":"No models loaded. Please load a model.","type":"invalid_request_error"}}"#,
+            code: .unavailable),
+        .init(
+            name: "a key that Google does not take", status: 400,
+            body: #"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT"}}]"#, code: .denied
+        ),
+        .init(
+            name: "a spent budget", status: 400,
+            body: #"{"error":{"message":"Budget has been exceeded!","type":"budget_exceeded","code":"400"}}"#,
+            code: .denied),
+        .init(
+            name: "the part that computes failed", status: 424,
+            body: #"{"error":"DriverError(CUDA_ERROR_UNKNOWN)","error_type":"Backend"}"#, code: .unavailable),
+        .init(
+            name: "overloaded", status: 429, body: #"{"error":"Model is overloaded","error_type":"Overloaded"}"#,
+            code: .unavailable),
+        .init(
             name: "a wrong key", status: 401,
             body: #"{"error":{"message":"Incorrect API key provided","code":"invalid_api_key"}}"#, code: .denied),
         .init(name: "forbidden", status: 403, body: "Forbidden", code: .denied),
@@ -131,6 +168,25 @@ struct EmbeddingAnswerCase: Sendable, CustomTestStringConvertible {
                 #"{"error":{"code":500,"message":"input is too large to process. increase the physical batch size","type":"server_error"}}"#,
             code: .tooLong),
         .init(name: "too large", status: 413, body: "", code: .tooLong),
+        .init(
+            name: "too long for Ollama", status: 400,
+            body: #"{"error":{"message":"the input length exceeds the context length","type":"api_error"}}"#,
+            code: .tooLong),
+        .init(
+            name: "too long for text-embeddings-inference", status: 422,
+            body: #"{"error":"Input validation error: `inputs` must have less than 512 tokens. Given: 600"}"#,
+            code: .tooLong),
+        .init(
+            name: "too long for vLLM", status: 400,
+            body: #"{"object":"error","message":"This model's maximum context length is 512 tokens. However, you "#
+                + #"requested 600 tokens in the input for embedding generation.","code":400}"#, code: .tooLong),
+        .init(
+            name: "too many texts for Infinity", status: 422,
+            body: #"{"detail":[{"type":"too_long","loc":["body"],"msg":"List should have at most 2048 items"}]}"#,
+            code: .rejected),
+        .init(
+            name: "quotes what was asked", status: 400,
+            body: #"{"error":{"message":"bad input: text 0: invalid"}}"#, code: .rejected),
     ]
 }
 

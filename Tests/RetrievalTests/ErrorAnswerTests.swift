@@ -55,17 +55,10 @@ import Testing
         #expect(!ErrorAnswer(Array(#"{"error":{"message":"\#(words)"}}"#.utf8)).saysTooLong())
     }
 
-    @Test(
-        arguments: [
-            (["Retry-After": "7"], 7), (["Retry-After": "0.5", "Retry-After-Ms": "1500"], 1.5),
-            (["Retry-After": "Sun, 06 Nov 1994 08:50:07 GMT"], 30),
-            // A clock that is wrong by an hour is so in both.
-            (["Retry-After": "Sun, 06 Nov 1994 09:50:07 GMT", "Date": "Sun, 06 Nov 1994 09:49:37 GMT"], 30),
-            (["Retry-After": "Sun, 06 Nov 1994 08:00:00 GMT"], 0), (["Retry-After": "soon"], nil), ([:], nil),
-            (["Retry-After": "-1"], nil), (["Retry-After": "1e300"], 86_400), (["Retry-After": "nan"], nil),
-        ] as [([String: String], Double?)])
-    func retryAfterIsSecondsOrADate(_ headers: [String: String], _ seconds: Double?) {
-        let list = headers.map { HTTPHeader(name: $0.key, value: $0.value) }
-        #expect(RetryAfter.read(list, now: 784_111_777) == seconds.map { Duration.seconds($0) })
+    @Test func whatWasAskedSaysNothingOfTheService() {
+        let body = Array(#"{"error":{"message":"cannot embed: why is my model not found, or no model loaded?"}}"#.utf8)
+        #expect(ErrorAnswer(body).deniesEveryone && ErrorAnswer(body).saysNotReady)
+        let asked = ErrorAnswer(body, asked: ["Why is my model not found, or no model loaded?"])
+        #expect(!asked.deniesEveryone && !asked.saysNotReady)
     }
 }

@@ -23,7 +23,9 @@ package struct GeneratedAnswers: AnswerModel {
         let made =
             isExtractive
             ? try await computed(request, onDelta) : try await model.generate(request, onDelta: onDelta)
-        return Answer(text: made.answer, model: made.model, usage: made.usage, sources: made.sources)
+        return Answer(
+            text: made.answer, model: made.model, usage: made.usage, finishReason: made.finishReason,
+            sources: made.sources)
     }
 
     private func computed(_ request: GenerationRequest, _ onDelta: DeltaSink?) async throws(JobFailure) -> Generation {

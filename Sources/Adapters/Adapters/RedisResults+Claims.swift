@@ -1,5 +1,6 @@
 import Answering
 import ChatJobs
+import ParleyPrimitives
 import ParleyRedis
 import Pipeline
 
@@ -125,9 +126,4 @@ extension RedisResults {
         let marks = try await values(jobs.map(keys.revoked), "looking revocations up")
         return zip(jobs, marks).compactMap { job, mark in mark == nil ? nil : job }
     }
-}
-
-extension Duration {
-    /// Rounded down.
-    var wholeMilliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
 }

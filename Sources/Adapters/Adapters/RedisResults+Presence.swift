@@ -1,4 +1,5 @@
 import Answering
+import ParleyPrimitives
 import ParleyRedis
 import Pipeline
 

@@ -21,10 +21,13 @@ public struct Source: Sendable, Equatable {
 public struct Usage: Sendable, Equatable {
     public var promptTokens: Int
     public var completionTokens: Int
+    /// Those of the prompt that the service had read before, and charges less for.
+    public var cachedTokens: Int
 
-    public init(promptTokens: Int, completionTokens: Int) {
+    public init(promptTokens: Int, completionTokens: Int, cachedTokens: Int = 0) {
         self.promptTokens = promptTokens
         self.completionTokens = completionTokens
+        self.cachedTokens = cachedTokens
     }
 }
 
@@ -44,6 +47,8 @@ public struct Reply: Sendable, Equatable {
     public enum Status: String, Sendable, CaseIterable { case succeeded, failed, expired, revoked }
     /// Where the answer came from.
     public enum Cached: String, Sendable, CaseIterable { case none, memory, redis, coalesced }
+    /// Why the answer ends where it does: it was at its end, or a limit of tokens was reached.
+    public enum FinishReason: String, Sendable, CaseIterable { case stop, length }
 
     /// Nil only when the message that failed carried no readable id.
     public var id: String?
@@ -52,6 +57,7 @@ public struct Reply: Sendable, Equatable {
     public var sources: [Source] = []
     public var model: String?
     public var usage: Usage?
+    public var finishReason: FinishReason?
     public var cached: Cached = .none
     public var agent: String?
     public var attempts = 1
@@ -109,7 +115,9 @@ extension Reply {
                 json.object {
                     $0.member("prompt_tokens", usage?.promptTokens ?? 0)
                     $0.member("completion_tokens", usage?.completionTokens ?? 0)
+                    $0.member("cached_tokens", usage?.cachedTokens ?? 0)
                 }
+                json.member("finish_reason", (finishReason ?? .stop).rawValue)
             }
             json.member("cached", cached.rawValue)
             json.member("agent", agent)
@@ -153,8 +161,10 @@ extension Reply {
         model = root["model"]?.string
         usage = root["usage"].map {
             Usage(
-                promptTokens: $0["prompt_tokens"]?.int ?? 0, completionTokens: $0["completion_tokens"]?.int ?? 0)
+                promptTokens: $0["prompt_tokens"]?.int ?? 0, completionTokens: $0["completion_tokens"]?.int ?? 0,
+                cachedTokens: $0["cached_tokens"]?.int ?? 0)
         }
+        finishReason = root["finish_reason"]?.string.flatMap(FinishReason.init)
         cached = root["cached"]?.string.flatMap(Cached.init) ?? .none
         agent = root["agent"]?.string
         attempts = root["attempts"]?.int ?? 1

@@ -7,6 +7,9 @@ extension Duration {
     package var wholeMilliseconds: Int64 { count(of: 1000) }
     package var wholeSeconds: Int64 { count(of: 1) }
 
+    /// Not rounded, for what people read.
+    package var milliseconds: Double { self / .milliseconds(1) }
+
     private func count(of unitsInASecond: Int64) -> Int64 {
         let (seconds, attoseconds) = components
         let (whole, fraction) = attoseconds.quotientAndRemainder(

@@ -1,4 +1,5 @@
 import ChatJobs
+import ParleyPrimitives
 
 /// Answers questions: retrieves for a window in one go, then asks the model for each by itself.
 ///
@@ -184,13 +185,13 @@ package actor Answering {
             let length = clock.now - started
             health.succeeded(.model)
             gate.leave(.answered(after: length))
-            metrics.generation.recordNanoseconds(length.nanoseconds)
+            metrics.generation.recordNanoseconds(length.wholeNanoseconds)
             metrics.promptTokens.increment(by: answer.usage.promptTokens)
             metrics.completionTokens.increment(by: answer.usage.completionTokens)
             return .answered(answer)
         } catch {
             let length = clock.now - started
-            metrics.generation.recordNanoseconds(length.nanoseconds)
+            metrics.generation.recordNanoseconds(length.wholeNanoseconds)
             return failed(run, error, after: length)
         }
     }
@@ -282,7 +283,7 @@ package actor Answering {
         let results = await passageSource.passages(
             for: inquiries.map(\.job.query), topK: topK.max() ?? configuration.topK,
             timeout: configuration.retrievalTimeout)
-        metrics.retrieval.recordNanoseconds((clock.now - started).nanoseconds)
+        metrics.retrieval.recordNanoseconds((clock.now - started).wholeNanoseconds)
         judge(results, isFirstTry: inquiries.contains(where: \.isFirstTry))
         return inquiries.indices.map { index in
             guard index < results.count else {

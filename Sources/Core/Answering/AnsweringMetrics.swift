@@ -10,13 +10,3 @@ struct AnsweringMetrics: Sendable {
     let retrieval = Timer(label: "parley_stage_duration_seconds", dimensions: [("stage", "retrieve")])
     let generation = Timer(label: "parley_stage_duration_seconds", dimensions: [("stage", "generate")])
 }
-
-extension Duration {
-    /// For timers; wraps after 292 years.
-    package var nanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        return seconds.multipliedReportingOverflow(by: 1_000_000_000).partialValue &+ attoseconds / 1_000_000_000
-    }
-
-    package var milliseconds: Double { Double(nanoseconds) / 1e6 }
-}

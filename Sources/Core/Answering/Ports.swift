@@ -31,13 +31,17 @@ package struct Answer: Sendable, Equatable {
     package var text: String
     package var model: String
     package var usage: Usage
+    package var finishReason: Reply.FinishReason
     /// The passages the answer rests on.
     package var sources: [Source]
 
-    package init(text: String, model: String, usage: Usage, sources: [Source]) {
+    package init(
+        text: String, model: String, usage: Usage, finishReason: Reply.FinishReason = .stop, sources: [Source]
+    ) {
         self.text = text
         self.model = model
         self.usage = usage
+        self.finishReason = finishReason
         self.sources = sources
     }
 }

@@ -41,14 +41,18 @@ package struct Generation: Sendable, Equatable {
     package var model: String
     /// As the service counted; estimated (``TokenEstimate``) where it did not say.
     package var usage: Usage
+    package var finishReason: Reply.FinishReason
     /// What the answer may cite: `[1]` is the first. A chat model's are those that fitted into its prompt,
     /// ``ExtractiveModel``'s are those it quotes.
     package var sources: [Source]
 
-    package init(answer: String, model: String, usage: Usage, sources: [Source] = []) {
+    package init(
+        answer: String, model: String, usage: Usage, finishReason: Reply.FinishReason = .stop, sources: [Source] = []
+    ) {
         self.answer = answer
         self.model = model
         self.usage = usage
+        self.finishReason = finishReason
         self.sources = sources
     }
 }

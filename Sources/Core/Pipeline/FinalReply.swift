@@ -1,5 +1,6 @@
 import Answering
 import ChatJobs
+import ParleyPrimitives
 
 /// How a delivery ends: the reply to keep and to publish, and why the message becomes a dead letter, if it does.
 ///
@@ -45,6 +46,7 @@ final class FinalReply: Sendable {
         reply.answer = answer.text
         reply.model = answer.model
         reply.usage = answer.usage
+        reply.finishReason = answer.finishReason
         reply.sources = answer.sources
         complete(&reply, delivery, outcome, now)
         return FinalReply(reply, delivery.key, delivery.identity.fingerprint)

@@ -1,6 +1,7 @@
 import Answering
 import ChatJobs
 import Logging
+import ParleyPrimitives
 
 /// Makes the end of a delivery safe, step by step (``Settlement``), and lets the delivery go last. An outage on the way is
 /// waited out; only in a cancelled task, when the worker is leaving, the delivery is handed back instead.
@@ -71,14 +72,14 @@ struct Settler: Sendable {
                 await health.waitOut(error)
             }
         }
-        metrics.settling.recordNanoseconds((clock.now - started).nanoseconds)
+        metrics.settling.recordNanoseconds((clock.now - started).wholeNanoseconds)
         record(incoming, reply)
         return .over(settled: true)
     }
 
     @inline(never)
     private func record(_ incoming: Incoming, _ reply: FinalReply) {
-        metrics.duration.recordNanoseconds((clock.now - incoming.arrived).nanoseconds)
+        metrics.duration.recordNanoseconds((clock.now - incoming.arrived).wholeNanoseconds)
         metrics.settled(reply.status)
         guard logger.logLevel <= .debug else { return }
         logger.debug("settled", metadata: ["id": "\(reply.replyID ?? "none")", "status": "\(reply.status.rawValue)"])

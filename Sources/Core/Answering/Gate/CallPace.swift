@@ -1,3 +1,5 @@
+import ParleyPrimitives
+
 /// How far apart the starts of a busy model's calls are kept, so that calls that all take the same time do not all end at
 /// the same moment: whoever comes next, however urgent, would have to wait for a whole round of them.
 ///

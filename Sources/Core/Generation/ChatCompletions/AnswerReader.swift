@@ -137,7 +137,9 @@ struct AnswerReader: Sendable {
     }
 
     private mutating func take(_ event: ServerSentEvent) throws(ExchangeError) -> String {
-        let data = event.data.trimmed
+        var data = event.data.trimmed
+        // Gateways have put a whole line of the field into another.
+        if data.hasPrefix("data:") { data = String(data.dropFirst(5)).trimmed }
         let isError = event.event == "error"
         if !isError {
             // A comment in a field for data: a gateway has wrapped it up once more.

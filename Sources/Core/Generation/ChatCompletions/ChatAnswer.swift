@@ -15,7 +15,10 @@ struct ChatAnswer: Sendable {
     private(set) var pieces = 0
     private(set) var promptTokens: Int?
     private(set) var completionTokens: Int?
+    private(set) var cachedTokens: Int?
 
+    /// That of the choice which is read.
+    private var index: Int?
     private(set) var finishReason: String?
     /// What stands behind a gateway's word for the end.
     private var nativeReason: String?
@@ -58,7 +61,7 @@ struct ChatAnswer: Sendable {
             if !hasBegun { thinking.expect(ThinkingFilter.Expectation(ofModel: named)) }
         }
         let choices = root["choices"]?.elements ?? []
-        let choice = choices.first { ($0["index"]?.int ?? 0) == 0 }
+        let choice = choice(among: choices)
         takeUsage(root["usage"] ?? choice?["usage"] ?? root["x_groq"]?["usage"])
         if let choice {
             takeReason(choice["finish_reason"], native: choice["native_finish_reason"] ?? root["native_finish_reason"])
@@ -83,6 +86,15 @@ struct ChatAnswer: Sendable {
             takeUsage(prompt: root["prompt_eval_count"], completion: root["eval_count"])
         }
         return text
+    }
+
+    /// One answer is asked for, with the index 0; some servers count from one.
+    private mutating func choice(among choices: [JSONElement]) -> JSONElement? {
+        let wanted = index ?? 0
+        let named = choices.first { ($0["index"]?.int ?? 0) == wanted }
+        guard let choice = named ?? (index == nil ? choices.first : nil) else { return nil }
+        index = choice["index"]?.int ?? 0
+        return choice
     }
 
     /// The text has ended: what it adds to ``text``.
@@ -197,6 +209,12 @@ struct ChatAnswer: Sendable {
         takeUsage(
             prompt: usage["prompt_tokens"] ?? usage["input_tokens"],
             completion: usage["completion_tokens"] ?? usage["output_tokens"])
+        // OpenAI, vLLM, llama.cpp; DeepSeek; Moonshot; Anthropic.
+        let details = usage["prompt_tokens_details"] ?? usage["input_tokens_details"]
+        cachedTokens =
+            Self.count(
+                details?["cached_tokens"] ?? usage["prompt_cache_hit_tokens"] ?? usage["cached_tokens"]
+                    ?? usage["cache_read_input_tokens"]) ?? cachedTokens
     }
 
     private mutating func takeUsage(prompt: JSONElement?, completion: JSONElement?) {
@@ -212,10 +230,12 @@ struct ChatAnswer: Sendable {
 
     /// As counted by the service, else estimated.
     func usage(of messages: [ChatMessage]) -> Usage {
-        Usage(
-            promptTokens: promptTokens
-                ?? messages.reduce(0) { $0 + TokenEstimate.tokens(in: $1.content) + TokenEstimate.perMessage },
-            completionTokens: completionTokens ?? TokenEstimate.tokens(in: text))
+        let prompt =
+            promptTokens
+            ?? messages.reduce(0) { $0 + TokenEstimate.tokens(in: $1.content) + TokenEstimate.perMessage }
+        return Usage(
+            promptTokens: prompt, completionTokens: completionTokens ?? TokenEstimate.tokens(in: text),
+            cachedTokens: min(cachedTokens ?? 0, prompt))
     }
 }
 

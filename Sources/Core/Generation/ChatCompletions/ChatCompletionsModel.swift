@@ -79,7 +79,7 @@ package struct ChatCompletionsModel: LanguageModel {
         learn(from: answer, request, failures)
         return Generation(
             answer: answer.text, model: answer.model ?? request.model ?? name ?? "",
-            usage: answer.usage(of: messages), sources: offered)
+            usage: answer.usage(of: messages), finishReason: answer.reason == .cut ? .length : .stop, sources: offered)
     }
 
     func failures(for request: GenerationRequest) -> FailureMapping {

@@ -17,6 +17,7 @@ struct ErrorClues {
             "context_length_exceeded", "exceed_context_size_error", "string_above_max_length", "request_too_large",
             "tokens_limit_reached", "model_max_prompt_tokens_exceeded", "contextwindowexceedederror",
             "context_window_exceeded", "prompt_too_long", "input_too_long", "40303",  // FastChat
+            "1261",  // Zhipu
         ]) {
             return true
         }
@@ -28,7 +29,10 @@ struct ErrorClues {
             "input too long", "inputs is too long", "prompt is too large", "tokens too long",
             "request too large", "request is too large", "reduce the length", "reduce your message size",
             "reduce your prompt", "reduce the prompt", "shorten your", "tokens must be reduced", "string too long",
-            "max_new_tokens` must be", "inputs tokens + ", "`inputs` must have less than", "range of input length",
+            "max_new_tokens` must be", "inputs tokens + ", "`inputs` must have less than", "input length",
+            "prompt length", "session_len", "max_seq_len", "model token limit", "超长",
+            // vLLM: what is left of the context for the answer.
+            "must be at least 1, got -",
             "exceeds max length", "exceeds the max length", "exceeds the maximum length",
             "maximum number of tokens allowed",
             "exceeds the maximum number of tokens", "max message tokens", "exceeds the token limit",
@@ -41,6 +45,14 @@ struct ErrorClues {
         if words.contains("too many tokens"), !says(["please wait", "try again", "throttl"]) { return true }
         // llama.cpp and others, in other orders of words.
         return words.contains("context") && !isGoContext && says(["exceed", "too long", "too large", "longer than"])
+    }
+
+    /// Of a prompt or its tokens, in whatever words.
+    var seemsTooLong: Bool {
+        says(["prompt", "input", "messages"]) && words.contains("token")
+            && says(["exceed", "too long", "too large", "longer than", "greater than", "larger than", "too many"])
+            && !says(["per minute", "per day", "per month", "daily", "rate limit", "quota", "throttl", "token bucket"])
+            && !words.contains("max_tokens") && !words.contains("max_completion_tokens")
     }
 
     /// Go's `context deadline exceeded` is no prompt's fault.
@@ -83,18 +95,21 @@ struct ErrorClues {
             "api key", "api_key", "api-key", "apikey", "access key", "access token", "auth token", "authentication",
             "authenticate", "authorization header", "credential", "unauthorized", "bearer", "invalid token",
             "token is invalid",
-            "token has expired", "token expired", "subscription key", "令牌", "密钥",
+            "token has expired", "token expired", "subscription key", "security token", "令牌",
+            "密钥",
         ])
     }
 
     var isAboutMoney: Bool {
         has([
             "insufficient_balance", "insufficient_credits", "insufficient_funds", "arrearage", "payment_required",
-            "billing_not_active", "billing_hard_limit_reached", "billing_error",
+            "billing_not_active", "billing_hard_limit_reached", "billing_error", "budget_exceeded",
         ])
             || says([
                 "insufficient balance", "insufficient credit", "insufficient account balance", "insufficient funds",
-                "credit balance", "not enough credit", "more credits", "payment required", "余额不足", "欠费",
+                "credit balance", "not enough credit", "more credits", "payment required", "spending limit",
+                "budget has been exceeded", "budget exceeded",
+                "余额不足", "欠费",
             ])
     }
 
@@ -105,6 +120,11 @@ struct ErrorClues {
                 "access denied", "permission", "forbidden", "firewall", "virtual network", "country", "region",
                 "user location", "not been used in project", "account", "subscription", "ip address",
             ])
+    }
+
+    /// From where it is asked, whoever asks.
+    var isAboutPlace: Bool {
+        has(["unsupported_country_region_territory"]) || says(["user location is not supported"])
     }
 
     var isFiltered: Bool {
@@ -121,19 +141,33 @@ struct ErrorClues {
     }
 
     var isOverload: Bool {
-        has([
-            "overloaded_error", "overloaded", "engine_overloaded", "unavailable", "unavailable_error",
-            "service_unavailable", "serviceunavailable", "service_unavailable_error", "serviceunavailableerror", "502",
-            "503", "504", "529",
-        ])
+        isNotReady
+            || has([
+                "overloaded_error", "overloaded", "engine_overloaded", "unavailable", "unavailable_error",
+                "service_unavailable", "serviceunavailable", "service_unavailable_error", "serviceunavailableerror",
+                "502",
+                "503", "504", "529",
+            ])
             || says([
                 "overloaded", "over capacity", "at capacity", "server is busy", "server busy", "system is busy",
-                "model is loading", "currently loading", "loading model", "service unavailable",
-                "temporarily unavailable",
+                "service unavailable",
+                "temporarily unavailable", "capacity exceeded", "capacity_exceeded",
                 "bad gateway", "gateway timeout", "gateway time-out", "upstream connect error", "no healthy upstream",
                 "服务繁忙", "系统繁忙",
             ])
     }
+
+    /// There is such a model, and it does not run yet.
+    var isNotReady: Bool {
+        says([
+            "no models loaded", "no model loaded", "no model is loaded", "no model is currently loaded",
+            "model is not loaded", "model not loaded", "model unloaded", "model has been unloaded",
+            "model is not ready", "model not ready", "model is loading", "currently loading", "loading model",
+        ])
+    }
+
+    /// LM Studio says so with a 200.
+    var isAboutPath: Bool { says(["unexpected endpoint", "unknown endpoint", "no such endpoint"]) }
 
     var isAboutModel: Bool {
         if has(["model_not_found", "model_not_available", "deploymentnotfound", "modelnotfound", "invalid_model"]) {
@@ -146,7 +180,8 @@ struct ErrorClues {
             && says([
                 "not found", "not exist", "no such", "not available", "not supported", "unknown", "invalid",
                 "no access",
-                "deprecated", "decommissioned", "discontinued", "不存在",
+                "deprecated", "decommissioned", "discontinued", "end of life", "end-of-life", "no longer", "retired",
+                "不存在",
             ])
     }
 
@@ -168,7 +203,7 @@ struct ErrorClues {
             || says([
                 "unsupported", "not support", "unknown", "unrecognized", "unrecognised", "unexpected", "extra inputs",
                 "extra fields", "extra input", "not permitted", "not allowed", "not available", "no longer",
-                "deprecated",
+                "deprecated", "not implemented",
                 "only the default", "invalid parameter", "no such", "additional properties", "cannot be used",
                 "can not be used", "must be set to", "不支持",
             ])

@@ -22,12 +22,12 @@ struct FailureMapping: Sendable {
     /// No answer.
     func failure(_ error: HTTPError) -> JobFailure {
         switch error.code {
-        case .timedOut(.total), .timedOut(.firstByte): return JobFailure(.modelTimeout, clean(error.message))
         case .cancelled: return cancelled
-        default:
-            // Before the handshake is done nothing of the request is sent.
-            let nothingWasSent = error.isUnreachable || error.code == .tlsFailed
-            return JobFailure(.modelUnavailable, clean(error.description), blame: nothingWasSent ? .absence : .job)
+        // Nothing was sent: whatever time-out ended it, nobody was there, and no model has been slow with this job.
+        case _ where error.isUnreachable || error.code == .tlsFailed:
+            return JobFailure(.modelUnavailable, clean(error.description), blame: .absence)
+        case _ where error.isTimeout: return JobFailure(.modelTimeout, clean(error.message))
+        default: return JobFailure(.modelUnavailable, clean(error.description))
         }
     }
 

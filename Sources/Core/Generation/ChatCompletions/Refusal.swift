@@ -45,7 +45,7 @@ struct Refusal: Error, Sendable {
     var kind: Kind {
         let clues = ErrorClues(error)
         if clues.isFiltered { return .filtered }
-        if !hasBegun, status == 413 || clues.isTooLong { return .tooLong }
+        if !hasBegun, status == 413 || clues.isTooLong || mayBeTooLong && clues.seemsTooLong { return .tooLong }
         if status == 429 || error.status == 429 || clues.codes.contains("429")
             || clues.isLimit(status: effectiveStatus)
         {
@@ -55,22 +55,27 @@ struct Refusal: Error, Sendable {
         if effectiveStatus == 401 || clues.isKeyCode || isAboutAccess && clues.isAboutKey { return .key }
         if effectiveStatus == 402 || clues.isAboutMoney { return .unpaid }
         guard let status = effectiveStatus else {
-            return clues.isOverload ? .away : clues.isBadRequest ? .rejected : .failed
+            if clues.isOverload { return .away }
+            return clues.isAboutPath ? .noRoute : clues.isBadRequest ? .rejected : .failed
         }
         switch status {
         case 502, 503, 504, 520...530: return .away
-        case 500: return clues.isOverload ? .away : .failed
+        case 400...499 where clues.isNotReady: return .away
+        case 400 where clues.isAboutPlace: return .forbidden
         case 400, 414, 422, 451: return .rejected
         case 403:
             if clues.isAboutModel { return .noModel }
             return error.message.isEmpty || clues.isAboutRights ? .forbidden : .rejected
-        case 404: return clues.isAboutModel ? .noModel : .noRoute
+        case 404, 410: return clues.isAboutModel ? .noModel : .noRoute
         case 405: return .noRoute
         case 408: return .timedOut
         case 301...308: return .moved
-        default: return .failed
+        default: return clues.isOverload ? .away : .failed
         }
     }
+
+    /// Where nothing but the prompt is likely to be too large.
+    private var mayBeTooLong: Bool { effectiveStatus.map { [400, 422, 500].contains($0) } ?? true }
 
     private var isAboutAccess: Bool { effectiveStatus.map { [400, 403, 404, 500].contains($0) } ?? true }
 

@@ -18,11 +18,12 @@ enum EmbeddingAnswer {
         guard rows.count == count else { throw Problem(text: "it sent \(rows.count) vectors for \(count) texts") }
         var vectors = [Embedding?](repeating: nil, count: count)
         for (position, row) in rows.enumerated() {
-            let index = row["index"].map { $0.int ?? $0.string.flatMap { Int($0) } ?? -1 } ?? position
+            let given = row["index"].flatMap { $0.isNull ? nil : $0 }
+            let index = given.map { $0.int ?? $0.string.flatMap { Int($0) } ?? -1 } ?? position
             guard vectors.indices.contains(index), vectors[index] == nil else {
                 throw Problem(text: "it sent an index twice, or for a text that was not asked")
             }
-            guard let vector = vector(row.kind == .object ? row["embedding"] : row) else {
+            guard let vector = vector(row.kind == .object ? row["embedding"] ?? row["values"] : row) else {
                 throw Problem(text: "the embedding of text \(index) is neither numbers nor base64")
             }
             vectors[index] = vector
@@ -54,7 +55,9 @@ enum EmbeddingAnswer {
     /// Numbers, also as texts; one row of numbers in a list of its own; base64 of little-endian float32; or the JSON of
     /// one of the first two in a string.
     private static func vector(_ json: JSONElement?) -> Embedding? {
-        guard let json else { return nil }
+        guard var json else { return nil }
+        // Cohere's by type, Google's own.
+        if json.kind == .object { json = json["float"] ?? json["values"] ?? json }
         if json.kind == .array {
             if let vector = Embedding(json) { return vector }
             guard let first = json.elements.first else { return nil }

@@ -18,6 +18,9 @@ struct ErrorAnswer {
     let isServices: Bool
     /// The HTTP status that an error in the body of a 200 stands for.
     let statedStatus: Int?
+    /// There is such a model, and it does not run yet. Some services say so with a 400.
+    let saysNotReady: Bool
+    private let saysDenied: Bool
     private let text: String
 
     /// - Parameter asked: what the request held, as far as it may be quoted.
@@ -28,6 +31,23 @@ struct ErrorAnswer {
         let error = object?["error"]
         let detail = object?["detail"]?.elements.first ?? object?["errors"]?.elements.first
         text = String(decoding: body.prefix(Self.mostText), as: UTF8.self)
+        let lowered = text.lowercased()
+        func says(_ phrases: [String]) -> Bool {
+            // What was asked may be quoted, and says nothing of the service.
+            phrases.contains { phrase in
+                lowered.contains(phrase) && !asked.contains { $0.lowercased().contains(phrase) }
+            }
+        }
+        saysNotReady = says([
+            "no models loaded", "no model loaded", "no model is loaded", "model is not loaded", "model not loaded",
+            "model unloaded", "model is not ready", "model not ready", "model is loading", "currently loading",
+            "loading model",
+        ])
+        saysDenied = says([
+            "model not found", "model is not found", "model does not exist", "no such model", "unknown model",
+            "api key not valid", "invalid api key", "incorrect api key", "budget has been exceeded",
+            "security token included in the request is",
+        ])
         let sentence =
             error?["message"]?.string ?? object?["message"]?.string ?? error?.string ?? object?["detail"]?.string
             ?? detail?["msg"]?.string ?? detail?["message"]?.string ?? detail?.string
@@ -81,12 +101,13 @@ struct ErrorAnswer {
         return text.contains("token") && bounds.contains(where: text.contains)
     }
 
-    /// Whether it says that the model or the key is wrong, which some services say with a 400.
+    /// Whether it says that the model or the key is wrong, or that there is no money, which some services say with a 400.
     var deniesEveryone: Bool {
+        if saysDenied { return true }
         guard let code = code?.lowercased().filter({ $0 != "_" && $0 != "-" && $0 != "." }) else { return false }
         return [
             "modelnotfound", "modelnotexist", "modelnotexists", "invalidmodel", "unknownmodel", "invalidapikey",
-            "authenticationerror",
+            "authenticationerror", "budgetexceeded",
         ].contains(code)
     }
 }

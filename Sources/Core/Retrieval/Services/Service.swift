@@ -106,6 +106,9 @@ struct Service: Sendable {
     private func code(_ status: Int, _ answer: ErrorAnswer) -> RetrievalError.Code {
         switch status {
         case 413: .tooLong
+        // Hugging Face's server says 424 when the part of it that computes has failed.
+        case 400...499 where answer.saysNotReady: .unavailable
+        case 424, 425: .unavailable
         // llama.cpp and Ollama have said so with a 500.
         case 500 where answer.saysTooLong(plainly: true): .tooLong
         case 408, 429, 500...: .unavailable
