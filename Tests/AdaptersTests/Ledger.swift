@@ -55,10 +55,12 @@ extension RedisResults {
         try await begin(ids.map { JobIdentity($0) }, anew: anew, inGroup: inGroup)
     }
 
-    func store(
-        _ id: JobID, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool = true
-    ) async throws(Outage) -> [UInt8]? {
-        try await store(JobKey(id), Fingerprint(of: id), reply, status: status, endingClaim: endingClaim)
+    /// - Returns: what was stored before.
+    func store(_ id: JobID, _ reply: [UInt8], status: Reply.Status) async throws(Outage) -> [UInt8]? {
+        if case .winner(let stored) = try await store(JobKey(id), Fingerprint(of: id), reply, status: status) {
+            return stored
+        }
+        return nil
     }
 
     func release(_ id: JobID, keepingStarts starts: Int?) async throws(Outage) {
@@ -67,7 +69,7 @@ extension RedisResults {
 
     func renew(_ ids: [JobID]) async throws(Outage) { try await renew(ids.map { JobKey($0) }) }
     func discard(_ id: JobID, _ stored: [UInt8]) async throws(Outage) { try await discard(JobKey(id), stored) }
-    func look(_ ids: [JobID]) async throws(Outage) -> [ClaimState] { try await look(ids.map { JobKey($0) }) }
+    func look(_ ids: [JobID]) async throws(Outage) -> [ClaimState] { try await look(ids.map { JobIdentity($0) }) }
     func revoked(among ids: [JobID]) async throws(Outage) -> [JobID] {
         try await revoked(among: ids.map { JobKey($0) }).map(\.id)
     }

@@ -32,7 +32,7 @@ import Topology
     }
 
     private enum Call: CaseIterable {
-        case begin, beginInGroup, look, store, storeAlone, release, renew, discard, revoked, pulse
+        case begin, beginInGroup, look, store, release, renew, discard, revoked, pulse
     }
 
     private func make(_ call: Call, _ results: RedisResults, _ id: JobID) async throws(Outage) {
@@ -41,7 +41,6 @@ import Topology
         case .beginInGroup: _ = try await results.begin([id], anew: true, inGroup: true)
         case .look: _ = try await results.look([id])
         case .store: _ = try await results.store(id, [], status: .succeeded)
-        case .storeAlone: _ = try await results.store(id, [], status: .succeeded, endingClaim: false)
         case .release: try await results.release(id, keepingStarts: 1)
         case .renew: try await results.renew([id])
         case .discard: try await results.discard(id, [])
@@ -70,7 +69,7 @@ import Topology
     @Test func anAnswerThatMakesNoSenseIsAnOutage() async throws {
         for answer in [
             "+QUEUED", "+", "*1\r\n*1\r\n:1", "*1\r\n*3\r\n:0\r\n:0\r\n:0", "*1\r\n*3\r\n:1\r\n:-1\r\n:0",
-            "*1\r\n+OK", "*3\r\n$-1\r\n$-1\r\n$-1", "*1\r\n*3\r\n$1\r\nx\r\n:1\r\n:0",
+            "*1\r\n+OK", "*2\r\n$-1\r\n$-1", "*1\r\n*3\r\n$1\r\nx\r\n:1\r\n:0",
         ] {
             for reason in try await reasons(.always("\(answer)\r\n")) {
                 #expect(reason.hasSuffix("Redis gave an answer that makes no sense"), "\(answer): \(reason)")

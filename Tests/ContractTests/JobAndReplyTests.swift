@@ -15,8 +15,9 @@ extension ContractTests {
             #expect(reply.properties.correlationID == id)
             #expect(
                 try reply.members == [
-                    "id", "status", "answer", "sources", "model", "usage", "cached", "agent", "attempts", "timings_ms",
-                    "metadata",
+                    "id", "status", "answer", "sources", "model", "usage", "finish_reason", "cached", "agent",
+                    "attempts",
+                    "timings_ms", "metadata",
                 ])
             let json = try reply.json
             #expect(json["id"]?.string == id)

@@ -62,14 +62,63 @@ extension ContractTests {
         try await worker.stop()
     }
 
+    @Test(arguments: ["builtin", "server"]) func anIDBelongsToTheFirstJobThatHadIt(model kind: String) async throws {
+        let model = try await ModelServer(delay: .milliseconds(300))
+        let worker = try await Worker.start(kind == "server" ? ["model.url": model.url] : [:])
+        try await Producer.with { producer in
+            let id = unique()
+            let body = #"{"query":"the first question","history":[{"role":"user","content":"hello"}]}"#
+            let first = try await producer.ask(body, of: worker, id: id)
+            #expect(try first.status == "succeeded")
+            let others = [
+                #"{"query":"another question"}"#, #"{"query":"the first question"}"#,
+                #"{"query":"the first question","history":[{"role":"user","content":"hello"}],"tenant":"other"}"#,
+            ]
+            for other in others {
+                let reply = try await producer.ask(other, of: worker, id: id)
+                #expect(try reply.status == "failed")
+                #expect(try reply.json["error"]?["code"]?.string == "id_conflict")
+                #expect(!String(decoding: reply.body, as: UTF8.self).contains("the first question"))
+            }
+            #expect(try await producer.stored(id) == first.body, "nothing of it is changed")
+            // The same job, written another way and with other metadata.
+            let again = #"""
+                { "history" : [{"content":"hello","role":"user"}], "metadata":{"try":2}, "options":{}, "stream":false,
+                  "query" : "the first question" }
+                """#
+            #expect(try await producer.ask(again, of: worker, id: id).body == first.body)
+            if kind == "server" { #expect(model.questions.count == 1) }
+        }
+        try await worker.stop()
+    }
+
+    @Test func ofTwoJobsThatTakeAnIDAtOnceOneIsAnswered() async throws {
+        let model = try await ModelServer(delay: .milliseconds(200))
+        let workers = try await [
+            Worker.start(["model.url": model.url]), Worker.start(["model.url": model.url]),
+        ]
+        try await Producer.with { producer in
+            for _ in 0..<20 {
+                let id = unique()
+                try await producer.publish(#"{"query":"mine"}"#, to: workers[0], id: id)
+                try await producer.publish(#"{"query":"theirs"}"#, to: workers[1], id: id)
+                let replies = [try await producer.nextReply(), try await producer.nextReply()]
+                let codes = try replies.map { try $0.json["error"]?["code"]?.string }
+                #expect(codes.contains(nil) && codes.contains("id_conflict"), "\(codes)")
+            }
+            #expect(model.questions.count == 20)
+        }
+        for worker in workers { try await worker.stop() }
+    }
+
     @Test func whatHasExpiredStaysExpired() async throws {
         let worker = try await Worker.start()
         try await Producer.with { producer in
             let id = unique()
-            let first = try await producer.ask(
-                #"{"query":"x","deadline":"\#(rfc3339(secondsFromNow: -1))"}"#, of: worker, id: id)
+            let body = #"{"query":"x","deadline":"\#(rfc3339(secondsFromNow: -1))"}"#
+            let first = try await producer.ask(body, of: worker, id: id)
             #expect(try first.status == "expired")
-            let second = try await producer.ask(#"{"query":"x"}"#, of: worker, id: id)
+            let second = try await producer.ask(body, of: worker, id: id)
             #expect(second.body == first.body)
             #expect(second.properties.messageID == first.properties.messageID)
         }

@@ -6,7 +6,7 @@ import Pipeline
 
 /// Who works on what. `chat:claim:<id>` holds `TOKEN STARTS LOSSES MARK FINGERPRINT`: the token of the worker (empty when
 /// the claim was given up), how often work on the attempt has begun, how many workers have died over it, how the job is
-/// being tried, and which job it is that the id belongs to:
+/// being tried, and which job it is that the id belongs to, also when the job has ended, while its result is there:
 ///
 /// - `-`: beside others.
 /// - `g`: in a group of suspects. A worker's death over it is no loss of the job's, since it may have been another's doing;
@@ -26,8 +26,7 @@ extension RedisResults {
     /// - Another's is ``ClaimState/elsewhere`` while that worker lives. When it does not, the claim is taken over: `starts`
     ///   is one more, and so is `losses` unless that worker left in good order or had the job in a group.
     /// - A claim that cannot be read is nobody's.
-    /// - The id of a job with another fingerprint, claimed or given up, is a ``ClaimState/conflict``. A stored result of
-    ///   such a job is given out for the caller to see that.
+    /// - The id of a job with another fingerprint, in work, given up or ended, is a ``ClaimState/conflict``.
     ///
     /// A job that stands twice in `jobs` is claimed once, and both are told so.
     ///
@@ -53,10 +52,15 @@ extension RedisResults {
         return states
     }
 
-    package func look(_ jobs: [JobKey]) async throws(Outage) -> [ClaimState] {
+    package func look(_ jobs: [JobIdentity]) async throws(Outage) -> [ClaimState] {
         guard !jobs.isEmpty else { return [] }
-        let known = try await values(jobs.map(keys.result) + jobs.map(keys.revoked), "looking jobs up")
+        let known = try await values(
+            jobs.map { keys.result($0.key) } + jobs.map { keys.revoked($0.key) } + jobs.map { keys.claim($0.key) },
+            "looking jobs up")
         return jobs.indices.map { index in
+            if let held = known[2 * jobs.count + index], Self.isOfAnother(held, jobs[index].fingerprint) {
+                return .conflict
+            }
             if let reply = known[index] { return .stored(reply) }
             return known[jobs.count + index] == nil ? .free : .revoked
         }
@@ -72,6 +76,12 @@ extension RedisResults {
                 Self.presenceLife.wholeMilliseconds.redisBytes, anew ? "anew".redisBytes : [],
                 (inGroup ? "g" : "-").redisBytes,
             ] + jobs.map { $0.fingerprint.text.redisBytes })
+    }
+
+    /// As the scripts read a claim.
+    private static func isOfAnother(_ held: [UInt8], _ job: Fingerprint) -> Bool {
+        let parts = String(decoding: held, as: UTF8.self).split(separator: " ", omittingEmptySubsequences: false)
+        return parts.count == 5 && parts[4] != job.text
     }
 
     private static func state(_ value: RedisValue) -> ClaimState? {

@@ -18,6 +18,11 @@ enum ClaimScripts {
           return token .. ' ' .. starts .. ' ' .. losses .. ' ' .. mark .. ' ' .. job
         end
 
+        local function isOfAnother(held, job)
+          local token, _, _, _, bound = read(held)
+          return token and bound ~= job
+        end
+
         """
 
     /// Keys: of n jobs the results, the revocations, the claims; then this worker's. Arguments: this worker's token, the
@@ -32,7 +37,7 @@ enum ClaimScripts {
     ///
     /// It is on every job's way: where nothing is known of a job it costs a third of an `MGET` and one `SET`.
     static let begin = RedisScript(
-        claimText + ResultScripts.succeeded + ResultScripts.isOfAnother + """
+        claimText + ResultScripts.succeeded + """
             local call = redis.call
             local worker, prefix, life, group = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
             local count = (#KEYS - 1) / 3
@@ -46,9 +51,8 @@ enum ClaimScripts {
             end
 
             local function claim(key, held, job)
-              local token, starts, losses, mark, bound = read(held)
-              if not token then token, starts, losses, mark, bound = '', 0, 0, '-', job end
-              if bound ~= job then return -2 end
+              local token, starts, losses, mark = read(held)
+              if not token then token, starts, losses, mark = '', 0, 0, '-' end
               local own = token == worker
               if not own then
                 local sign = token ~= '' and sign_of(token)
@@ -71,7 +75,9 @@ enum ClaimScripts {
             for i = 1, count do
               local key, job = KEYS[2 * count + i], ARGV[6 + i]
               local held = begun[key] or known[2 * count + i]
-              if known[i] and (ARGV[5] ~= 'anew' or isOfAnother(known[i], job) or succeeded(known[i])) then
+              if held and isOfAnother(held, job) then
+                standings[i] = -2
+              elseif known[i] and (ARGV[5] ~= 'anew' or succeeded(known[i])) then
                 standings[i] = known[i]
               elseif known[count + i] then
                 standings[i] = 0
@@ -108,15 +114,29 @@ enum ClaimScripts {
             return 1
             """)
 
-    /// Keys: the claim, the result. Argument: this worker's token. It is on every job's way.
-    static let end = RedisScript(
-        """
-        local mine, held = ARGV[1] .. ' ', redis.call('MGET', KEYS[1])[1]
-        if held and string.sub(held, 1, #mine) == mine and redis.call('EXISTS', KEYS[2]) == 1 then
-          return redis.call('DEL', KEYS[1])
-        end
-        return 0
-        """)
+    /// Keys: the result, the claim. Arguments: the reply, its life, this worker's token, the job's fingerprint (nothing when
+    /// the message was no job).
+    ///
+    /// Nothing: the reply is kept. -2: the id belongs to another job. A stored reply that succeeded: that one stays.
+    ///
+    /// The claim of this worker, or of nobody, then says whose the id is for as long as the reply is there, and a minute
+    /// more: no other job may find the one without the other. A claim that another worker has taken over protects that
+    /// one's work.
+    static let store = RedisScript(
+        claimText + ResultScripts.succeeded + """
+            local known = redis.call('MGET', KEYS[1], KEYS[2])
+            local stored, held, job = known[1], known[2], ARGV[4]
+            if held and isOfAnother(held, job) then return -2 end
+            if job ~= '' then
+              local token = held and read(held)
+              if not token or token == '' or token == ARGV[3] then
+                redis.call('SET', KEYS[2], write('', 0, 0, '-', job), 'PX', ARGV[2] + 60000)
+              end
+            end
+            if stored and succeeded(stored) then return stored end
+            redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+            return false
+            """)
 }
 
 /// The scripts that keep results.
@@ -137,26 +157,6 @@ enum ResultScripts {
         end
 
         """
-
-    /// `isOfAnother`: whether a stored reply belongs to another job than that of the fingerprint, which is its last member.
-    static let isOfAnother =
-        """
-        local function isOfAnother(reply, job)
-          local bound = string.match(string.sub(reply, -50), ',"fingerprint":"(%x+)"}$')
-          return bound and bound ~= job
-        end
-
-        """
-
-    /// Key: the result. Arguments: the reply, its life, the job's fingerprint or nothing. Returns the stored reply when it
-    /// succeeded or is another job's; replaces anything else.
-    static let keepFirstSuccess = RedisScript(
-        succeeded + isOfAnother + """
-            local stored = redis.call('MGET', KEYS[1])[1]
-            if stored and (isOfAnother(stored, ARGV[3]) or succeeded(stored)) then return stored end
-            redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-            return false
-            """)
 
     /// Key: the result. Argument: what it must hold to be deleted.
     static let discard = RedisScript(

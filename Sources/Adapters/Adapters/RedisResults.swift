@@ -45,37 +45,19 @@ package struct RedisResults: ResultStore {
     }
 
     package func store(
-        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool = true
-    ) async throws(Outage) -> [UInt8]? {
-        let what = "storing a result"
-        let life = Array(String(lifetime()).utf8)
-        // The common case takes the reply through no script, which would copy it twice more: nothing is stored yet.
-        let set = RedisCommand(arguments: [Self.set, Array(keys.result(key).utf8), reply, Self.px, life, Self.nx])
-        // Whether the claim could be deleted does not matter to a job whose result is safe.
-        let fresh = try await send(endingClaim ? [set, claimEnd(key)] : [set], what).first ?? .null
-        if fresh == .status("OK") { return nil }
-        guard fresh.isNull else { throw refused(what, fresh) }
-        return try await firstSuccess(keys.result(key), fingerprint, reply, life)
-    }
-
-    /// Deletes the claim once the result is there, if it is this worker's: one taken over by another, which thought this
-    /// worker dead, protects that one's work.
-    private func claimEnd(_ key: JobKey) -> RedisCommand {
-        RedisCommand(
-            script: ClaimScripts.end, keys: [keys.claim(key), keys.result(key)], arguments: [worker.redisBytes])
-    }
-
-    private func firstSuccess(
-        _ key: String, _ fingerprint: Fingerprint?, _ reply: [UInt8], _ life: [UInt8]
-    ) async throws(Outage) -> [UInt8]? {
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status
+    ) async throws(Outage) -> StoreOutcome {
         let what = "storing a result"
         let kept = try await send(
             RedisCommand(
-                script: ResultScripts.keepFirstSuccess, keys: [key],
-                arguments: [reply, life, (fingerprint?.text ?? "").redisBytes]), what)
+                script: ClaimScripts.store, keys: [keys.result(key), keys.claim(key)],
+                arguments: [
+                    reply, Array(String(lifetime()).utf8), worker.redisBytes, (fingerprint?.text ?? "").redisBytes,
+                ]), what)
         switch kept {
-        case .null: return nil
-        case .bytes(let stored): return stored
+        case .null: return .kept
+        case .integer(-2): return .conflict
+        case .bytes(let stored): return .winner(stored)
         default: throw refused(what, kept)
         }
     }
@@ -112,7 +94,6 @@ package struct RedisResults: ResultStore {
 
     static let set = Array("SET".utf8)
     static let px = Array("PX".utf8)
-    private static let nx = Array("NX".utf8)
 }
 
 // MARK: - Asking Redis

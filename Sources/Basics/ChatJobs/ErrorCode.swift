@@ -31,7 +31,8 @@ public enum ErrorCode: String, Sendable, Hashable, CaseIterable {
     public var isRetryable: Bool {
         switch self {
         case .retrievalFailed, .modelUnavailable, .modelTimeout, .rateLimited, .internal: true
-        case .invalidJob, .idConflict, .unsupportedMediaType, .tooLarge, .expired, .revoked, .modelRejected, .workerLost:
+        case .invalidJob, .idConflict, .unsupportedMediaType, .tooLarge, .expired, .revoked, .modelRejected,
+            .workerLost:
             false
         }
     }

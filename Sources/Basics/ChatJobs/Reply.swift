@@ -65,8 +65,6 @@ public struct Reply: Sendable, Equatable {
     public var error: ReplyError?
     /// JSON text, echoed.
     public var metadata: [UInt8]?
-    /// What the job's id is bound to while this is stored; nil when the message was no job.
-    package var fingerprint: String?
 
     public init(id: String?, status: Status) {
         self.id = id
@@ -142,8 +140,6 @@ extension Reply {
                 }
             }
             json.member("metadata", raw: metadata ?? Array("{}".utf8))
-            // Last, where the scripts in Redis look for it.
-            json.member("fingerprint", fingerprint)
         }
         return writer.bytes
     }
@@ -180,7 +176,6 @@ extension Reply {
                 retryable: $0["retryable"]?.bool ?? false)
         }
         metadata = root["metadata"].map { Array($0.raw) }
-        fingerprint = root["fingerprint"]?.string
     }
 }
 

@@ -100,7 +100,14 @@ struct JSONParser {
         var at = position
         var count = 0
         repeat {
-            at = endOfSpace(at + 1)
+            at += 1
+            if at < bytes.count, bytes[at] == 0x20 { at += 1 }
+            while let end = NumberText.endOfFraction(in: bytes, from: at) {
+                count += 1
+                at = end + 1
+                if bytes[at] == 0x20 { at += 1 }
+            }
+            at = endOfSpace(at)
             let (end, isNumber) = NumberText.end(in: bytes, from: at)
             guard isNumber else { return false }
             count += 1

@@ -32,7 +32,6 @@ enum Admission {
 
     private static func stored(_ stored: [UInt8], _ delivery: JobDelivery) -> Admission {
         guard let reply = try? Reply(decoding: stored) else { return .dropStored(stored) }
-        if reply.belongsToAnother(than: delivery.identity.fingerprint) { return .conflict }
         return holds(reply, for: delivery) ? .replay(.stored(reply, stored, for: delivery)) : .askAgain
     }
 

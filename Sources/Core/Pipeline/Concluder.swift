@@ -61,7 +61,7 @@ struct Concluder: Sendable {
     func settle(_ delivery: JobDelivery, _ reply: FinalReply) async -> Conclusion {
         // Whoever gets a delivery that the broker took back finds the failure stored, and writes its dead letter.
         let isVoid = reply.deadLetter == nil ? false : await settler.intake.isVoid(delivery.incoming.receipt)
-        return await settler.settle(delivery.incoming, reply, endingClaim: delivery.isClaimed, isVoid: isVoid)
+        return await settler.settle(delivery.incoming, reply, isVoid: isVoid)
     }
 
     /// A message that is no job: answered when it says where, dead-lettered with the reason.
@@ -73,7 +73,7 @@ struct Concluder: Sendable {
                 "id": "\(reply.replyID ?? "none")", "code": "\(refusal.failure.code.rawValue)",
                 "reason": "\(refusal.failure.message)",
             ])
-        return await settler.settle(incoming, reply, endingClaim: false)
+        return await settler.settle(incoming, reply)
     }
 
     /// Puts a delivery aside that no attempt has been made for.

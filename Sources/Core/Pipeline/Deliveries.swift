@@ -157,7 +157,7 @@ actor Deliveries {
     private func states(of asking: [JobDelivery], _ anew: Bool) async throws(Outage) -> [ClaimState] {
         let isFree = answering.isLocal && !anew && !asking.contains { $0.incoming.redelivered || $0.job.stream }
         return isFree
-            ? try await results.look(asking.map(\.key))
+            ? try await results.look(asking.map(\.identity))
             : try await results.begin(asking.map(\.identity), anew: anew, inGroup: false)
     }
 
@@ -219,7 +219,7 @@ actor Deliveries {
             return true
         }
         guard let void = jobs.follow(delivery) else { return false }
-        for _ in void { departed() }
+        for follower in void { start { await $0.drop(follower) } }
         if isAbandoned { handBackFollowers() }
         return true
     }
@@ -228,7 +228,6 @@ actor Deliveries {
     private func refuse(_ delivery: JobDelivery) {
         metrics.conflicts.increment()
         start {
-            if delivery.isClaimed { await $0.concluder.settler.giveUp(delivery, countingAttempt: false) }
             $0.departed(await $0.concluder.settle(delivery, .conflict(of: delivery, now: $0.clock.now)))
         }
     }
@@ -280,7 +279,7 @@ actor Deliveries {
     private func handOver(_ delivery: JobDelivery, _ postponement: Postponement, _ failure: JobFailure) async {
         let followers = jobs.complete(delivery.key)
         var heir: JobDelivery?
-        for follower in followers.reversed() where heir == nil {
+        for follower in followers.reversed() where heir == nil && follower.identity == delivery.identity {
             if await !intake.isVoid(follower.incoming.receipt) { heir = follower }
         }
         if let heir {
@@ -311,9 +310,17 @@ actor Deliveries {
         }
     }
 
+    /// The broker has taken the follower back.
+    private func drop(_ follower: JobDelivery) async {
+        if follower.isClaimed { await giveBack(follower.key, follower.starts) }
+        departed()
+    }
+
     private func handBack(_ delivery: JobDelivery) async {
-        let isLeader = jobs.leader(of: delivery.key).map { $0.arrival == delivery.arrival } ?? true
-        await concluder.handBack(delivery, givingUpClaim: isLeader)
+        // The leader's claim is the leader's to give up. One that asked for none has none.
+        let leader = jobs.leader(of: delivery.key)
+        let isOwn = leader.map { $0.arrival == delivery.arrival || !$0.isClaimed } ?? true
+        await concluder.handBack(delivery, givingUpClaim: isOwn)
         departed()
     }
 
@@ -347,9 +354,9 @@ actor Deliveries {
         }
     }
 
-    /// Gives back a claim that no work was begun under. Not while a delivery of the id is in work here that has it.
+    /// Gives back a claim that no work was begun under. Not while a delivery of the id is in work here under it.
     private func giveBack(_ key: JobKey, _ starts: Int) async {
-        guard jobs.leader(of: key) == nil || suspects.isWaiting(key) else { return }
+        guard jobs.leader(of: key)?.isClaimed != true || suspects.isWaiting(key) else { return }
         _ = await health.insist { () throws(Outage) in
             try await self.results.release(key, keepingStarts: starts - 1)
         }

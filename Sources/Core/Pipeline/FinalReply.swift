@@ -70,7 +70,6 @@ final class FinalReply: Sendable {
     static func conflict(of delivery: JobDelivery, now: Duration) -> FinalReply {
         var reply = Reply(id: delivery.job.id.text, failure: .idConflict)
         complete(&reply, delivery, nil, now)
-        reply.fingerprint = nil
         return FinalReply(reply, delivery.key, isConflict: true, deadLetter: .idConflict)
     }
 
@@ -113,7 +112,6 @@ final class FinalReply: Sendable {
         reply.agent = delivery.job.agent
         reply.metadata = delivery.job.metadata
         reply.attempts = delivery.attempt
-        reply.fingerprint = delivery.identity.fingerprint.text
         reply.timings.queued = (delivery.begun - delivery.incoming.arrived).milliseconds
         reply.timings.retrieve = outcome?.retrieving.milliseconds ?? 0
         reply.timings.generate = outcome?.generating.milliseconds ?? 0

@@ -30,13 +30,6 @@ package struct JobIdentity: Sendable, Hashable {
     }
 }
 
-extension Reply {
-    /// Whether this is the reply to another job under the same id.
-    func belongsToAnother(than fingerprint: Fingerprint) -> Bool {
-        self.fingerprint.map { $0 != fingerprint.text } ?? false
-    }
-}
-
 extension JobFailure {
     static let idConflict = JobFailure(
         .idConflict, "the id belongs to another job; give each job an id of its own, and repeat a job as it was")

@@ -20,9 +20,10 @@ struct InFlightJobs {
 
     func leader(of key: JobKey) -> JobDelivery? { entries[key]?.leader }
 
-    /// Whether a job of that key is in work here that is another one.
+    /// Whether another job of that key is in work here that the id belongs to. Whoever works without a claim does not know
+    /// that yet: then the delivery follows, and looks again when the other has ended.
     func conflicts(with delivery: JobDelivery) -> Bool {
-        entries[delivery.key].map { $0.leader.identity != delivery.identity } ?? false
+        entries[delivery.key].map { $0.leader.isClaimed && $0.leader.identity != delivery.identity } ?? false
     }
 
     /// The delivery leads from now on. Only when nobody leads.

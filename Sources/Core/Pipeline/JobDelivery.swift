@@ -42,7 +42,8 @@ final class JobDelivery: Sendable {
     /// The same, with what its claim says.
     func claimed(starts: Int, losses: Int, mustBeAlone: Bool) -> JobDelivery {
         JobDelivery(
-            incoming, job, identity, arrival, begun, starts: starts, losses: losses, mustBeAlone: mustBeAlone, isClaimed: true)
+            incoming, job, identity, arrival, begun, starts: starts, losses: losses, mustBeAlone: mustBeAlone,
+            isClaimed: true)
     }
 
     var key: JobKey { identity.key }

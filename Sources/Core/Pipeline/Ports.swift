@@ -27,17 +27,17 @@ package protocol ResultStore: Sendable {
     ///   - anew: claims unless a success is stored: for jobs whose stored failure does not count.
     ///   - inGroup: a worker that dies with the claim counts as no loss; the next one is told `mustBeAlone`.
     func begin(_ jobs: [JobIdentity], anew: Bool, inGroup: Bool) async throws(Outage) -> [ClaimState]
-    /// The same without claiming any: each is ``ClaimState/stored(_:)``, ``ClaimState/revoked`` or ``ClaimState/free``.
-    func look(_ jobs: [JobKey]) async throws(Outage) -> [ClaimState]
-    /// Keeps `reply` unless a succeeded one is there already, or any of another job: then that one is returned.
-    /// Atomic: of two workers that store a success, one is told of the other's.
+    /// The same without claiming any: each is ``ClaimState/stored(_:)``, ``ClaimState/revoked``, ``ClaimState/conflict`` or
+    /// ``ClaimState/free``.
+    func look(_ jobs: [JobIdentity]) async throws(Outage) -> [ClaimState]
+    /// Keeps `reply` unless a succeeded one is there already, or the id belongs to another job, and ends this worker's
+    /// claim on the job; another's stays. Atomic: of two workers that store a success, one is told of the other's. While
+    /// the reply is kept the id belongs to the job.
     ///
-    /// - Parameters:
-    ///   - fingerprint: of the job; nil when the message was none. `reply` ends with it.
-    ///   - endingClaim: this worker's claim on the job ends; another's stays.
+    /// - Parameter fingerprint: of the job; nil when the message was none, and then no id belongs to it.
     func store(
-        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
-    ) async throws(Outage) -> [UInt8]?
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status
+    ) async throws(Outage) -> StoreOutcome
     /// Gives a claim up, if it is this worker's. Losses, and which job the id belongs to, are remembered.
     ///
     /// - Parameter starts: how many starts the next claim counts on from; nil forgets them.
@@ -50,6 +50,15 @@ package protocol ResultStore: Sendable {
     func revoked(among keys: [JobKey]) async throws(Outage) -> [JobKey]
     /// Returns when the store may be asked again, or the task is cancelled.
     func untilAvailable() async
+}
+
+/// What became of a reply that was to be kept.
+package enum StoreOutcome: Sendable, Equatable {
+    case kept
+    /// This one was there before.
+    case winner([UInt8])
+    /// The id belongs to another job.
+    case conflict
 }
 
 /// Where replies and dead letters go. Every call returns after the broker's confirm.

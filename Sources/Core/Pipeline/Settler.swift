@@ -24,11 +24,9 @@ struct Settler: Sendable {
 
     /// Result first, then the confirmed reply, then the dead letter, and the acknowledgement last.
     ///
-    /// - Parameters:
-    ///   - endingClaim: this worker has the claim on the job.
-    ///   - isVoid: the broker has taken the delivery back and delivers it again: the dead letter is that one's.
+    /// - Parameter isVoid: the broker has taken the delivery back and delivers it again: the dead letter is that one's.
     func settle(
-        _ incoming: Incoming, _ outcome: FinalReply, endingClaim: Bool, isVoid: Bool = false
+        _ incoming: Incoming, _ outcome: FinalReply, isVoid: Bool = false
     ) async -> Concluder.Conclusion {
         let started = clock.now
         var reply = outcome
@@ -41,22 +39,25 @@ struct Settler: Sendable {
             do throws(Outage) {
                 switch step {
                 case .store:
-                    // A message that is no job leaves an answer stored under its id alone, but is not answered with it.
-                    if let winner = try await store(reply, endingClaim), !reply.isRefusal {
-                        if isOfAnotherJob(winner, reply) {
-                            reply = reply.asConflict()
-                            body = reply.body
-                            settlement = Settlement(publishing: replyTo != nil, deadLettering: !isVoid)
-                        } else {
-                            body = winner
-                            settlement = Settlement(publishing: replyTo != nil)
-                        }
+                    switch try await store(reply) {
+                    case .kept: break
+                    // A message that is no job is not answered with what is stored under its id.
+                    case .winner where reply.isRefusal, .conflict where reply.isRefusal: break
+                    case .winner(let winner):
+                        body = winner
+                        settlement = Settlement(publishing: replyTo != nil)
+                        continue
+                    case .conflict:
+                        reply = reply.asConflict()
+                        body = reply.body
+                        settlement = Settlement(publishing: replyTo != nil, deadLettering: !isVoid)
                         continue
                     }
                 case .publish:
                     guard let replyTo else { break }
                     let outgoing = OutgoingReply(
-                        .reply, to: replyTo, answering: incoming, id: reply.key?.id, body: body, messageID: reply.replyID)
+                        .reply, to: replyTo, answering: incoming, id: reply.key?.id, body: body,
+                        messageID: reply.replyID)
                     let wait = try await publish(outgoing, isRefusal: reply.isRefusal, incoming)
                     if let wait { return await putAside(incoming, for: wait) }
                 case .deadLetter: try await deadLetter(incoming, reply)
@@ -90,16 +91,9 @@ struct Settler: Sendable {
         incoming.envelope.replyTo.flatMap { $0.isEmpty || ownQueues.contains($0) ? nil : $0 }
     }
 
-    private func store(_ reply: FinalReply, _ endingClaim: Bool) async throws(Outage) -> [UInt8]? {
-        guard let key = reply.key else { return nil }
-        return try await results.store(
-            key, reply.fingerprint, reply.body, status: reply.status, endingClaim: endingClaim)
-    }
-
-    @inline(never)
-    private func isOfAnotherJob(_ stored: [UInt8], _ reply: FinalReply) -> Bool {
-        guard let fingerprint = reply.fingerprint else { return false }
-        return (try? Reply(decoding: stored))?.belongsToAnother(than: fingerprint) ?? false
+    private func store(_ reply: FinalReply) async throws(Outage) -> StoreOutcome {
+        guard let key = reply.key else { return .kept }
+        return try await results.store(key, reply.fingerprint, reply.body, status: reply.status)
     }
 
     private func deadLetter(_ incoming: Incoming, _ reply: FinalReply) async throws(Outage) {

@@ -31,7 +31,9 @@ extension Ledger.State {
     mutating func checkIsStored(_ number: Int, _ body: [UInt8]) {
         guard let message = accounts[number]?.message, let id = message.id else { return }
         let reply = try? Reply(decoding: body)
-        if let bound = reply?.fingerprint, bound != message.fingerprint?.text {
+        if let query = message.query, let answer = reply?.answer, answer.hasPrefix("Answer "),
+            !answer.hasSuffix(" to \(query).")
+        {
             violations.append("message \(number) was answered with another job's reply")
         }
         if reply?.error?.code == ErrorCode.idConflict.rawValue {

@@ -23,6 +23,7 @@ package struct SimulatedMessage: Sendable {
     package var hasTwin = false
     /// What its id is bound to by it; nil when it is no job.
     package var fingerprint: Fingerprint?
+    package var query: String?
     package var deadline: Timestamp?
     package var hasDeadline: Bool { deadline != nil }
     package var streams = false
@@ -58,6 +59,7 @@ package struct SimulatedMessage: Sendable {
             number: number, envelope: envelope, body: job.encoded(), id: job.id, replyQueue: replyQueue,
             refusal: replyQueue == .own ? .invalidJob : nil)
         if refusal == nil { fingerprint = Fingerprint(of: job) }
+        query = job.query
         deadline = job.deadline
         streams = job.stream
     }

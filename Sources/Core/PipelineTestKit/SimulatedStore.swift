@@ -25,7 +25,7 @@ package actor SimulatedStore {
     /// How long a dead worker is still believed to live.
     static let presence = Duration.seconds(5)
 
-    private var results: [JobID: (body: [UInt8], status: Reply.Status, fingerprint: String?)] = [:]
+    private var results: [JobID: (body: [UInt8], status: Reply.Status)] = [:]
     private var claims: [JobID: Claim] = [:]
     /// How many claims were ever taken.
     package private(set) var claimsTaken = 0
@@ -52,13 +52,13 @@ package actor SimulatedStore {
 
     /// Stores a reply before the run.
     package func seed(_ id: JobID, _ reply: Reply) {
-        results[id] = (reply.encoded(), reply.status, reply.fingerprint)
+        results[id] = (reply.encoded(), reply.status)
         ledger.stored(id, reply.encoded(), reply.status)
     }
 
     /// Stores what is no reply before the run.
     package func seed(_ id: JobID, unreadable bytes: [UInt8], _ status: Reply.Status = .failed) {
-        results[id] = (bytes, status, nil)
+        results[id] = (bytes, status)
     }
 
     /// What `parley revoke` does.
@@ -73,23 +73,22 @@ package actor SimulatedStore {
         try await perform(life) { jobs.map { self.state($0, anew, inGroup, life) } }
     }
 
-    func look(_ keys: [JobKey], _ life: ProcessLife) async throws(Outage) -> [ClaimState] {
+    func look(_ jobs: [JobIdentity], _ life: ProcessLife) async throws(Outage) -> [ClaimState] {
         try await perform(life) {
-            keys.map(\.id).map { id in
-                if let stored = self.results[id] { return .stored(stored.body) }
-                return self.revocations.contains(id) ? .revoked : .free
+            jobs.map { job in
+                if let claim = self.claims[job.key.id], claim.fingerprint != job.fingerprint { return .conflict }
+                if let stored = self.results[job.key.id] { return .stored(stored.body) }
+                return self.revocations.contains(job.key.id) ? .revoked : .free
             }
         }
     }
 
     private func state(_ job: JobIdentity, _ anew: Bool, _ inGroup: Bool, _ life: ProcessLife) -> ClaimState {
         let id = job.key.id
-        if let stored = results[id], !anew || stored.status == .succeeded || isOfAnother(stored.fingerprint, job) {
-            return .stored(stored.body)
-        }
+        if let claim = claims[id], claim.fingerprint != job.fingerprint { return .conflict }
+        if let stored = results[id], !anew || stored.status == .succeeded { return .stored(stored.body) }
         if revocations.contains(id) { return .revoked }
         var claim = claims[id] ?? Claim(fingerprint: job.fingerprint, life: nil, starts: 0, losses: 0)
-        if claim.fingerprint != job.fingerprint { return .conflict }
         if claim.life === life { return claimed(claim) }
         if let holder = claim.life {
             if !holder.hasLeft {
@@ -107,28 +106,23 @@ package actor SimulatedStore {
         return claimed(claim)
     }
 
-    private func isOfAnother(_ fingerprint: String?, _ job: JobIdentity) -> Bool {
-        fingerprint.map { $0 != job.fingerprint.text } ?? false
-    }
-
     private func claimed(_ claim: Claim) -> ClaimState {
         .claimed(starts: claim.starts, losses: claim.losses, mustBeAlone: claim.mustBeAlone)
     }
 
     func store(
-        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], _ status: Reply.Status, _ endingClaim: Bool,
-        _ life: ProcessLife
-    ) async throws(Outage) -> [UInt8]? {
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], _ status: Reply.Status, _ life: ProcessLife
+    ) async throws(Outage) -> StoreOutcome {
         let id = key.id
         return try await perform(life) {
-            defer { if endingClaim, self.claims[id]?.life === life { self.claims[id] = nil } }
-            if let kept = self.results[id] {
-                let isOfAnother = kept.fingerprint.map { $0 != fingerprint?.text } ?? false
-                if kept.status == .succeeded || isOfAnother { return kept.body }
+            if let claim = self.claims[id], claim.fingerprint != fingerprint { return .conflict }
+            if let fingerprint, self.claims[id]?.life == nil || self.claims[id]?.life === life {
+                self.claims[id] = Claim(fingerprint: fingerprint, life: nil, starts: 0, losses: 0)
             }
-            self.results[id] = (reply, status, fingerprint?.text)
+            if let kept = self.results[id], kept.status == .succeeded { return .winner(kept.body) }
+            self.results[id] = (reply, status)
             self.ledger.stored(id, reply, status)
-            return nil
+            return .kept
         }
     }
 
@@ -205,14 +199,14 @@ package struct SimulatedResults: ResultStore {
         try await store.discard(key, stored, life)
     }
 
-    package func look(_ keys: [JobKey]) async throws(Outage) -> [ClaimState] {
-        try await store.look(keys, life)
+    package func look(_ jobs: [JobIdentity]) async throws(Outage) -> [ClaimState] {
+        try await store.look(jobs, life)
     }
 
     package func store(
-        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, endingClaim: Bool
-    ) async throws(Outage) -> [UInt8]? {
-        try await store.store(key, fingerprint, reply, status, endingClaim, life)
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status
+    ) async throws(Outage) -> StoreOutcome {
+        try await store.store(key, fingerprint, reply, status, life)
     }
 
     package func release(_ key: JobKey, keepingStarts starts: Int?) async throws(Outage) {

@@ -13,6 +13,11 @@ enum FinishReason: Sendable, Equatable {
 
     /// Nil when `word` says nothing: the model has not stopped.
     init?(_ word: String) {
+        // What nearly all answers end with.
+        if word == "stop" {
+            self = .end
+            return
+        }
         let word = String(word.lowercased().map { $0 == "-" || $0 == " " ? "_" : $0 })
         if Self.nothing.contains(word) { return nil }
         self =
