@@ -8,9 +8,12 @@ import Topology
 package struct RabbitMQIntake: Intake {
     let consumer: RabbitMQConsumer
     let clock: any PipelineClock
+    private let relay: Relay?
 
-    package init(consumer: RabbitMQConsumer, clock: any PipelineClock) {
+    /// - Parameter relay: where the broker's users decide on tenants.
+    package init(consumer: RabbitMQConsumer, clock: any PipelineClock, relay: Relay? = nil) {
         self.consumer = consumer
+        self.relay = relay
         self.clock = clock
     }
 
@@ -48,6 +51,7 @@ package struct RabbitMQIntake: Intake {
         envelope.correlationID = properties.correlationID
         envelope.replyTo = properties.replyTo
         envelope.priority = properties.priority
+        envelope.userID = relay == nil ? properties.userID : relay?.producer(of: properties)
         envelope.discardedBytes = delivery.discarded?.bytes
         if !properties.headers.isEmpty {
             envelope.traceparent = properties.headers[MessageHeaders.traceparent]?.string

@@ -12,8 +12,13 @@ package struct RabbitMQOutbox: Outbox {
     let clock: any PipelineClock
     let logger: Logger
     private let ladder = Ladder()
+    private let relay: Relay?
 
-    package init(publisher: RabbitMQPublisher, queues: JobQueues, clock: any PipelineClock, logger: Logger) {
+    /// - Parameter relay: where the broker's users decide on tenants.
+    package init(
+        publisher: RabbitMQPublisher, queues: JobQueues, clock: any PipelineClock, relay: Relay? = nil, logger: Logger
+    ) {
+        self.relay = relay
         self.publisher = publisher
         self.queues = queues
         self.clock = clock
@@ -40,7 +45,7 @@ package struct RabbitMQOutbox: Outbox {
         _ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?
     ) async throws(Outage) {
         let delivery = try delivery(of: incoming)
-        var properties = MessageHeaders.forwarded(delivery.properties)
+        var properties = forwarded(delivery, incoming)
         properties.headers[MessageHeaders.earlierAttempts] = nil
         properties.headers[MessageHeaders.errorCode] = .string(failure.code.rawValue)
         properties.headers[MessageHeaders.error] = .string(failure.message)
@@ -64,6 +69,14 @@ package struct RabbitMQOutbox: Outbox {
         }
     }
 
+    private func forwarded(_ delivery: Delivery, _ incoming: Incoming) -> MessageProperties {
+        var properties = MessageHeaders.forwarded(delivery.properties)
+        // Without one the header is a producer's own.
+        properties.headers[MessageHeaders.user] = nil
+        relay?.sign(&properties, for: incoming.envelope.userID)
+        return properties
+    }
+
     /// What stands in a dead letter for a body that was too large to be read: enough to know it again.
     private static func stub(of body: DiscardedBody, _ properties: inout MessageProperties) -> [UInt8] {
         properties.contentType = "application/json"
@@ -83,7 +96,7 @@ package struct RabbitMQOutbox: Outbox {
         guard delivery.discarded == nil else {
             throw Outage(.rabbitMQ, "a job from \(incoming.queue) cannot be put aside: its body was not kept")
         }
-        var properties = MessageHeaders.forwarded(delivery.properties)
+        var properties = forwarded(delivery, incoming)
         properties.headers[MessageHeaders.earlierAttempts] = MessageHeaders.count(postponement.attempts)
         properties.headers[MessageHeaders.deferrals] = MessageHeaders.count(postponement.deferrals)
         properties.headers[MessageHeaders.outages] = MessageHeaders.count(postponement.outages)

@@ -5,6 +5,8 @@ package struct Envelope: Sendable, Equatable {
     package var messageID: String?
     package var correlationID: String?
     package var replyTo: String?
+    /// Whom the broker has vouched for as the job's producer.
+    package var userID: String?
     /// 0 (bulk) … 9 (a person waits); larger values count as 9. Absent: 4.
     package var priority: UInt8?
     /// When the producer says it published the message.

@@ -8,6 +8,8 @@ package struct JobDecoder: Sendable {
     package var maxQuery: Int
     /// Queues a reply must never go to: the job queue and its relatives.
     package var ownQueues: OwnQueues
+    /// Whose jobs are.
+    package var tenancy = Tenancy()
 
     /// The most bytes of `metadata`.
     package static let maxMetadata = 16 * 1024
@@ -27,6 +29,8 @@ package struct JobDecoder: Sendable {
     package struct Refusal: Error, Sendable, Equatable {
         /// The id, when one could be read and is well-formed.
         package var id: JobID?
+        /// What the answer is kept under; nil when it cannot be said whose it is.
+        package var key: JobKey?
         package var failure: JobFailure
         /// What replies echo, when it could be read and is within its bounds.
         package var agent: String?
@@ -46,7 +50,9 @@ package struct JobDecoder: Sendable {
             try checkSize(envelope.discardedBytes ?? body.count, wasDiscarded: envelope.discardedBytes != nil)
             let text = try decompressed(body, envelope.contentEncoding, inflate)
             let fields = try JobFields(text)
-            return try job(fields, id: try agreedID(envelope.messageID, fields))
+            var job = try job(fields, id: try agreedID(envelope.messageID, fields))
+            job.tenant = try tenancy.tenant(claimed: job.tenant, user: envelope.userID)
+            return job
         } catch {
             throw refusal(error, body, envelope, inflate)
         }
@@ -61,14 +67,17 @@ package struct JobDecoder: Sendable {
         _ inflate: ([UInt8], Int) throws(JobFailure) -> [UInt8]
     ) -> Refusal {
         var refusal = Refusal(id: envelope.messageID.flatMap(JobID.init), failure: failure)
-        guard body.count / Self.legibleBodies < maxBody,
+        if body.count / Self.legibleBodies < maxBody,
             let text = try? decompressed(body, envelope.contentEncoding, inflate), let fields = try? JobFields(text)
-        else { return refusal }
-        if envelope.messageID == nil {
-            refusal.id = (try? fields.string("id", max: 128)).flatMap { $0 }.flatMap(JobID.init)
+        {
+            if envelope.messageID == nil {
+                refusal.id = (try? fields.string("id", max: 128)).flatMap { $0 }.flatMap(JobID.init)
+            }
+            refusal.agent = (try? fields.string("agent", max: Self.maxName)).flatMap { $0 }
+            refusal.metadata = (try? fields.metadata(max: Self.maxMetadata)).flatMap { $0 }
         }
-        refusal.agent = (try? fields.string("agent", max: Self.maxName)).flatMap { $0 }
-        refusal.metadata = (try? fields.metadata(max: Self.maxMetadata)).flatMap { $0 }
+        let tenant = (try? tenancy.tenant(claimed: nil, user: envelope.userID)).flatMap { $0 }
+        refusal.key = refusal.id.flatMap { tenancy.key($0, tenant: tenant) }
         return refusal
     }
 

@@ -92,7 +92,7 @@ final class FinalReply: Sendable {
         reply.attempts = incoming.envelope.earlierAttempts + 1
         reply.agent = refusal.agent
         reply.metadata = refusal.metadata
-        return FinalReply(reply, refusal.id.map { JobKey($0) }, isRefusal: true, deadLetter: refusal.failure)
+        return FinalReply(reply, refusal.key, isRefusal: true, deadLetter: refusal.failure)
     }
 
     /// What is stored. The worker that stored a failure may have died before the dead letter: it is written again.
