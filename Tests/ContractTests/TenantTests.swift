@@ -36,9 +36,11 @@ extension LeastPrivilegeTests {
     private func deadLetter(_ id: String, _ worker: Worker) async throws -> FieldTable {
         var headers: FieldTable?
         try await withUser("operator") { connection, channel in
-            headers = try await eventually("the dead letter") {
-                let letter = try await connection.get(worker.dead, noAck: true, channel: channel)
-                return letter?.properties.messageID == id ? letter?.properties.headers : nil
+            headers = try await eventually("the dead letter") { () async throws -> FieldTable? in
+                guard let letter = try await connection.get(worker.dead, noAck: true, channel: channel) else {
+                    return nil
+                }
+                return letter.properties.messageID == id ? letter.properties.headers : nil
             }
         }
         return try #require(headers)
