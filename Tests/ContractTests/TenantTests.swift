@@ -19,7 +19,8 @@ extension LeastPrivilegeTests {
         try await withUser(user) { connection, channel in
             var properties = MessageProperties(messageID: id, userID: userID)
             properties.headers = headers
-            let message = OutgoingMessage(routingKey: worker.queue, properties: properties, body: Array(body.utf8))
+            let message = OutgoingMessage(
+                exchange: "chat", routingKey: worker.queue, properties: properties, body: Array(body.utf8))
             let outcome = try await connection.publish(message, channel: channel)
             #expect(outcome == .confirmed)
         }
