@@ -24,8 +24,13 @@ let package = Package(
     targets: [
         room("Basics", "ParleyJSON", []),
         room("Basics", "ChatJobs", ["ParleyJSON"]),
-        room("Core", "Answering", ["ChatJobs", deque, heap, logging, metrics]),
-        room("Core", "Pipeline", ["Answering", "ChatJobs", deque, heap, logging, metrics]),
+        room("Basics", "ParleyPrimitives", []),
+        .systemLibrary(name: "CCrypto", path: "Sources/Basics/CCrypto", pkgConfig: "libcrypto"),
+        room("Basics", "ParleyDigest", ["CCrypto"]),
+        room("Core", "Answering", ["ChatJobs", "ParleyPrimitives", deque, heap, logging, metrics]),
+        room(
+            "Core", "Pipeline",
+            ["Answering", "ChatJobs", "ParleyDigest", "ParleyPrimitives", deque, heap, logging, metrics]),
         room("Core", "PipelineTestKit", ["Answering", "Pipeline", "ChatJobs", heap, logging]),
         .executableTarget(
             name: "simulate",

@@ -13,7 +13,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDERS = [
-    "Sources/Basics/ParleyJSON", "Sources/Basics/ChatJobs", "Sources/Core/Answering", "Sources/Core/Pipeline",
+    "Sources/Basics/ParleyJSON", "Sources/Basics/ParleyPrimitives", "Sources/Basics/CCrypto", "Sources/Basics/ParleyDigest",
+    "Sources/Basics/ChatJobs", "Sources/Core/Answering", "Sources/Core/Pipeline",
     "Sources/Core/PipelineTestKit", "Sources/Commands/simulate",
 ]
 # A schedule takes milliseconds: what has not ended by then never will.
