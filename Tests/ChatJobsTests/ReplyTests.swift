@@ -90,7 +90,8 @@ import Testing
     @Test func theErrorCodesAreTheContracts() {
         #expect(
             ErrorCode.allCases.map(\.rawValue) == [
-                "invalid_job", "unsupported_media_type", "too_large", "expired", "revoked", "retrieval_failed",
+                "invalid_job", "id_conflict", "unsupported_media_type", "too_large", "expired", "revoked",
+                "retrieval_failed",
                 "model_rejected", "model_unavailable", "model_timeout", "rate_limited", "worker_lost", "internal",
             ])
     }

@@ -32,6 +32,7 @@ package struct RabbitMQOutbox: Outbox {
         var properties = MessageProperties(
             contentType: "application/json", deliveryMode: 2, priority: reply.priority,
             correlationID: reply.correlationID, messageID: reply.messageID, type: reply.kind.rawValue)
+        if let bytes = reply.correlationBytes { properties.rawTexts[.correlationID] = bytes }
         if let traceparent = reply.traceparent { properties.headers[MessageHeaders.traceparent] = .string(traceparent) }
         return OutgoingMessage(routingKey: reply.replyTo, properties: properties, body: reply.body)
     }
@@ -42,6 +43,9 @@ package struct RabbitMQOutbox: Outbox {
         let delivery = try delivery(of: incoming)
         var properties = MessageHeaders.forwarded(delivery.properties)
         properties.headers[MessageHeaders.earlierAttempts] = nil
+        if incoming.envelope.requeues > 0 {
+            properties.headers[MessageHeaders.requeues] = MessageHeaders.count(incoming.envelope.requeues)
+        }
         properties.headers[MessageHeaders.errorCode] = .string(failure.code.rawValue)
         properties.headers[MessageHeaders.error] = .string(failure.message)
         properties.headers[MessageHeaders.attempts] = .int(Int64(attempts))
@@ -84,6 +88,9 @@ package struct RabbitMQOutbox: Outbox {
             throw Outage(.rabbitMQ, "a job from \(incoming.queue) cannot be put aside: its body was not kept")
         }
         var properties = MessageHeaders.forwarded(delivery.properties)
+        // A letter that was moved back is none any more: it would be one for ever, and its attempts never counted.
+        for key in MessageHeaders.ofLetters { properties.headers[key] = nil }
+        properties.headers[MessageHeaders.requeues] = MessageHeaders.count(incoming.envelope.requeues)
         properties.headers[MessageHeaders.earlierAttempts] = MessageHeaders.count(postponement.attempts)
         properties.headers[MessageHeaders.deferrals] = MessageHeaders.count(postponement.deferrals)
         properties.headers[MessageHeaders.outages] = MessageHeaders.count(postponement.outages)
@@ -147,6 +154,8 @@ package struct RabbitMQOutbox: Outbox {
             metadata: ["message": "\(what)", "id": "\(id ?? "none")"])
         var message = message
         message.properties.headers = MessageHeaders.own(message.properties.headers)
+        // The broker may know this account by another name than the configuration does.
+        message.properties.userID = nil
         if let outcome = try await accepted(message) { return outcome }
         throw Outage(.rabbitMQ, "\(what) cannot be expressed")
     }

@@ -84,6 +84,21 @@ struct SettingsReader {
         value = choices
     }
 
+    /// Names with `*`, separated by commas.
+    mutating func patterns(_ key: String, _ value: inout [String], placeholders: [String] = []) {
+        guard let text = text(key), !text.isEmpty else { return }
+        let patterns = text.split(separator: ",").map { String($0.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()) }
+        let areFine = patterns.allSatisfy { pattern in
+            let rest = placeholders.reduce(pattern) { $0.replacing($1, with: "") }
+            return !pattern.isEmpty && !rest.contains { $0 == "{" || $0 == "}" }
+        }
+        guard areFine, !patterns.isEmpty else {
+            let own = placeholders.isEmpty ? "" : ", with \(placeholders.joined(separator: " and ")) for the job's own"
+            return wrong(key, text, "names separated by commas, * for any characters\(own)")
+        }
+        value = patterns
+    }
+
     mutating func lanes(_ key: String, _ value: inout [Settings.Queue.Lane]) {
         guard let text = text(key), !text.isEmpty else { return }
         var lanes: [Settings.Queue.Lane] = []

@@ -18,6 +18,9 @@ struct WindowDecoder: Sendable {
     func read(_ incoming: Incoming, arrival: UInt64, now: Duration, wall: Timestamp) -> Message {
         do throws(JobDecoder.Refusal) {
             let job = try decoder.decode(incoming.body, incoming.envelope, inflate: inflate)
+            if let failure = decoder.ceilings.refusal(of: job, wall: wall) {
+                return .refused(incoming, JobDecoder.Refusal(job, failure))
+            }
             let delivery = JobDelivery(incoming: incoming, job: job, arrival: arrival, begun: now)
             if let wait = Admission.untilDue(job, wall: wall) { return .early(delivery, wait) }
             return .job(delivery)
