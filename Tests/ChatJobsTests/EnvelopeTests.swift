@@ -112,15 +112,17 @@ import Testing
     }
 
     @Test(arguments: [
-        "application/json; charset=latin1", "text/plain; charset=iso-8859-1", "application/a+json;x=1; Charset=\"utf-16\"",
+        "application/json; charset=latin1", "text/plain; charset=iso-8859-1",
+        "application/a+json;x=1; Charset=\"utf-16\"",
     ]) func otherCharsetsAreRefused(type: String) throws {
         let failure = try refusal(#"{"query":"q"}"#) { $0.contentType = type }.failure
         #expect(failure.code == .unsupportedMediaType)
         #expect(failure.message.contains("only UTF-8 is read"))
     }
 
-    @Test(arguments: [nil, "", "utf-8", "UTF-8", "identity", "Identity"]) func contentEncodingsThatAreRead(encoding: String?) throws
-    {
+    @Test(arguments: [nil, "", "utf-8", "UTF-8", "identity", "Identity"]) func contentEncodingsThatAreRead(
+        encoding: String?
+    ) throws {
         #expect(try decode(#"{"query":"q"}"#) { $0.contentEncoding = encoding }.query == "q")
     }
 

@@ -21,7 +21,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "exchange/key", "/exchange/e/key", "/exchanges/e/key", "/topic/t/x", "/temp-queue/a/b", "/queues/", "/queues/a/b",
+        "exchange/key", "/exchange/e/key", "/exchanges/e/key", "/topic/t/x", "/temp-queue/a/b", "/queues/",
+        "/queues/a/b",
         "/queues/%zz", "amqp://host/vhost/q", "amqp://host", "amqp://host/q?x=1", "topic://e/key", "direct://e/key",
         "http://host/q", "/",
     ]) func anAddressThatIsNotCertainIsRefusedInWordsThatHelp(address: String) throws {
@@ -34,7 +35,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to.", "amq.rabbitmq.reply-to.AAAA.BBBB", "amq.rabbitmq.reply-to.g2dk",
+        "amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to.", "amq.rabbitmq.reply-to.AAAA.BBBB",
+        "amq.rabbitmq.reply-to.g2dk",
         "amq.rabbitmq.reply-to.g2dk.a.b", "amq.rabbitmq.reply-to.g2 k.b",
     ]) func aDirectReplyAddressThatTheBrokerCannotHaveMadeIsRefused(address: String) throws {
         let refusal = try refusal(#"{"query":"q"}"#) { $0.replyTo = address }

@@ -43,7 +43,8 @@ import Testing
         reply.warnings = ["a \"b\""]
         reply.rewrittenQuery = "r"
         let text = String(decoding: reply.encoded(), as: UTF8.self)
-        #expect(text.contains(#""warnings":["a \"b\""],"metadata""#) && text.contains(#""rewritten_query":"r","attempts""#))
+        #expect(
+            text.contains(#""warnings":["a \"b\""],"metadata""#) && text.contains(#""rewritten_query":"r","attempts""#))
         #expect(try Reply(decoding: reply.encoded()).warnings == reply.warnings)
         #expect(try Reply(decoding: reply.encoded()).rewrittenQuery == "r")
     }
@@ -58,7 +59,9 @@ import Testing
         }
         #expect(refusal.id == JobID("task-1") && refusal.isAnswerable)
         #expect(refusal.failure.code == .invalidJob)
-        for part in ["an object is needed", "a task of Celery's (header task)", "a query and an id", "docs/messages.md"] {
+        for part in [
+            "an object is needed", "a task of Celery's (header task)", "a query and an id", "docs/messages.md",
+        ] {
             #expect(refusal.failure.message.contains(part), "\(refusal.failure.message)")
         }
     }
@@ -94,6 +97,8 @@ import Testing
     }
 
     @Test func anAbsenceHasNoDetails() {
-        #expect(JobFailure(.modelUnavailable, "cannot resolve m.internal", blame: .absence).publicMessage == "the model is away")
+        #expect(
+            JobFailure(.modelUnavailable, "cannot resolve m.internal", blame: .absence).publicMessage
+                == "the model is away")
     }
 }

@@ -23,12 +23,12 @@ struct LeastPrivilegeTests {
         redis = try await PrivateRedis(options: ["--aclfile", checkout("config/redis/users.acl")])
     }
 
-    private func settings(_ user: String) -> [String: String] {
+    func settings(_ user: String) -> [String: String] {
         ["rabbitmq.url": broker.url(user), "redis.url": redis.url("\(user):\(user)@")]
     }
 
     /// `body` with a worker of the shipped user on the shipped queue; the log must show that nothing was refused.
-    private func withWorker(
+    func withWorker(
         _ settings: [String: String] = [:], _ body: (Worker) async throws -> Void
     ) async throws {
         let worker = try await Worker.start(

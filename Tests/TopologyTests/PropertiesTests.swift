@@ -7,12 +7,11 @@ import Topology
 /// What properties and headers say of a job, without a broker.
 @Suite struct PropertiesTests {
     private func envelope(
-        _ headers: FieldTable = FieldTable(), accounts: Set<String> = ["worker"],
-        _ change: (inout MessageProperties) -> Void = { _ in }
+        _ headers: FieldTable = FieldTable(), _ change: (inout MessageProperties) -> Void = { _ in }
     ) -> Envelope {
         var properties = MessageProperties(headers: headers)
         change(&properties)
-        return Envelope(properties, trusting: accounts)
+        return Envelope(properties)
     }
 
     @Test func countsAndTheTraceAreRead() {
@@ -37,23 +36,15 @@ import Topology
         #expect(envelope.requeues == 2)
     }
 
-    @Test func aUserIsBelievedOnTheBrokersWordOnly() {
-        #expect(envelope(["x-parley-user": "anna"]).userID == nil)
-        #expect(envelope(["x-parley-user": "anna"]) { $0.userID = "mallory" }.userID == "mallory")
-        #expect(envelope(["x-parley-user": "anna"]) { $0.userID = "worker" }.userID == "anna")
-        #expect(envelope { $0.userID = "worker" }.userID == "worker")
-        #expect(envelope(["x-parley-user": "anna"], accounts: []) { $0.userID = "worker" }.userID == "worker")
-        #expect(envelope { ($0.userID, $0.rawTexts) = ("\u{FFFD}", [.userID: [0xFF]]) }.userID == nil)
-        #expect(envelope { $0.userID = "" }.userID == nil)
-    }
-
-    @Test func whatIsPublishedAgainSaysWhomItIsFrom() {
-        let properties = MessageProperties(headers: ["x-parley-user": "forged", "a": 1], userID: "anna")
-        let forwarded = MessageHeaders.forwarded(properties, from: "anna", by: "worker")
-        #expect(forwarded.userID == "worker" && forwarded.headers["x-parley-user"]?.string == "anna")
-        #expect(MessageHeaders.user(of: forwarded, trusting: ["worker"]) == "anna")
-        let nobody = MessageHeaders.forwarded(properties)
-        #expect(nobody.userID == nil && nobody.headers == ["a": 1])
+    @Test func aProducerIsBelievedOnTheBrokersWordOnly() {
+        let relay = Relay(user: "worker", others: ["operator"])
+        func producer(_ user: String?, _ headers: FieldTable = ["x-parley-user": "anna"]) -> String? {
+            relay.producer(of: MessageProperties(headers: headers, userID: user))
+        }
+        #expect(producer(nil) == nil)
+        #expect(producer("mallory") == "mallory")
+        #expect(producer("worker") == "anna" && producer("operator") == "anna")
+        #expect(producer("worker", [:]) == "worker")
     }
 
     @Test func aHeaderGivenTwiceStaysGivenTwice() {
@@ -74,7 +65,8 @@ import Topology
     }
 
     @Test func kombusCompressionIsRead() {
-        #expect(envelope(["compression": "application/x-gzip"]) { $0.contentEncoding = "utf-8" }.contentEncoding == "gzip")
+        #expect(
+            envelope(["compression": "application/x-gzip"]) { $0.contentEncoding = "utf-8" }.contentEncoding == "gzip")
         #expect(envelope(["compression": "application/x-bz2"]).contentEncoding == "application/x-bz2")
         #expect(envelope(["compression": "none"]) { $0.contentEncoding = "gzip" }.contentEncoding == "gzip")
         #expect(envelope(["compression": "high"]).contentEncoding == nil)

@@ -1,4 +1,5 @@
 import Adapters
+import Answering
 import ChatJobs
 import ParleyRabbitMQ
 import Pipeline
@@ -20,7 +21,8 @@ private struct StillClock: PipelineClock {
 struct RoundTripTests {
     /// Every type that the broker knows, with extreme values.
     static let fields: [(key: String, value: FieldValue)] = [
-        ("t", true), ("f", false), ("b", .number(.int8, bits: UInt64(bitPattern: -5))), ("B", .number(.uint8, bits: 255)),
+        ("t", true), ("f", false), ("b", .number(.int8, bits: UInt64(bitPattern: -5))),
+        ("B", .number(.uint8, bits: 255)),
         ("s", .number(.int16, bits: UInt64(bitPattern: -5))), ("u", .number(.uint16, bits: 65535)), ("I", -5),
         ("I2", .int(Int64(Int32.min))), ("i", .number(.uint32, bits: UInt64(UInt32.max))),
         ("l", .number(.int64, bits: UInt64(bitPattern: -5))), ("l2", .int(.min)), ("l3", .int(.max)),
@@ -36,11 +38,11 @@ struct RoundTripTests {
 
         init(_ base: String) async throws {
             fixture = try await LadderFixture(base)
-            let account = fixture.fixture.configuration.username
-            intake = RabbitMQIntake(consumer: fixture.consumer, clock: StillClock(), accounts: [account])
+            let relay = Relay(user: fixture.fixture.configuration.username, others: [])
+            intake = RabbitMQIntake(consumer: fixture.consumer, clock: StillClock(), relay: relay)
             outbox = RabbitMQOutbox(
-                publisher: fixture.publisher, queues: fixture.queues, clock: StillClock(), logger: fixture.fixture.logger,
-                account: account)
+                publisher: fixture.publisher, queues: fixture.queues, clock: StillClock(), relay: relay,
+                logger: fixture.fixture.logger)
         }
 
         func next() async throws -> Incoming { try #require(await intake.nextWindow(atMost: 1)?.first) }
@@ -99,7 +101,8 @@ struct RoundTripTests {
         await ends.fixture.close()
     }
 
-    @Test("whom the broker has vouched for is known after a retry and in the dead letter, a header alone is not believed")
+    @Test(
+        "whom the broker has vouched for is known after a retry and in the dead letter, a header alone is not believed")
     func user() async throws {
         let ends = try await Ends("round.user")
         try await ends.publish(MessageProperties(headers: ["x-parley-user": "somebody"], messageID: "a"))

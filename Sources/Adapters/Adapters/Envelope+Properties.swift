@@ -13,6 +13,7 @@ extension Envelope {
         if !properties.rawTexts.isEmpty { correlationBytes = properties.rawTexts[.correlationID] }
         replyTo = properties.replyTo
         priority = properties.priority
+        userID = properties.userID
         if let type = properties.type { foreign = ForeignMessage(type: type) }
         if !properties.headers.isEmpty { read(properties.headers) }
     }

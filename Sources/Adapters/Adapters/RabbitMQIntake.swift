@@ -8,9 +8,12 @@ import Topology
 package struct RabbitMQIntake: Intake {
     let consumer: RabbitMQConsumer
     let clock: any PipelineClock
+    private let relay: Relay?
 
-    package init(consumer: RabbitMQConsumer, clock: any PipelineClock) {
+    /// - Parameter relay: where the broker's users decide on tenants.
+    package init(consumer: RabbitMQConsumer, clock: any PipelineClock, relay: Relay? = nil) {
         self.consumer = consumer
+        self.relay = relay
         self.clock = clock
     }
 
@@ -42,6 +45,7 @@ package struct RabbitMQIntake: Intake {
     private func incoming(_ delivery: Delivery, arrived: Duration) -> Incoming {
         let properties = delivery.properties
         var envelope = Envelope(properties)
+        if let relay { envelope.userID = relay.producer(of: properties) }
         envelope.discardedBytes = delivery.discarded?.bytes
         return Incoming(
             receipt: Receipt(epoch: delivery.tag.epoch, number: delivery.tag.number), envelope: envelope,

@@ -12,8 +12,13 @@ package struct RabbitMQOutbox: Outbox {
     let clock: any PipelineClock
     let logger: Logger
     private let ladder = Ladder()
+    private let relay: Relay?
 
-    package init(publisher: RabbitMQPublisher, queues: JobQueues, clock: any PipelineClock, logger: Logger) {
+    /// - Parameter relay: where the broker's users decide on tenants.
+    package init(
+        publisher: RabbitMQPublisher, queues: JobQueues, clock: any PipelineClock, relay: Relay? = nil, logger: Logger
+    ) {
+        self.relay = relay
         self.publisher = publisher
         self.queues = queues
         self.clock = clock
@@ -41,7 +46,7 @@ package struct RabbitMQOutbox: Outbox {
         _ incoming: Incoming, _ failure: JobFailure, attempts: Int, id: JobID?
     ) async throws(Outage) {
         let delivery = try delivery(of: incoming)
-        var properties = MessageHeaders.forwarded(delivery.properties)
+        var properties = forwarded(delivery, incoming)
         properties.headers[MessageHeaders.earlierAttempts] = nil
         if incoming.envelope.requeues > 0 {
             properties.headers[MessageHeaders.requeues] = MessageHeaders.count(incoming.envelope.requeues)
@@ -68,6 +73,14 @@ package struct RabbitMQOutbox: Outbox {
         }
     }
 
+    private func forwarded(_ delivery: Delivery, _ incoming: Incoming) -> MessageProperties {
+        var properties = MessageHeaders.forwarded(delivery.properties)
+        // Without one the header is a producer's own.
+        properties.headers[MessageHeaders.user] = nil
+        relay?.sign(&properties, for: incoming.envelope.userID)
+        return properties
+    }
+
     /// What stands in a dead letter for a body that was too large to be read: enough to know it again.
     private static func stub(of body: DiscardedBody, _ properties: inout MessageProperties) -> [UInt8] {
         properties.contentType = "application/json"
@@ -87,7 +100,7 @@ package struct RabbitMQOutbox: Outbox {
         guard delivery.discarded == nil else {
             throw Outage(.rabbitMQ, "a job from \(incoming.queue) cannot be put aside: its body was not kept")
         }
-        var properties = MessageHeaders.forwarded(delivery.properties)
+        var properties = forwarded(delivery, incoming)
         // A letter that was moved back is none any more: it would be one for ever, and its attempts never counted.
         for key in MessageHeaders.ofLetters { properties.headers[key] = nil }
         properties.headers[MessageHeaders.requeues] = MessageHeaders.count(incoming.envelope.requeues)
@@ -154,8 +167,6 @@ package struct RabbitMQOutbox: Outbox {
             metadata: ["message": "\(what)", "id": "\(id ?? "none")"])
         var message = message
         message.properties.headers = MessageHeaders.own(message.properties.headers)
-        // The broker may know this account by another name than the configuration does.
-        message.properties.userID = nil
         if let outcome = try await accepted(message) { return outcome }
         throw Outage(.rabbitMQ, "\(what) cannot be expressed")
     }

@@ -119,6 +119,9 @@ extension Settings {
         reader.double("retry.factor", &retry.factor, in: 1...100)
         reader.duration("retry.max", &retry.max, in: .milliseconds(1) ... .seconds(365 * 86_400))
         reader.int("retry.max_deliveries", &retry.maxDeliveries, in: 1...1000)
+        reader.choice("tenants.mode", &tenants.mode)
+        reader.pairs("tenants.users", &tenants.users)
+        reader.list("tenants.relays", &tenants.relays)
         reader.size("limits.body", &limits.body, in: 1...(128 << 20))
         reader.size("limits.query", &limits.query, in: 1...(128 << 20))
         reader.size("limits.metadata", &limits.metadata, in: 2...(128 << 20))
@@ -138,7 +141,7 @@ extension Settings {
     /// Every key there is.
     package static let keys: Set<String> = [
         "rabbitmq.url", "redis.url", "redis.ca_file", "redis.cert_file", "redis.key_file", "redis.prefix", "queue.name",
-        "queue.type", "queue.lanes", "worker.prefetch",
+        "queue.type", "queue.lanes", "tenants.mode", "tenants.users", "tenants.relays", "worker.prefetch",
         "worker.window",
         "worker.shutdown_grace", "admin.listen", "model.url", "model.name", "model.api_key", "model.timeout",
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",
@@ -148,7 +151,8 @@ extension Settings {
         "results.ttl_jitter",
         "retry.max_attempts", "retry.base",
         "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query",
-        "limits.metadata", "limits.max_tokens", "limits.not_before", "reply.allow", "models.allow", "log.level", "log.format",
+        "limits.metadata", "limits.max_tokens", "limits.not_before", "reply.allow", "models.allow", "log.level",
+        "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
         "priority.max_wait",
     ]

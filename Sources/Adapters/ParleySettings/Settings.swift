@@ -20,6 +20,7 @@ package struct Settings: Sendable, Equatable {
     package var retry = Retry()
     /// `priority.max_wait`.
     package var priorityMaxWait: Duration = .seconds(60)
+    package var tenants = Tenants()
     package var limits = Limits()
     /// `reply.allow`: which queues replies may go to, with `*`, `{tenant}` and `{user}`.
     package var replyAllow = ["*"]
@@ -111,6 +112,16 @@ package struct Settings: Sendable, Equatable {
         package var factor = 2.0
         package var max: Duration = .seconds(600)
         package var maxDeliveries = 3
+    }
+
+    /// `tenants.*`
+    package struct Tenants: Sendable, Equatable {
+        package enum Mode: String, Sendable, CaseIterable { case open, authenticated }
+        package var mode = Mode.open
+        /// The tenants of users that are not called like theirs.
+        package var users: [String: String] = [:]
+        /// Users of Parley's own processes, besides the one in `rabbitmq.url`.
+        package var relays: [String] = []
     }
 
     /// `limits.*`; sizes in bytes.

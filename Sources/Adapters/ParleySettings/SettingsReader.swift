@@ -87,7 +87,7 @@ struct SettingsReader {
     /// Names with `*`, separated by commas.
     mutating func patterns(_ key: String, _ value: inout [String], placeholders: [String] = []) {
         guard let text = text(key), !text.isEmpty else { return }
-        let patterns = text.split(separator: ",").map { String($0.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()) }
+        let patterns = text.split(separator: ",").map { $0.trimmingSpaces() }
         let areFine = patterns.allSatisfy { pattern in
             let rest = placeholders.reduce(pattern) { $0.replacing($1, with: "") }
             return !pattern.isEmpty && !rest.contains { $0 == "{" || $0 == "}" }
@@ -97,6 +97,26 @@ struct SettingsReader {
             return wrong(key, text, "names separated by commas, * for any characters\(own)")
         }
         value = patterns
+    }
+
+    /// Texts separated by commas.
+    mutating func list(_ key: String, _ value: inout [String]) {
+        guard let text = text(key), !text.isEmpty else { return }
+        value = text.split(separator: ",").map { $0.trimmingSpaces() }.filter { !$0.isEmpty }
+    }
+
+    /// `a=b, c=d`
+    mutating func pairs(_ key: String, _ value: inout [String: String]) {
+        guard let text = text(key), !text.isEmpty else { return }
+        var pairs: [String: String] = [:]
+        for part in text.split(separator: ",") {
+            let pair = part.split(separator: "=", maxSplits: 1).map { $0.trimmingSpaces() }
+            guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty, pairs[pair[0]] == nil else {
+                return wrong(key, text, "user=tenant pairs with different users, such as shop1=shop-eu, shop2=shop-eu")
+            }
+            pairs[pair[0]] = pair[1]
+        }
+        value = pairs
     }
 
     mutating func lanes(_ key: String, _ value: inout [Settings.Queue.Lane]) {
@@ -154,5 +174,11 @@ package enum Quantity {
             if count == count.rounded() { return "\(Int(count))\(unit)" }
         }
         return duration == .zero ? "0s" : "\(duration)"
+    }
+}
+
+extension Substring {
+    fileprivate func trimmingSpaces() -> String {
+        String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
     }
 }

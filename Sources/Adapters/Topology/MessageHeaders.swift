@@ -23,6 +23,8 @@ package enum MessageHeaders {
     /// How many bytes the body had of which only a stub is kept, and its SHA-256.
     package static let bodyBytes = "x-parley-body-bytes"
     package static let bodySHA256 = "x-parley-body-sha256"
+    /// Who published the job first, where the broker's users decide on tenants: see ``Relay``.
+    package static let user = "x-parley-user"
     package static let traceparent = "traceparent"
 
     /// What makes a message a dead letter.
@@ -52,7 +54,7 @@ package enum MessageHeaders {
         var own = FieldTable()
         let keys = [
             errorCode, error, attempts, deadAt, sourceQueue, expiration, earlierAttempts, deferrals, outages, refusals,
-            requeues, bodyBytes, bodySHA256, traceparent,
+            requeues, bodyBytes, bodySHA256, user, traceparent,
         ]
         for key in keys {
             switch headers[key] {

@@ -4,6 +4,8 @@ import ChatJobs
 package struct RedisKeys: Sendable, Equatable {
     /// `redis.prefix`.
     package let prefix: String
+    /// Whose jobs ``job(_:)`` names; nil where tenants are not kept apart.
+    package var tenant: String?
     // Made once: appending to one costs a third of an interpolation, and every job has its keys.
     private let results: String
     private let claims: String
@@ -16,6 +18,8 @@ package struct RedisKeys: Sendable, Equatable {
         revocationsOfJobs = "\(prefix):revoked:"
     }
 
+    /// What a job of the tenant is known by.
+    package func job(_ id: JobID) -> JobKey { JobKey(id, tenant: tenant) }
     /// The job's reply, as JSON.
     package func result(_ key: JobKey) -> String { results + key.text }
     /// Who works on the job: `TOKEN STARTS LOSSES MARK FINGERPRINT`, the token empty when nobody does.

@@ -12,11 +12,19 @@ package struct Envelope: Sendable, Equatable {
     /// that may mean more than one stays as it is.
     package var replyTo: String? {
         didSet {
+            isReplyToUncertain = false
             guard let address = replyTo else { return }
-            if address.isEmpty { replyTo = nil } else { replyTo = ReplyAddress.queue(address) ?? address }
+            if address.isEmpty {
+                replyTo = nil
+            } else if let queue = ReplyAddress.queue(address) {
+                replyTo = queue
+            } else {
+                isReplyToUncertain = true
+            }
         }
     }
-    /// The user that the broker vouches for: whose connection the job was published on. Nil when its producer did not say.
+    package private(set) var isReplyToUncertain = false
+    /// Whom the broker has vouched for as the job's producer.
     package var userID: String?
     /// 0 (bulk) … 9 (a person waits); larger values count as 9. Absent: 4.
     package var priority: UInt8?

@@ -28,6 +28,7 @@ package struct JobCeilings: Sendable, Equatable {
         let seconds = Int(notBefore / .seconds(1))
         let allowed = seconds >= 172_800 ? "\(seconds / 86_400) days" : "\(seconds) s"
         return JobFailure(
-            .invalidJob, "not_before is \(time.rfc3339), too far off; at most \(allowed) are allowed (limits.not_before)")
+            .invalidJob,
+            "not_before is \(time.rfc3339), too far off; at most \(allowed) are allowed (limits.not_before)")
     }
 }

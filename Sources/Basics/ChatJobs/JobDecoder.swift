@@ -9,6 +9,8 @@ package struct JobDecoder: Sendable {
     package var ceilings: JobCeilings
     /// Where replies may go.
     package var replies: ReplyRule
+    /// Whose jobs are.
+    package var tenancy = Tenancy()
 
     /// The most bytes of a short text field: `user_id`, `tenant`, `agent`, `options.model`.
     package static let maxName = 256
@@ -29,6 +31,8 @@ package struct JobDecoder: Sendable {
     package struct Refusal: Error, Sendable, Equatable {
         /// The id, when one could be read and is well-formed.
         package var id: JobID?
+        /// What the answer is kept under; nil when it cannot be said whose it is.
+        package var key: JobKey?
         package var failure: JobFailure
         /// What replies echo, when it could be read and is within its bounds.
         package var agent: String?
@@ -38,8 +42,9 @@ package struct JobDecoder: Sendable {
         package var isAnswerable = true
 
         /// Of a job that could be read, and is not to be worked on.
-        package init(_ job: Job, _ failure: JobFailure) {
+        package init(_ job: Job, _ key: JobKey?, _ failure: JobFailure) {
             self.init(id: job.id, failure: failure)
+            self.key = key
             agent = job.agent
             metadata = job.metadata
             warnings = job.warnings
@@ -65,10 +70,15 @@ package struct JobDecoder: Sendable {
             try checkSize(envelope.discardedBytes ?? body.count, wasDiscarded: envelope.discardedBytes != nil)
             let text = try decompressed(body, envelope.contentEncoding, inflate)
             let fields = try JobFields(text)
-            let job = try job(fields, envelope, id: try agreedID(envelope.messageID, fields))
+            var job = try job(fields, envelope, id: try agreedID(envelope.messageID, fields))
+            job.tenant = try tenancy.tenant(claimed: job.tenant, user: envelope.userID)
             if let replyTo = envelope.replyTo {
                 let user = envelope.userID ?? job.userID
-                if let failure = replies.refusal(of: replyTo, tenant: job.tenant, user: user) { throw failure }
+                if let failure = replies.refusal(
+                    of: replyTo, isUncertain: envelope.isReplyToUncertain, tenant: job.tenant, user: user)
+                {
+                    throw failure
+                }
             }
             return job
         } catch {
@@ -85,8 +95,10 @@ package struct JobDecoder: Sendable {
         _ inflate: ([UInt8], Int) throws(JobFailure) -> [UInt8]
     ) -> Refusal {
         var refusal = Refusal(id: envelope.messageID.flatMap(JobID.init), failure: failure)
+        // With tenants that the broker's users decide on, nobody is believed to be another here either.
         var user = envelope.userID
-        var tenant: String?
+        let owner = (try? tenancy.tenant(claimed: nil, user: user)).flatMap { $0 }
+        var tenant = owner
         if body.count / Self.legibleBodies < maxBody,
             let text = try? decompressed(body, envelope.contentEncoding, inflate), let fields = try? JobFields(text)
         {
@@ -99,8 +111,10 @@ package struct JobDecoder: Sendable {
             refusal.agent = name("agent")
             refusal.metadata = (try? fields.metadata(max: ceilings.metadata)).flatMap { $0 }
             refusal.warnings = fields.warnings(envelope)
-            tenant = name("tenant")
-            user = user ?? name("user_id")
+            if tenancy.mode == .open {
+                tenant = name("tenant")
+                user = user ?? name("user_id")
+            }
         }
         if let foreign = ForeignMessage.recognized(body, envelope) {
             refusal.failure = JobFailure(failure.code, "\(failure.message); \(foreign.hint)")
@@ -112,6 +126,7 @@ package struct JobDecoder: Sendable {
         if let replyTo = envelope.replyTo, !replies.mayAnswer(replyTo, tenant: tenant, user: user) {
             refusal.isAnswerable = false
         }
+        refusal.key = refusal.id.flatMap { tenancy.key($0, tenant: owner) }
         return refusal
     }
 

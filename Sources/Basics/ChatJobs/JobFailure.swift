@@ -31,7 +31,9 @@ package struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
 
     /// The message for producers: without where services are, which is not theirs to know.
     package var publicMessage: String {
-        if blame == .absence, code != .rateLimited { return code == .retrievalFailed ? "the search is away" : "the model is away" }
+        if blame == .absence, code != .rateLimited {
+            return code == .retrievalFailed ? "the search is away" : "the model is away"
+        }
         return Self.withoutAddresses(message)
     }
 

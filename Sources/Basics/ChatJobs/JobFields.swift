@@ -18,7 +18,9 @@ struct JobFields {
     }
 
     /// Whether the text begins with UTF-8's byte order mark, as editors and .NET write it.
-    private static func isMarked(_ body: [UInt8]) -> Bool { body.first == 0xEF && body.starts(with: [0xEF, 0xBB, 0xBF]) }
+    private static func isMarked(_ body: [UInt8]) -> Bool {
+        body.first == 0xEF && body.starts(with: [0xEF, 0xBB, 0xBF])
+    }
 
     /// The member's value; `null` counts as absent.
     subscript(name: String) -> JSONElement? {

@@ -48,7 +48,8 @@ extension JobFields {
 
     private static func isMember(_ name: String) -> Bool {
         switch name {
-        case "id", "query", "user_id", "tenant", "agent", "rewritten_query", "history", "stream", "not_before", "deadline",
+        case "id", "query", "user_id", "tenant", "agent", "rewritten_query", "history", "stream", "not_before",
+            "deadline",
             "options", "metadata":
             true
         default: false

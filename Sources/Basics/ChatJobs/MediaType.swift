@@ -14,7 +14,8 @@ enum MediaType {
             let pair = parameter.split(separator: "=", maxSplits: 1).map { $0.trimmingSpaces() }
             guard pair.count == 2, pair[0] == "charset" else { continue }
             guard ["utf-8", "utf8", "\"utf-8\"", "\"utf8\""].contains(pair[1]) else {
-                return "content_type is \(shown(contentType)); only UTF-8 is read, without a charset or with charset=utf-8"
+                return
+                    "content_type is \(shown(contentType)); only UTF-8 is read, without a charset or with charset=utf-8"
             }
         }
         return nil

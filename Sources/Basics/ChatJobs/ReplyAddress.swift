@@ -42,7 +42,8 @@ package enum ReplyAddress {
 
     /// The address of one requester, which the broker makes and takes apart (RabbitMQ documentation, "Direct Reply-to").
     package static func isDirect(_ queue: String) -> Bool {
-        queue.hasPrefix(direct) && (queue.utf8.count == direct.utf8.count || queue.utf8.dropFirst(direct.utf8.count).first == dot)
+        queue.hasPrefix(direct)
+            && (queue.utf8.count == direct.utf8.count || queue.utf8.dropFirst(direct.utf8.count).first == dot)
     }
 
     /// Whether the broker can have made it: an Erlang term in base 64, whose first bytes are 131 and 88 or 103, and a key

@@ -11,8 +11,8 @@ package struct ReplyRule: Sendable, Equatable {
     }
 
     /// What a queue's name says about itself, whoever's job asks. Nil: nothing against it.
-    private func problem(with queue: String) -> String? {
-        if queue.utf8.contains(UInt8(ascii: "/")), !ReplyAddress.isDirect(queue), ReplyAddress.queue(queue) == nil {
+    private func problem(with queue: String, isUncertain: Bool) -> String? {
+        if isUncertain {
             return
                 "reply_to is \(shown(queue)), an address that may mean more than one place; give the queue's name, or "
                 + "/queues/ and the name with each / in it as %2F"
@@ -48,10 +48,11 @@ package struct ReplyRule: Sendable, Equatable {
     /// Why a job may have no replies sent to `queue`; nil when it may.
     ///
     /// - Parameters:
+    ///   - isUncertain: it is an address, and not certain which queue it means.
     ///   - tenant: the job's.
     ///   - user: the one that the broker vouches for, or else the one that the job names.
-    func refusal(of queue: String, tenant: String?, user: String?) -> JobFailure? {
-        if let problem = problem(with: queue) { return JobFailure(.invalidJob, problem) }
+    func refusal(of queue: String, isUncertain: Bool, tenant: String?, user: String?) -> JobFailure? {
+        if let problem = problem(with: queue, isUncertain: isUncertain) { return JobFailure(.invalidJob, problem) }
         if isAllowed(queue, tenant: tenant, user: user) { return nil }
         return JobFailure(.invalidJob, "reply_to names \(shown(queue)); allowed are \(allowed) (reply.allow)")
     }
@@ -74,7 +75,9 @@ package struct OwnQueues: Sendable, Equatable {
 
     /// Whether it has the name of a delay queue, whosever: a message there goes to its deployment's job queue in the end.
     static func isDelay(_ queue: String) -> Bool {
-        guard let last = queue.utf8.last, last &- 48 <= 9, let range = queue.firstRange(of: ".delay.") else { return false }
+        guard let last = queue.utf8.last, last &- 48 <= 9, let range = queue.firstRange(of: ".delay.") else {
+            return false
+        }
         return queue[range.upperBound...].utf8.allSatisfy { $0 &- 48 <= 9 }
     }
 

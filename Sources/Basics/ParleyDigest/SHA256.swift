@@ -24,17 +24,36 @@ package final class SHA256 {
     }
 
     /// The digest of `bytes` as 64 lower-case hexadecimal digits.
-    package static func hex(of bytes: some Collection<UInt8>) -> String? {
-        guard let digest = SHA256() else { return nil }
-        Array(bytes).withUnsafeBytes { digest.update($0) }
-        return digest.finish().hex
+    package static func hex(of bytes: some Collection<UInt8>) -> String? { digest(of: Array(bytes))?.hex }
+
+    /// The digest of `bytes`, in one go.
+    package static func digest(of bytes: [UInt8]) -> [UInt8]? {
+        var size: UInt32 = 0
+        let digest = [UInt8](unsafeUninitializedCapacity: Int(EVP_MAX_MD_SIZE)) { digest, count in
+            let isDone = bytes.withUnsafeBytes {
+                EVP_Digest($0.baseAddress, $0.count, digest.baseAddress, &size, EVP_sha256(), nil) == 1
+            }
+            count = isDone ? Int(size) : 0
+        }
+        return digest.isEmpty ? nil : digest
     }
 }
 
-extension Sequence<UInt8> {
+extension Collection<UInt8> {
     /// Two lower-case hexadecimal digits for each byte.
     package var hex: String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+        String(unsafeUninitializedCapacity: count * 2) { text in
+            var at = 0
+            for byte in self {
+                text[at] = digit(byte >> 4)
+                text[at + 1] = digit(byte & 15)
+                at += 2
+            }
+            return at
+        }
+    }
+
+    private func digit(_ value: UInt8) -> UInt8 {
+        value + (value < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
     }
 }

@@ -61,6 +61,14 @@ package struct JSONDocument: Sendable {
         storage = Storage(bytes: bytes, nodes: nodes)
     }
 
+    /// The first place from `start` on that holds a quotation mark, a backslash or a control character; the end when there
+    /// is none. For those who cut texts before they are parsed.
+    package static func endOfPlainText(in text: ArraySlice<UInt8>, from start: Int) -> Int {
+        text.withUnsafeBufferPointer { bytes in
+            text.startIndex + PlainText.end(in: bytes, from: start - text.startIndex, isASCII: false)
+        }
+    }
+
     /// The document's one value.
     package var root: JSONElement { JSONElement(storage: storage, index: 0) }
 }

@@ -69,9 +69,11 @@ struct CommonOptions: ParsableArguments {
     func connect() async throws -> ParleyClient { try await connect(to: servers()) }
 
     func connect(to servers: Servers) async throws -> ParleyClient {
-        try await ParleyClient.connect(
-            ParleyClientConfiguration(
-                rabbitMQ: servers.rabbitMQ, redis: servers.redis, queues: servers.queues, keys: servers.keys))
+        var configuration = ParleyClientConfiguration(
+            rabbitMQ: servers.rabbitMQ, redis: servers.redis, queues: servers.queues, keys: servers.keys)
+        let (tenants, user) = (servers.settings.tenants, servers.rabbitMQ.username)
+        if tenants.mode == .authenticated { configuration.tenant = tenants.users[user] ?? user }
+        return try await ParleyClient.connect(configuration)
     }
 }
 

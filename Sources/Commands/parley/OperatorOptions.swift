@@ -10,6 +10,7 @@ import ParleySettings
 import Synchronization
 import Telemetry
 import Topology
+import Worker
 
 /// What an operator's command works with, made of the configuration.
 struct OperatorContext {
@@ -23,7 +24,8 @@ struct OperatorContext {
 
     var letters: DeadLetters {
         DeadLetters(
-            configuration: rabbitMQ, queues: queues, logger: logger, isInterrupted: { Interruption.isRequested },
+            configuration: rabbitMQ, queues: queues, relay: Relay(settings, rabbitMQ), logger: logger,
+            isInterrupted: { Interruption.isRequested },
             onConnected: { Interruption.watch() })
     }
 

@@ -6,13 +6,15 @@ struct ResultCommand: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: JSONOption
+    @OptionGroup var owner: TenantOption
     @Argument(help: "The job's id.") var id: String
 
     func run() async throws {
         guard let id = JobID(id) else { throw CommandFailure(.wrong, "ID \(id): allowed are \(JobID.rule)") }
         let settings = try await common.load()
-        guard let bytes = try await StoredResults(redis: settings.redisURL, prefix: settings.redisPrefix).result(id)
-        else {
+        let results = try StoredResults(
+            redis: settings.redisURL, prefix: settings.redisPrefix, tenant: try owner.checked(settings))
+        guard let bytes = try await results.result(id) else {
             throw CommandFailure(.failed, "no result is stored for \(id): not answered yet, or no longer kept")
         }
         if output.json { return printLine(bytes) }

@@ -13,6 +13,7 @@ struct RevokeCommand: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: JSONOption
+    @OptionGroup var owner: TenantOption
     @Argument(help: "The jobs' ids.") var ids: [String]
 
     func run() async throws {
@@ -22,8 +23,10 @@ struct RevokeCommand: AsyncParsableCommand {
             jobs.append(id)
         }
         let context = try await common.operatorContext()
+        var keys = context.keys
+        keys.tenant = try owner.checked(context.settings)
         let revocations = try await revoke(
-            jobs, ttl: context.settings.results.ttl, redis: context.redis, keys: context.keys, logger: context.logger)
+            jobs, ttl: context.settings.results.ttl, redis: context.redis, keys: keys, logger: context.logger)
         for revocation in revocations {
             if output.json {
                 var json = JSONWriter()

@@ -107,7 +107,7 @@ final class FinalReply: Sendable {
         reply.metadata = refusal.metadata
         reply.warnings = refusal.warnings
         return FinalReply(
-            reply, refusal.id.map { JobKey($0) }, isRefusal: true, isAnswerable: refusal.isAnswerable,
+            reply, refusal.key, isRefusal: true, isAnswerable: refusal.isAnswerable,
             deadLetter: refusal.failure)
     }
 
@@ -145,6 +145,7 @@ struct LastWord {
     var words: String {
         let seconds = Int(kept / .seconds(1))
         let time = seconds >= 7200 ? "\(seconds / 3600) h" : seconds >= 120 ? "\(seconds / 60) min" : "\(seconds) s"
-        return "; no attempts are left, and for about \(time) this id is answered so, unless an operator requeues the job"
+        return
+            "; no attempts are left, and for about \(time) this id is answered so, unless an operator requeues the job"
     }
 }

@@ -15,7 +15,7 @@ package struct Fingerprint: Sendable, Hashable {
         var job = job
         job.metadata = nil
         // Without SHA-256 all jobs look the same, and ids are what they were before there were fingerprints.
-        text = SHA256.hex(of: job.encoded()).map { String($0.prefix(32)) } ?? String(repeating: "0", count: 32)
+        text = SHA256.digest(of: job.encoded())?.prefix(16).hex ?? String(repeating: "0", count: 32)
     }
 }
 

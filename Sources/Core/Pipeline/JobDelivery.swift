@@ -34,8 +34,9 @@ final class JobDelivery: Sendable {
         self.isClaimed = isClaimed
     }
 
-    convenience init(incoming: Incoming, job: Job, arrival: UInt64, begun: Duration) {
-        let identity = JobIdentity(key: JobKey(job.id), fingerprint: Fingerprint(of: job))
+    /// - Parameter key: what it is known by; its id when nil.
+    convenience init(incoming: Incoming, job: Job, key: JobKey? = nil, arrival: UInt64, begun: Duration) {
+        let identity = JobIdentity(key: key ?? JobKey(job.id), fingerprint: Fingerprint(of: job))
         self.init(incoming, job, identity, arrival, begun, starts: 1, losses: 0, mustBeAlone: false, isClaimed: false)
     }
 

@@ -54,7 +54,8 @@ package actor Pipeline {
         deliveries = Deliveries(
             intake: intake, results: results, outbox: outbox, answering: answering, health: health,
             decoder: WindowDecoder(decoder: decoder, inflate: inflate),
-            concluder: Concluder(settler: settler, retry: configuration.retry, health: health, clock: clock,
+            concluder: Concluder(
+                settler: settler, retry: configuration.retry, health: health, clock: clock,
                 resultLife: configuration.resultLife),
             clock: clock, maxDeliveries: configuration.retry.maxDeliveries, executor: executor, metrics: metrics,
             logger: logger)

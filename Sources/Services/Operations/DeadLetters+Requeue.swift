@@ -172,8 +172,10 @@ extension DeadLetters {
     }
 
     private func job(_ letter: Delivery, to queue: String) -> OutgoingMessage {
-        OutgoingMessage(
-            routingKey: queue, properties: MessageHeaders.requeued(letter.properties), body: letter.body)
+        var properties = MessageHeaders.requeued(letter.properties)
+        properties.headers[MessageHeaders.user] = nil
+        relay?.sign(&properties, for: relay?.producer(of: letter.properties))
+        return OutgoingMessage(routingKey: queue, properties: properties, body: letter.body)
     }
 
     /// The queue that the letter came from, unless it names none or a queue that is not for jobs.

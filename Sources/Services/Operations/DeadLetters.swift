@@ -12,6 +12,7 @@ import Topology
 package struct DeadLetters: Sendable {
     private(set) var configuration: RabbitMQConfiguration
     let queues: JobQueues
+    let relay: Relay?
     let logger: Logger
     let isInterrupted: @Sendable () -> Bool
     let onConnected: @Sendable () -> Void
@@ -20,16 +21,18 @@ package struct DeadLetters: Sendable {
     package typealias Progress = @Sendable (_ done: Int, _ total: Int) -> Void
 
     /// - Parameters:
+    ///   - relay: where the broker's users decide on tenants.
     ///   - isInterrupted: asked often; once true, whatever runs comes to an orderly end.
     ///   - onConnected: told when work is about to begin; before that there is nothing to bring to an end.
     package init(
-        configuration: RabbitMQConfiguration, queues: JobQueues, logger: Logger,
+        configuration: RabbitMQConfiguration, queues: JobQueues, relay: Relay? = nil, logger: Logger,
         isInterrupted: @escaping @Sendable () -> Bool = { false }, onConnected: @escaping @Sendable () -> Void = {}
     ) {
         self.configuration = configuration
         // A queue that takes back many messages answers nobody meanwhile.
         self.configuration.rpcTimeout = max(configuration.rpcTimeout, .seconds(60))
         self.queues = queues
+        self.relay = relay
         self.logger = logger
         self.isInterrupted = isInterrupted
         self.onConnected = onConnected

@@ -41,7 +41,7 @@ package func revoke(
             let before = try await statuses(some, client, keys)
             let marked = zip(some, before).filter { $1 != Reply.Status.succeeded.rawValue }.map(\.0)
             if !marked.isEmpty {
-                let marks = marked.map { RedisCommand("SET", keys.revoked(JobKey($0)), "1", "PX", milliseconds) }
+                let marks = marked.map { RedisCommand("SET", keys.revoked(keys.job($0)), "1", "PX", milliseconds) }
                 // Counted after the marks, in one pipeline: who sees the count finds them.
                 for value in try await client.send(marks + [RedisCommand("INCR", keys.revocations)]) {
                     _ = try value.get()
@@ -58,7 +58,7 @@ private func statuses(
     _ ids: [JobID], _ client: RedisClient, _ keys: RedisKeys
 ) async throws(RedisError) -> [String?] {
     var statuses: [String?] = []
-    for value in try await client.send(ids.map { RedisCommand("GET", keys.result(JobKey($0))) }) {
+    for value in try await client.send(ids.map { RedisCommand("GET", keys.result(keys.job($0))) }) {
         let bytes = try value.get().bytes
         statuses.append(bytes.map { (try? JSONDocument($0))?.root["status"]?.string ?? "unknown" })
     }

@@ -25,11 +25,13 @@ public struct JobMessage: Sendable, Equatable {
         self.init(id: job.id, body: job.encoded(), priority: priority, replyTo: replyTo)
     }
 
-    func outgoing(to queue: String) -> OutgoingMessage {
+    /// - Parameter user: the connection's, to be vouched for by the broker.
+    func outgoing(to queue: String, from user: String? = nil) -> OutgoingMessage {
         var properties = MessageProperties()
         properties.contentType = "application/json"
         properties.deliveryMode = 2
         properties.messageID = id.text
+        properties.userID = user
         properties.correlationID = id.text
         properties.replyTo = replyTo
         properties.priority = UInt8(clamping: priority ?? Envelope.defaultPriority)

@@ -76,7 +76,10 @@ public actor ParleyClient {
     func publish(_ messages: [JobMessage], timeout: Duration) async -> [Result<Void, ParleyClientError>] {
         let queue = configuration.queues.names.base
         guard !isClosed else { return messages.map { _ in .failure(.isClosed) } }
-        return await publisher.publish(messages.map { $0.outgoing(to: queue) }, timeout: timeout).map { result in
+        // Where users decide on tenants, the broker has to vouch for this one.
+        let user = configuration.tenant == nil ? nil : configuration.rabbitMQ.username
+        let outgoing = messages.map { $0.outgoing(to: queue, from: user) }
+        return await publisher.publish(outgoing, timeout: timeout).map { result in
             switch result {
             case .success(.confirmed): .success(())
             case .success(.returned(_, let reason)):
@@ -112,7 +115,7 @@ public actor ParleyClient {
     public func storedResult(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
         guard !isClosed else { throw .isClosed }
         guard let redis else { throw ParleyClientError(.invalid, "no redis.url: stored results cannot be read") }
-        return try await redis.storedResult(configuration.keys.result(JobKey(id)))
+        return try await redis.storedResult(configuration.keys.result(configuration.keys.job(id)))
     }
 
     /// Waits for open confirms, closes the connections and ends the client's thread.

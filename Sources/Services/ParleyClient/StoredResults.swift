@@ -14,11 +14,15 @@ public actor StoredResults {
     /// - Parameters:
     ///   - url: `redis.url`.
     ///   - prefix: `redis.prefix`.
+    ///   - tenant: whose results, with `tenants.mode: authenticated`.
     /// - Throws: ``ParleyClientError/Code/invalid`` naming the URL's wrong part.
     public init(
-        redis url: String, prefix: String = "chat", logger: Logger = Logger(label: "parley.results")
+        redis url: String, prefix: String = "chat", tenant: String? = nil,
+        logger: Logger = Logger(label: "parley.results")
     ) throws(ParleyClientError) {
-        keys = RedisKeys(prefix: prefix)
+        var keys = RedisKeys(prefix: prefix)
+        keys.tenant = tenant
+        self.keys = keys
         do throws(RedisError) {
             let configuration = try RedisConfiguration(url: url)
             do throws(IOLoopError) { loop = try IOLoop(name: "parley-results") } catch {
@@ -33,7 +37,7 @@ public actor StoredResults {
     /// The stored reply's JSON; nil when there is none: not answered yet, or no longer kept.
     /// - Throws: ``ParleyClientError``: `unreachable`, `refused`.
     public func result(_ id: JobID) async throws(ParleyClientError) -> [UInt8]? {
-        try await redis.storedResult(keys.result(JobKey(id)))
+        try await redis.storedResult(keys.result(keys.job(id)))
     }
 
     deinit { loop.stop() }

@@ -10,6 +10,7 @@ import ParleyRedis
 import ParleySettings
 import Pipeline
 import ServiceLifecycle
+import Topology
 
 /// One worker: consumes jobs until the service group shuts it down, then drains.
 ///
@@ -68,15 +69,18 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         results = RedisResults(
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
         passages = RetrieverSource(retriever: assembly.retriever)
+        let relay = Relay(settings, assembly.rabbitMQ)
+        var decoder = JobDecoder(
+            maxBody: settings.limits.body, maxQuery: settings.limits.query, ceilings: JobCeilings(settings),
+            ownQueues: queues.names, repliesAllowed: NamePatterns(settings.replyAllow))
+        decoder.tenancy = Tenancy(settings)
         pipeline = Pipeline(
-            intake: RabbitMQIntake(consumer: consumer, clock: clock),
+            intake: RabbitMQIntake(consumer: consumer, clock: clock, relay: relay),
             results: results,
-            outbox: RabbitMQOutbox(publisher: publisher, queues: queues, clock: clock, logger: logger),
+            outbox: RabbitMQOutbox(publisher: publisher, queues: queues, clock: clock, relay: relay, logger: logger),
             passageSource: passages,
             model: GeneratedAnswers(model: assembly.model),
-            decoder: JobDecoder(
-                maxBody: settings.limits.body, maxQuery: settings.limits.query, ceilings: JobCeilings(settings),
-                ownQueues: queues.names, repliesAllowed: NamePatterns(settings.replyAllow)),
+            decoder: decoder,
             inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
         presence = Presence(settings)
     }
@@ -89,7 +93,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             case .exceedsLimit:
                 throw JobFailure(.tooLarge, "the body has more than \(limit) bytes once decompressed")
             case .malformed:
-                throw JobFailure(.invalidJob, "content_encoding is gzip, but the body is neither gzip nor zlib, or is damaged")
+                throw JobFailure(
+                    .invalidJob, "content_encoding is gzip, but the body is neither gzip nor zlib, or is damaged")
             }
         }
     }

@@ -1,3 +1,5 @@
+import ParleyJSON
+
 /// Cuts bytes into the JSON objects and arrays in them: one answer, or one a line as Ollama sends them, or with nothing
 /// between them.
 ///
@@ -15,7 +17,14 @@ struct JSONTexts: Sendable {
     mutating func feed(_ bytes: ArraySlice<UInt8>) -> [[UInt8]] {
         var texts: [[UInt8]] = []
         var start = bytes.startIndex
-        for (index, byte) in zip(bytes.indices, bytes) {
+        var next = bytes.startIndex
+        while next < bytes.endIndex {
+            if isInString, !isEscaped {
+                next = JSONDocument.endOfPlainText(in: bytes, from: next)
+                guard next < bytes.endIndex else { break }
+            }
+            let (index, byte) = (next, bytes[next])
+            next += 1
             if isInString {
                 if isEscaped {
                     isEscaped = false

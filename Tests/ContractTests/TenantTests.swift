@@ -1,0 +1,96 @@
+import ParleyJSON
+import ParleyRabbitMQ
+import ParleyRedis
+import TestSupport
+import Testing
+
+/// `tenants.mode: authenticated`: the user that the broker has vouched for decides whose a job is.
+extension LeastPrivilegeTests {
+    private func withTenants(
+        _ settings: [String: String] = [:], _ body: (Worker) async throws -> Void
+    ) async throws {
+        let tenants = ["tenants.mode": "authenticated", "tenants.users": "producer=shop-eu", "retry.base": "10ms"]
+        try await withWorker(tenants.merging(settings) { $1 }, body)
+    }
+
+    private func publish(
+        _ body: String, as user: String, id: String, userID: String?, headers: FieldTable = [:], to worker: Worker
+    ) async throws {
+        try await withUser(user) { connection, channel in
+            var properties = MessageProperties(messageID: id, userID: userID)
+            properties.headers = headers
+            let message = OutgoingMessage(routingKey: worker.queue, properties: properties, body: Array(body.utf8))
+            let outcome = try await connection.publish(message, channel: channel)
+            #expect(outcome == .confirmed)
+        }
+    }
+
+    private func stored(_ key: String) async throws -> JSONElement {
+        try await eventually("what is stored under \(key)") {
+            var found: [UInt8]?
+            try await withRedis("parley") { found = try await $0.send(RedisCommand("GET", key)).bytes }
+            return try found.map { try JSONDocument($0).root }
+        }
+    }
+
+    private func deadLetter(_ id: String, _ worker: Worker) async throws -> FieldTable {
+        var headers: FieldTable?
+        try await withUser("operator") { connection, channel in
+            headers = try await eventually("the dead letter") { () async throws -> FieldTable? in
+                guard let letter = try await connection.get(worker.dead, noAck: true, channel: channel) else {
+                    return nil
+                }
+                return letter.properties.messageID == id ? letter.properties.headers : nil
+            }
+        }
+        return try #require(headers)
+    }
+
+    @Test func tenantsWithTheSameIDsDoNotMeet() async throws {
+        try await withTenants { worker in
+            let id = unique()
+            try await publish(#"{"query":"ours"}"#, as: "producer", id: id, userID: "producer", to: worker)
+            #expect(try await stored("chat:result:shop-eu:\(id)")["answer"]?.string == "ours")
+            try await publish(
+                #"{"query":"theirs","tenant":"operator"}"#, as: "operator", id: id, userID: "operator", to: worker)
+            #expect(try await stored("chat:result:operator:\(id)")["answer"]?.string == "theirs")
+            #expect(try await stored("chat:result:shop-eu:\(id)")["answer"]?.string == "ours")
+
+            let owned = settings("producer").merging(["tenants.mode": "authenticated"]) { $1 }
+            let result = try await parley("result", id, "--tenant", "shop-eu", "--json", settings: owned)
+            #expect(result.status == 0 && result.output.contains("ours"), "\(result.errors)")
+            #expect(try await parley("result", id, settings: owned).status == 2, "whose?")
+            let asked = try await parley(
+                "ask", "Is anybody there?", "--json",
+                settings: owned.merging(["tenants.users": "producer=shop-eu"]) { $1 })
+            #expect(asked.status == 0, "\(asked.errors)")
+        }
+    }
+
+    @Test(arguments: [
+        (#"{"query":"x"}"#, nil, "user_id"),
+        (#"{"query":"x","tenant":"operator"}"#, "producer", "publishes for another"),
+    ])
+    func whoIsNotVouchedForIsRefused(body: String, userID: String?, words: String) async throws {
+        try await withTenants { worker in
+            let id = unique()
+            try await publish(body, as: "producer", id: id, userID: userID, to: worker)
+            let headers = try await deadLetter(id, worker)
+            #expect(headers["x-parley-error-code"]?.string == "invalid_job")
+            #expect(headers["x-parley-error"]?.string?.contains(words) == true)
+        }
+    }
+
+    @Test func theProducerIsKnownAfterARetryAndNobodyCanSayToBeOne() async throws {
+        let model = try await ModelServer { _, count in count == 1 ? .fails(500) : .answers }
+        try await withTenants(["model.url": model.url]) { worker in
+            let id = unique()
+            // Written by a producer the header means nothing.
+            try await publish(
+                #"{"query":"ours"}"#, as: "producer", id: id, userID: "producer",
+                headers: ["x-parley-user": "operator"], to: worker)
+            let reply = try await stored("chat:result:shop-eu:\(id)")
+            #expect(reply["status"]?.string == "succeeded" && reply["attempts"]?.int == 2)
+        }
+    }
+}
