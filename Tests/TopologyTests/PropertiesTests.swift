@@ -26,6 +26,15 @@ import Topology
         #expect(self.envelope(["x-parley-retries": "many"]).earlierAttempts == 0)
     }
 
+    @Test func emptyPropertiesAndAddressesArePutRight() {
+        let envelope = envelope {
+            ($0.messageID, $0.correlationID, $0.replyTo) = ("", "", "/queues/q")
+        }
+        #expect(envelope.messageID == nil && envelope.correlationID == nil && envelope.replyTo == "q")
+        #expect(self.envelope { $0.replyTo = "" }.replyTo == nil)
+        #expect(self.envelope { $0.replyTo = "e/k" }.isReplyToUncertain)
+    }
+
     @Test func aLetterThatWasMovedBackIsARequeue() {
         let envelope = envelope([
             "x-parley-error-code": "model_timeout", "x-parley-error": "too slow", "x-parley-attempts": 5,

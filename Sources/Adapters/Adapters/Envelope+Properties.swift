@@ -6,6 +6,11 @@ extension Envelope {
     /// What a message's properties and headers say of the job in it.
     package init(_ properties: MessageProperties) {
         self.init()
+        read(properties)
+    }
+
+    /// A method, because what an initializer sets is not observed: properties would not be put right.
+    private mutating func read(_ properties: MessageProperties) {
         contentType = properties.contentType
         contentEncoding = properties.contentEncoding
         messageID = properties.messageID
