@@ -20,8 +20,28 @@ extension LeastPrivilegeTests {
                     try await connection.bind(queue: queue, exchange: "amq.fanout", routingKey: "")
                 }
             }
+            // The default exchange leads to any queue: others' replies, dead letters, the delays.
+            for queue in ["chat.jobs", "chat.jobs.dead", "chat.replies.shop-eu"] {
+                try await expectRefusal("publishes to \(queue) by the default exchange") {
+                    let channel = try await connection.openChannel()
+                    try await connection.confirmSelect(channel: channel)
+                    _ = try await connection.publish(OutgoingMessage(routingKey: queue, body: [1]), channel: channel)
+                }
+            }
             try await expectRefusal("declares an exchange") {
                 try await connection.declareExchange("elsewhere", type: "fanout")
+            }
+        }
+    }
+
+    @Test func aTenantsUserHasItsOwnReplyQueuesAndNoOthers() async throws {
+        try await withUser("shop-eu") { connection, _ in
+            _ = try await connection.declare(QueueDeclaration(name: "chat.replies.shop-eu.1", durable: false))
+            for queue in ["chat.replies", "chat.replies.shop-us", "chat.replies.shop-us.1", "chat.jobs"] {
+                try await expectRefusal("declares \(queue)") {
+                    _ = try await connection.declare(QueueDeclaration(name: queue, durable: false))
+                }
+                try await expectRefusal("reads \(queue)") { try await self.get(queue, connection) }
             }
         }
     }

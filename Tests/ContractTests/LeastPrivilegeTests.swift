@@ -24,7 +24,11 @@ struct LeastPrivilegeTests {
     }
 
     func settings(_ user: String) -> [String: String] {
-        ["rabbitmq.url": broker.url(user), "redis.url": redis.url("\(user):\(user)@")]
+        [
+            "rabbitmq.url": broker.url(user), "redis.url": redis.url("\(user):\(user)@"),
+            // To which the producer may publish.
+            "queue.exchange": "chat",
+        ]
     }
 
     /// `body` with a worker of the shipped user on the shipped queue; the log must show that nothing was refused.
@@ -81,7 +85,8 @@ struct LeastPrivilegeTests {
                 let properties = MessageProperties(replyTo: "amq.rabbitmq.reply-to", messageID: unique())
                 let outcome = try await connection.publish(
                     OutgoingMessage(
-                        routingKey: worker.queue, properties: properties, body: Array(#"{"query":"direct"}"#.utf8)),
+                        exchange: "chat", routingKey: worker.queue, properties: properties,
+                        body: Array(#"{"query":"direct"}"#.utf8)),
                     channel: channel)
                 #expect(outcome == .confirmed)
                 let reply = try #require(await replies.first { _ in true })
@@ -141,7 +146,8 @@ struct LeastPrivilegeTests {
             let id = unique()
             try await withUser("producer") { connection, channel in
                 let bad = OutgoingMessage(
-                    routingKey: worker.queue, properties: MessageProperties(messageID: id), body: Array("nonsense".utf8)
+                    exchange: "chat", routingKey: worker.queue, properties: MessageProperties(messageID: id),
+                    body: Array("nonsense".utf8)
                 )
                 let outcome = try await connection.publish(bad, channel: channel)
                 #expect(outcome == .confirmed)

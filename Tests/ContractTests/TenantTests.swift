@@ -19,7 +19,8 @@ extension LeastPrivilegeTests {
         try await withUser(user) { connection, channel in
             var properties = MessageProperties(messageID: id, userID: userID)
             properties.headers = headers
-            let message = OutgoingMessage(routingKey: worker.queue, properties: properties, body: Array(body.utf8))
+            let message = OutgoingMessage(
+                exchange: "chat", routingKey: worker.queue, properties: properties, body: Array(body.utf8))
             let outcome = try await connection.publish(message, channel: channel)
             #expect(outcome == .confirmed)
         }
@@ -78,6 +79,36 @@ extension LeastPrivilegeTests {
             let headers = try await deadLetter(id, worker)
             #expect(headers["x-parley-error-code"]?.string == "invalid_job")
             #expect(headers["x-parley-error"]?.string?.contains(words) == true)
+        }
+    }
+
+    @Test func whatIsKeptOfATenantCanBeForgotten() async throws {
+        try await withTenants { worker in
+            let ids = (0..<3).map { _ in unique() }
+            for id in ids {
+                try await publish(#"{"query":"ours"}"#, as: "producer", id: id, userID: "producer", to: worker)
+                _ = try await stored("chat:result:shop-eu:\(id)")
+            }
+            let (other, bad) = (unique(), unique())
+            try await publish(#"{"query":"theirs"}"#, as: "operator", id: other, userID: "operator", to: worker)
+            _ = try await stored("chat:result:operator:\(other)")
+            try await publish("nonsense", as: "producer", id: bad, userID: "producer", to: worker)
+            _ = try await stored("chat:result:shop-eu:\(bad)")
+
+            let owned = settings("operator").merging(
+                ["tenants.mode": "authenticated", "tenants.users": "producer=shop-eu"]
+            ) { $1 }
+            let none = try await parley("forget", "--id", ids[0], "--yes", settings: owned)
+            #expect(none.status == 2, "whose?")
+            let one = try await parley(
+                "forget", "--id", ids[0], "--tenant", "shop-eu", "--yes", "--json", settings: owned)
+            #expect(one.status == 0, "\(one.errors)")
+            #expect(try one.lines.first?["results"]?.int == 1)
+            let rest = try await parley("forget", "--tenant", "shop-eu", "--yes", "--json", settings: owned)
+            #expect(rest.status == 0, "\(rest.errors)")
+            #expect(try rest.lines.first?["results"]?.int == 3, "\(rest.output)")
+            #expect(try rest.lines.first?["dead_letters"]?.int == 1, "\(rest.output)")
+            _ = try await stored("chat:result:operator:\(other)")
         }
     }
 

@@ -11,6 +11,8 @@ sample_servers() {
     start_redis
     progress_off
     PARLEY_RABBITMQ_URL=$(rabbitmq_url_for producer producer)
+    # The producer may publish to this exchange and to no other.
+    export PARLEY_QUEUE_EXCHANGE=chat
     export PARLEY_RABBITMQ_URL PARLEY_REDIS_URL=$redis_url PARLEY_VECTORS_URL=file:$work/knowledge.index
 }
 

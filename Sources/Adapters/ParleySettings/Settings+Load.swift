@@ -80,6 +80,7 @@ extension Settings {
         }
         reader.string("queue.name", &queue.name)
         if queue.name.hasPrefix("amq.") { reader.wrong("queue.name", queue.name, "not starting with amq.") }
+        reader.string("queue.exchange", &queue.exchange)
         reader.choice("queue.type", &queue.kind)
         reader.lanes("queue.lanes", &queue.lanes)
         var prefetch: Int?
@@ -141,7 +142,8 @@ extension Settings {
     /// Every key there is.
     package static let keys: Set<String> = [
         "rabbitmq.url", "redis.url", "redis.ca_file", "redis.cert_file", "redis.key_file", "redis.prefix", "queue.name",
-        "queue.type", "queue.lanes", "tenants.mode", "tenants.users", "tenants.relays", "worker.prefetch",
+        "queue.type", "queue.exchange", "queue.lanes", "tenants.mode", "tenants.users", "tenants.relays",
+        "worker.prefetch",
         "worker.window",
         "worker.shutdown_grace", "admin.listen", "model.url", "model.name", "model.api_key", "model.timeout",
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",

@@ -38,6 +38,8 @@ package struct Settings: Sendable, Equatable {
             package var weight: Int
         }
         package var name = "chat.jobs"
+        /// Where producers publish; nothing is the default exchange.
+        package var exchange = ""
         package var kind = Kind.classic
         package var lanes: [Lane] = []
     }

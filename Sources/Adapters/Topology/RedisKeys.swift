@@ -20,6 +20,12 @@ package struct RedisKeys: Sendable, Equatable {
 
     /// What a job of the tenant is known by.
     package func job(_ id: JobID) -> JobKey { JobKey(id, tenant: tenant) }
+    /// What the tenant's keys begin with, results' and others'; nothing where tenants are not kept apart.
+    package var prefixes: [(text: String, isResult: Bool)] {
+        guard let tenant, let id = JobID("x") else { return [] }
+        let ending = String(JobKey(id, tenant: tenant).text.dropLast())
+        return [(results + ending, true), (claims + ending, false), (revocationsOfJobs + ending, false)]
+    }
     /// The job's reply, as JSON.
     package func result(_ key: JobKey) -> String { results + key.text }
     /// Who works on the job: `TOKEN STARTS LOSSES MARK FINGERPRINT`, the token empty when nobody does.

@@ -71,6 +71,7 @@ struct CommonOptions: ParsableArguments {
     func connect(to servers: Servers) async throws -> ParleyClient {
         var configuration = ParleyClientConfiguration(
             rabbitMQ: servers.rabbitMQ, redis: servers.redis, queues: servers.queues, keys: servers.keys)
+        configuration.exchange = servers.settings.queue.exchange
         let (tenants, user) = (servers.settings.tenants, servers.rabbitMQ.username)
         if tenants.mode == .authenticated { configuration.tenant = tenants.users[user] ?? user }
         return try await ParleyClient.connect(configuration)

@@ -21,7 +21,9 @@ extension Ledger.State {
             }
         }
         let statuses = account.confirmed.isEmpty ? stored.map(\.status) : account.confirmed.map(Self.status)
-        let mustBeDead = !statuses.isEmpty && statuses.allSatisfy { $0 == .failed }
+        // A failure may have been told and then been replaced by a revocation, whose reply nobody took.
+        let isFailed = account.confirmed.contains(where: Self.isConflict) || stored.last?.status ?? .failed == .failed
+        let mustBeDead = isFailed && !statuses.isEmpty && statuses.allSatisfy { $0 == .failed }
         if mustBeDead || (message.id == nil && message.refusal != nil), account.deadLettersConfirmed == 0 {
             violations.append("message \(number) failed and was \(what) before its dead letter was confirmed")
         }

@@ -26,6 +26,10 @@ package struct DeadLetter: Sendable {
     package var id: String? { delivery.properties.messageID ?? job?["id"]?.string }
     /// The body's `tenant`. Reads the body.
     package var tenant: String? { job?["tenant"]?.string }
+    /// The body's `user_id`.
+    package var userID: String? { job?["user_id"]?.string }
+    /// The AMQP user that published the job, where the broker's users decide on tenants.
+    package var producer: String? { delivery.properties.headers[MessageHeaders.user]?.string }
 
     /// The body as JSON; nil when it is none.
     package var job: JSONElement? { try? JSONDocument(content).root }

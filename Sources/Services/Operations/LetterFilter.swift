@@ -6,6 +6,10 @@ package struct LetterFilter: Sendable, Equatable {
     package var ids: Set<String> = []
     package var codes: Set<ErrorCode> = []
     package var tenant: String?
+    /// The tenants of users (`tenants.users`) where those decide; nil where the letter's body does.
+    package var users: [String: String]?
+    /// The member `user_id`.
+    package var userID: String?
     /// Died before this moment.
     package var before: Timestamp?
     /// Died at this moment or later.
@@ -14,7 +18,11 @@ package struct LetterFilter: Sendable, Equatable {
     package init() {}
 
     /// Whether every letter is meant.
-    package var isEmpty: Bool { self == LetterFilter() }
+    package var isEmpty: Bool {
+        var empty = LetterFilter()
+        empty.users = users
+        return self == empty
+    }
 
     /// What a letter lacks cannot match: no time of death is neither before nor after, no JSON body has no tenant.
     package func matches(_ letter: DeadLetter) -> Bool {
@@ -32,8 +40,14 @@ package struct LetterFilter: Sendable, Equatable {
         if !ids.isEmpty {
             guard let id = letter.id, ids.contains(id) else { return false }
         }
-        if let tenant, letter.tenant != tenant { return false }
+        if let tenant, self.tenant(of: letter) != tenant { return false }
+        if let userID, letter.userID != userID { return false }
         return true
+    }
+
+    private func tenant(of letter: DeadLetter) -> String? {
+        guard let users else { return letter.tenant }
+        return letter.producer.map { users[$0] ?? $0 }
     }
 
     /// The filter in the words of the command line, for the audit; `all` when it is empty.
@@ -45,6 +59,7 @@ package struct LetterFilter: Sendable, Equatable {
         }
         if !codes.isEmpty { parts.append("error=" + codes.map(\.rawValue).sorted().joined(separator: ",")) }
         if let tenant { parts.append("tenant=\(tenant)") }
+        if let userID { parts.append("user=\(userID)") }
         if let before { parts.append("before=\(before.rfc3339)") }
         if let after { parts.append("after=\(after.rfc3339)") }
         return parts.isEmpty ? "all" : parts.joined(separator: " ")

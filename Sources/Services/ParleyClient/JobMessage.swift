@@ -26,7 +26,7 @@ public struct JobMessage: Sendable, Equatable {
     }
 
     /// - Parameter user: the connection's, to be vouched for by the broker.
-    func outgoing(to queue: String, from user: String? = nil) -> OutgoingMessage {
+    func outgoing(to queue: String, by exchange: String = "", from user: String? = nil) -> OutgoingMessage {
         var properties = MessageProperties()
         properties.contentType = "application/json"
         properties.deliveryMode = 2
@@ -36,7 +36,7 @@ public struct JobMessage: Sendable, Equatable {
         properties.replyTo = replyTo
         properties.priority = UInt8(clamping: priority ?? Envelope.defaultPriority)
         if let traceparent { properties.headers["traceparent"] = .string(traceparent) }
-        return OutgoingMessage(routingKey: queue, properties: properties, body: body)
+        return OutgoingMessage(exchange: exchange, routingKey: queue, properties: properties, body: body)
     }
 }
 

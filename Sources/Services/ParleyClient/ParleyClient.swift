@@ -78,7 +78,7 @@ public actor ParleyClient {
         guard !isClosed else { return messages.map { _ in .failure(.isClosed) } }
         // Where users decide on tenants, the broker has to vouch for this one.
         let user = configuration.tenant == nil ? nil : configuration.rabbitMQ.username
-        let outgoing = messages.map { $0.outgoing(to: queue, from: user) }
+        let outgoing = messages.map { $0.outgoing(to: queue, by: configuration.exchange, from: user) }
         return await publisher.publish(outgoing, timeout: timeout).map { result in
             switch result {
             case .success(.confirmed): .success(())

@@ -13,6 +13,9 @@ public struct ParleyClientConfiguration: Sendable {
     /// The names of keys in Redis: `redis.prefix` is `chat` unless set otherwise.
     package var keys = RedisKeys()
 
+    /// The exchange that jobs are published to, with the job queue's name as routing key. Default: the default exchange.
+    public var exchange = ""
+
     /// The client's tenant, where the workers have `tenants.mode: authenticated`; nil otherwise. Jobs then carry the AMQP
     /// `user_id`, which the broker checks and the tenant follows from, and results are looked for among the tenant's.
     public var tenant: String? {

@@ -1,0 +1,94 @@
+import ArgumentParser
+import ChatJobs
+import Glibc
+import Operations
+import ParleyJSON
+
+struct ForgetCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "forget", abstract: "Deletes what is kept of jobs, a user or a tenant.",
+        discussion: """
+            Stored results, what is kept beside them, and dead letters. What waits in the broker is answered first; revoke it \
+            to prevent that. A result does not say which user asked: of a user, dead letters are deleted, and results by \
+            their ids. Asks on a terminal; elsewhere --yes is needed.
+            """)
+
+    @OptionGroup var common: CommonOptions
+    @OptionGroup var output: JSONOption
+    @Option(name: .customLong("id"), help: "A job's id. May be repeated.") var ids: [String] = []
+    @Option(help: "A user: the member user_id of the jobs.") var user: String?
+    @Option(help: "A tenant; with --id and tenants.mode authenticated, whose job it is.") var tenant: String?
+    @Flag(help: "Does not ask.") var yes = false
+
+    func run() async throws {
+        guard !ids.isEmpty || user != nil || tenant != nil else {
+            throw CommandFailure(.wrong, "what is to be forgotten? Give --id, --user or --tenant")
+        }
+        var request = ForgetRequest()
+        for text in ids {
+            guard let id = JobID(text) else { throw CommandFailure(.wrong, "ID \(text): allowed are \(JobID.rule)") }
+            request.ids.append(id)
+        }
+        let context = try await common.operatorContext()
+        var keys = context.keys
+        var unreachable: [String] = []
+        if context.settings.tenants.mode == .authenticated {
+            guard ids.isEmpty || tenant != nil else {
+                throw CommandFailure(
+                    .wrong, "--tenant is missing: with tenants.mode authenticated each tenant has its own ids")
+            }
+            keys.tenant = tenant
+        } else if tenant != nil, ids.isEmpty {
+            unreachable.append(
+                "stored results of the tenant: with tenants.mode open they do not say whose they are; they expire after "
+                    + "results.ttl, or give --id")
+        }
+        // With ids the tenant only says whose they are.
+        if ids.isEmpty { request.tenant = tenant }
+        request.userID = user
+        if user != nil, ids.isEmpty {
+            unreachable.append(
+                "stored results of the user: they do not say who asked; they expire after results.ttl, or give --id")
+        }
+        guard yes || isatty(STDIN_FILENO) != 0 else {
+            throw CommandFailure(.wrong, "forgetting cannot be undone, and there is no terminal to ask on: add --yes")
+        }
+        let words =
+            (ids.map { "id=\($0)" } + [user.map { "user=\($0)" }, tenant.map { "tenant=\($0)" }].compactMap { $0 })
+            .joined(separator: " ")
+        guard yes || confirmed("Delete all that is kept of \(words)? [y/N] ") else {
+            throw CommandFailure(.failed, "nothing was deleted")
+        }
+        await context.audit.record("forget", "started", filters: words)
+        var forgotten = try await forgetResults(request, redis: context.redis, keys: keys, logger: context.logger)
+        forgotten.unreachable = unreachable
+        var filter = LetterFilter()
+        filter.ids = Set(ids)
+        filter.tenant = tenant
+        if context.settings.tenants.mode == .authenticated { filter.users = context.settings.tenants.users }
+        filter.userID = user
+        let summary = await context.letters.purge(filter)
+        forgotten.deadLetters = summary.done
+        await context.audit.record(
+            "forget", summary.problem == nil ? "done" : "failed", filters: words,
+            counts: [("results", forgotten.results), ("dead_letters", forgotten.deadLetters)])
+        show(forgotten)
+        if let problem = summary.problem { throw problem }
+    }
+
+    private func show(_ forgotten: Forgotten) {
+        if output.json {
+            var json = JSONWriter()
+            json.object {
+                $0.member("results", forgotten.results)
+                $0.member("marks", forgotten.marks)
+                $0.member("dead_letters", forgotten.deadLetters)
+                $0.key("unreachable")
+                $0.array { list in for what in forgotten.unreachable { list.string(what) } }
+            }
+            return printLine(json.bytes)
+        }
+        printLine("\(forgotten.results) results and \(forgotten.deadLetters) dead letters deleted")
+        for what in forgotten.unreachable { printLine("not reached: \(what)") }
+    }
+}

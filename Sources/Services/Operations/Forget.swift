@@ -1,0 +1,74 @@
+import ChatJobs
+import Logging
+import ParleyRedis
+import Topology
+
+/// What `parley forget` is asked to delete.
+package struct ForgetRequest: Sendable, Equatable {
+    package var ids: [JobID] = []
+    /// All that is kept of a tenant.
+    package var tenant: String?
+    /// Dead letters of a user. Results do not say whose question they answer.
+    package var userID: String?
+
+    package init() {}
+}
+
+/// What was deleted of it.
+package struct Forgotten: Sendable, Equatable {
+    /// Stored replies.
+    package var results = 0
+    /// What is kept beside a reply: whose an id is, revocations.
+    package var marks = 0
+    package var deadLetters = 0
+    /// What could not be looked for, a sentence each.
+    package var unreachable: [String] = []
+}
+
+/// Deletes results, and what is kept beside them.
+///
+/// - Parameter keys: with `tenants.mode: authenticated` those of the tenant whose jobs are meant.
+/// - Throws: ``OperationError`` when Redis is away or refuses.
+package func forgetResults(
+    _ request: ForgetRequest, redis: RedisConfiguration, keys: RedisKeys, logger: Logger
+) async throws(OperationError) -> Forgotten {
+    try await withRedis(redis, logger: logger) { client throws(RedisError) in
+        var forgotten = Forgotten()
+        try await delete(request.ids.map { keys.result(keys.job($0)) }, client, &forgotten.results)
+        try await delete(
+            request.ids.flatMap { [keys.claim(keys.job($0)), keys.revoked(keys.job($0))] }, client, &forgotten.marks)
+        if let tenant = request.tenant, keys.tenant == tenant {
+            for (prefix, isResult) in keys.prefixes {
+                try await forEachKey(prefix, client) { found throws(RedisError) in
+                    if isResult {
+                        try await delete(found, client, &forgotten.results)
+                    } else {
+                        try await delete(found, client, &forgotten.marks)
+                    }
+                }
+            }
+        }
+        return forgotten
+    }
+}
+
+private func delete(_ names: [String], _ client: RedisClient, _ count: inout Int) async throws(RedisError) {
+    for start in stride(from: 0, to: names.count, by: 512) {
+        let some = names[start..<min(start + 512, names.count)]
+        count += try await client.send(RedisCommand(arguments: (["DEL"] + some).map { Array($0.utf8) })).get().int ?? 0
+    }
+}
+
+/// Gives `body` the keys that begin with `prefix`, some at a time.
+private func forEachKey(
+    _ prefix: String, _ client: RedisClient, _ body: ([String]) async throws(RedisError) -> Void
+) async throws(RedisError) {
+    let pattern = prefix.reduce(into: "") { $0 += "*?[]\\".contains($1) ? "\\\($1)" : String($1) } + "*"
+    var cursor = "0"
+    repeat {
+        let page =
+            try await client.send(RedisCommand("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)).get().array ?? []
+        cursor = page.first?.string ?? "0"
+        try await body((page.last?.array ?? []).compactMap(\.string))
+    } while cursor != "0"
+}
