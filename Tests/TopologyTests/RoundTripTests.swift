@@ -55,7 +55,7 @@ struct RoundTripTests {
         /// Puts the job aside once, and takes it again.
         func retry(_ incoming: Incoming) async throws -> Incoming {
             try await outbox.postpone(
-                incoming, Postponement(delay: .milliseconds(250), attempts: 1, deferrals: 0, outages: 0))
+                incoming, Postponement(delay: .milliseconds(125), attempts: 1, deferrals: 0, outages: 0))
             await intake.acknowledge(incoming.receipt)
             return try await next()
         }
@@ -86,6 +86,51 @@ struct RoundTripTests {
         let letter = try await ends.letter(back)
         for (key, value) in headers.pairs { #expect(letter.properties.headers[key] == value, "\(key)") }
         await ends.fixture.close()
+    }
+
+    @Test("headers of any kind survive a retry and a dead letter unchanged")
+    func anyHeaders() async throws {
+        let ends = try await Ends("round.any")
+        for seed in 0..<200 as Range<UInt64> {
+            var random = Seeded(seed: seed)
+            let headers = Self.table(&random, depth: 0)
+            try await ends.publish(MessageProperties(headers: headers, messageID: "a"))
+            let back = try await ends.retry(try await ends.next())
+            let letter = try await ends.letter(back)
+            for (key, value) in headers.pairs {
+                #expect(letter.properties.headers[key] == value, "seed \(seed), \(key)")
+            }
+        }
+        await ends.fixture.close()
+    }
+
+    private static func table(_ random: inout Seeded, depth: Int) -> FieldTable {
+        var table = FieldTable()
+        for number in 0..<Int.random(in: 0...6, using: &random) {
+            let key = String(repeating: "k", count: .random(in: 0...40, using: &random)) + "\(number)"
+            table.append(key, value(&random, depth: depth))
+        }
+        return table
+    }
+
+    private static func value(_ random: inout Seeded, depth: Int) -> FieldValue {
+        switch Int.random(in: 0...5, using: &random) {
+        case 0 where depth < 4: return .table(table(&random, depth: depth + 1))
+        case 1 where depth < 4:
+            return .array((0..<Int.random(in: 0...4, using: &random)).map { _ in value(&random, depth: depth + 1) })
+        case 2:
+            let wide = Int64.random(in: .min ... .max, using: &random) >> Int64.random(in: 0...63, using: &random)
+            return Int32(exactly: wide) == nil
+                ? .int(wide)
+                : Bool.random(using: &random) ? .int(wide) : .number(.int64, bits: UInt64(bitPattern: wide))
+        case 3:
+            let bytes = (0..<Int.random(in: 0...300, using: &random)).map { _ in
+                UInt8.random(in: 0...255, using: &random)
+            }
+            if Bool.random(using: &random) { return .bytes(bytes) }
+            return String(validating: bytes, as: UTF8.self).map(FieldValue.string) ?? .rawString(bytes)
+        default: return fields.randomElement(using: &random)?.value ?? .null
+        }
     }
 
     @Test("properties that are no UTF-8 survive byte for byte, and the reply has the correlation id's bytes")
@@ -137,5 +182,19 @@ struct RoundTripTests {
         #expect(again.properties.headers["x-parley-requeues"]?.int == 1)
         #expect(again.properties.headers["x-parley-error-code"]?.string == "model_timeout")
         await ends.fixture.close()
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood, 2014): the same numbers for the same seed.
+private struct Seeded: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
     }
 }

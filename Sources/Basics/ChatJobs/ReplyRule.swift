@@ -75,11 +75,13 @@ package struct OwnQueues: Sendable, Equatable {
 
     /// Whether it has the name of a delay queue, whosever: a message there goes to its deployment's job queue in the end.
     static func isDelay(_ queue: String) -> Bool {
-        guard let last = queue.utf8.last, last &- 48 <= 9, let range = queue.firstRange(of: ".delay.") else {
-            return false
-        }
-        return queue[range.upperBound...].utf8.allSatisfy { $0 &- 48 <= 9 }
+        let bytes = queue.utf8
+        guard let last = bytes.last, isDigit(last) else { return false }
+        let digits = bytes.reversed().prefix(while: isDigit).count
+        return bytes.dropLast(digits).suffix(7).elementsEqual(".delay.".utf8)
     }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { byte &- 48 <= 9 }
 
     /// The dead-letter queue.
     package var dead: String { base + ".dead" }
