@@ -69,7 +69,7 @@ let package = Package(
         room("ParleyJSON", on: .basics),
         room("ParleyGzip", on: .basics, uses: ["CZlib"]),
         room("ParleyDigest", on: .basics, uses: ["CCrypto"]),
-        room("ChatJobs", on: .basics, uses: ["ParleyJSON"]),
+        room("ChatJobs", on: .basics, uses: ["ParleyJSON", "ParleyPrimitives"]),
 
         // Floor 2: the transports, knowing nothing of chat.
         room(

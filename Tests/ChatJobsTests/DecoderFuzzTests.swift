@@ -57,7 +57,7 @@ import Testing
         if !(job.options.temperature.map { (0...2).contains($0) } ?? true) { return "temperature" }
         if !(job.options.maxTokens.map { (1...1_000_000).contains($0) } ?? true) { return "max_tokens" }
         if !(job.options.topK.map { (1...64).contains($0) } ?? true) { return "top_k" }
-        if (job.metadata?.count ?? 0) > JobDecoder.maxMetadata { return "metadata too large" }
+        if (job.metadata?.count ?? 0) > decoder.ceilings.metadata { return "metadata too large" }
         // What was accepted can be written and read again.
         guard let again = try? decoder.decode(job.encoded(), Envelope(), inflate: inflate) else { return "not again" }
         if again.query != job.query || again.history != job.history || again.options != job.options

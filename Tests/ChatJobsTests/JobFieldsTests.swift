@@ -43,6 +43,7 @@ import Testing
     @Test func whatIsEncodedDecodesToTheSame() throws {
         var job = Job(id: try #require(JobID("m1")), query: "q \"\\\n中")
         job.userID = "u"
+        job.rewrittenQuery = "r"
         job.history = [Turn(role: .assistant, content: "c")]
         job.stream = true
         job.deadline = Timestamp("2026-11-22T22:00:30.125Z")
@@ -52,6 +53,20 @@ import Testing
         job.options.cache = .bypass
         job.metadata = Array(#"{"a": 1}"#.utf8)
         #expect(try decoder.decode(job.encoded(), Envelope(), inflate: noGzip) == job)
+    }
+
+    @Test func anEmptyArrayStandsForAnEmptyObject() throws {
+        let job = try decode(#"{"query":"q","options":[],"metadata":[ ],"history":[]}"#)
+        #expect(job == Job(id: try #require(JobID("m1")), query: "q"))
+    }
+
+    @Test func aRewrittenQueryIsWhatIsSearchedFor() throws {
+        let job = try decode(#"{"query":"and this?","rewritten_query":"How long is the warranty of the X2?"}"#)
+        #expect(job.rewrittenQuery == "How long is the warranty of the X2?")
+        #expect(job.searchText == "How long is the warranty of the X2?")
+        #expect(try decode(#"{"query":"q","rewritten_query":" "}"#).searchText == "q")
+        let failure = try refusal(#"{"query":"q","rewritten_query":"four"}"#, decoder: JobDecoder(maxQuery: 3)).failure
+        #expect(failure == JobFailure(.tooLarge, "rewritten_query has 4 bytes; at most 3 are allowed"))
     }
 
     @Test func nullIsAsGoodAsAbsent() throws {
@@ -99,7 +114,9 @@ import Testing
             #"deadline is "tomorrow"; an RFC 3339 time is needed, such as 2026-11-22T22:00:30Z"#
         ),
         (body(#""not_before":1700000000"#), "not_before is a JSON number; a string is needed"),
-        (body(#""options":[]"#), "options is a JSON array; an object is needed"),
+        (body(#""options":[1]"#), "options is a JSON array; an object is needed"),
+        (body(#""metadata":[1]"#), "metadata is a JSON array; an object is needed"),
+        (body(#""rewritten_query":7"#), "rewritten_query is a JSON number; a string is needed"),
         (body(#""options":{"model":1}"#), "options.model is a JSON number; a string is needed"),
         (body(#""options":{"temperature":"hot"}"#), "options.temperature is a JSON string; a number is needed"),
         (body(#""options":{"temperature":2.1}"#), "options.temperature is 2.1; 0 to 2 is allowed"),

@@ -33,7 +33,7 @@ extension ContractTests {
             Bad("no query", "{}"), Bad("an empty query", #"{"query":""}"#), Bad("a number for query", #"{"query":1}"#),
             Bad("stream", #"{"query":"x","stream":"yes"}"#), Bad("history", #"{"query":"x","history":{}}"#),
             Bad("role", #"{"query":"x","history":[{"role":"king","content":"x"}]}"#),
-            Bad("options", #"{"query":"x","options":[]}"#), Bad("metadata", #"{"query":"x","metadata":"text"}"#),
+            Bad("options", #"{"query":"x","options":[1]}"#), Bad("metadata", #"{"query":"x","metadata":"text"}"#),
             Bad("retrieve", #"{"query":"x","options":{"retrieve":"maybe"}}"#),
             Bad("cache", #"{"query":"x","options":{"cache":"maybe"}}"#),
             Bad("a long field", #"{"query":"x","user_id":"\#(String(repeating: "u", count: 5000))"}"#, "too_large"),
@@ -48,7 +48,7 @@ extension ContractTests {
             Bad("a nonsense date", #"{"query":"x","deadline":"tomorrow"}"#),
             Bad("a date that is none", #"{"query":"x","not_before":"2026-13-45T99:00:00Z"}"#),
             Bad("another id", #"{"query":"x","id":"another"}"#),
-            Bad("content type", fine, "unsupported_media_type", MessageProperties(contentType: "text/plain")),
+            Bad("content type", fine, "unsupported_media_type", MessageProperties(contentType: "text/html")),
             Bad(
                 "charset", fine, "unsupported_media_type",
                 MessageProperties(contentType: "application/json; charset=latin1")),
@@ -202,7 +202,15 @@ extension ContractTests {
                 #"{"query":"x"}"#, to: worker, id: poison, replyTo: "amq.rabbitmq.reply-to.AAAA.BBBB")
             for _ in 0..<20 { try await producer.publish(#"{"query":"x"}"#, to: worker, id: unique()) }
             for _ in 0..<20 { #expect(try await producer.nextReply().status == "succeeded") }
-            #expect(try await producer.untilStored(poison).status == "succeeded")
+            #expect(try await producer.untilStored(poison).errorCode == "invalid_job")
+            #expect(try await producer.next(from: worker.dead).properties.messageID == poison)
+            // One that looks like the broker's own: the broker fails on it.
+            let worse = unique()
+            try await producer.publish(
+                #"{"query":"x"}"#, to: worker, id: worse, replyTo: "amq.rabbitmq.reply-to.g2AA.BBBB")
+            for _ in 0..<20 { try await producer.publish(#"{"query":"x"}"#, to: worker, id: unique()) }
+            for _ in 0..<20 { #expect(try await producer.nextReply().status == "succeeded") }
+            #expect(try await producer.untilStored(worse).status == "succeeded")
             try await eventually("the end of the job") {
                 try await worker.metric("parley_replies_unroutable_total") == 1 ? () : nil
             }

@@ -49,6 +49,10 @@ struct DeadLetterTests {
         #expect(DeadLetter(letter(encoding: "gzip")).tenant == "shop")
     }
 
+    @Test func aByteOrderMarkIsNoPartOfTheJob() {
+        #expect(DeadLetter(letter("\u{FEFF}" + #"{"tenant":"shop"}"#)).tenant == "shop")
+    }
+
     @Test func theIdOfTheBodyServesWhenThePropertyIsMissing() {
         #expect(DeadLetter(letter(#"{"id":"b"}"#, id: nil)).id == "b")
         #expect(DeadLetter(letter(#"{"id":"b"}"#, id: "a")).id == "a")

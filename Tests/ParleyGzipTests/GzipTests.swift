@@ -2,6 +2,14 @@ import ParleyGzip
 import Testing
 
 @Suite struct GzipTests {
+    /// kombu labels it gzip.
+    @Test func zlibIsUndoneToo() throws {
+        let packed: [UInt8] = [
+            120, 156, 171, 86, 42, 44, 77, 45, 170, 84, 178, 82, 42, 72, 76, 206, 78, 77, 81, 170, 5, 0, 60, 222, 6, 89,
+        ]
+        #expect(try gunzip(packed, limit: 100) == Array(#"{"query":"packed"}"#.utf8))
+    }
+
     @Test(arguments: [0, 1, 1000, 65_536, 200_000])
     func whatIsCompressedComesBack(_ count: Int) throws {
         let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) }

@@ -11,17 +11,24 @@ struct FieldTests {
     /// Every type letter with an extreme value, and what it is here.
     private static let fields: [(bytes: [UInt8], value: FieldValue)] = [
         (B.field("t", "t", [1]), true), (B.field("f", "t", [0]), false),
-        (B.field("b", "b", B.of(Int8.min)), -128), (B.field("B", "B", [255]), 255),
-        (B.field("s", "s", B.of(Int16.min)), -32768), (B.field("u", "u", B.of(UInt16.max)), 65535),
+        (B.field("b", "b", B.of(Int8.min)), .number(.int8, bits: UInt64(bitPattern: -128))),
+        (B.field("B", "B", [255]), .number(.uint8, bits: 255)),
+        (B.field("s", "s", B.of(Int16.min)), .number(.int16, bits: UInt64(bitPattern: -32768))),
+        (B.field("u", "u", B.of(UInt16.max)), .number(.uint16, bits: 65535)),
         (B.field("I", "I", B.of(Int32.min)), .int(Int64(Int32.min))),
-        (B.field("i", "i", B.of(UInt32.max)), .int(Int64(UInt32.max))),
-        (B.field("l", "l", B.of(-5 as Int64)), -5), (B.field("l2", "l", B.of(Int64.min)), .int(.min)),
+        (B.field("i", "i", B.of(UInt32.max)), .number(.uint32, bits: UInt64(UInt32.max))),
+        (B.field("l", "l", B.of(-5 as Int64)), .number(.int64, bits: UInt64(bitPattern: -5))),
+        (B.field("l2", "l", B.of(Int64.min)), .int(.min)),
         (B.field("L", "L", B.of(-5 as Int64)), -5), (B.field("L2", "L", B.of(Int64.max)), .int(.max)),
-        (B.field("f", "f", B.of((-0.5 as Float).bitPattern)), -0.5),
+        (
+            B.field("f", "f", B.of((-0.5 as Float).bitPattern)),
+            .number(.float, bits: UInt64((-0.5 as Float).bitPattern))
+        ),
         (B.field("d", "d", B.of((1e300 as Double).bitPattern)), 1e300),
         (B.field("D", "D", [2] + B.of(314 as UInt32)), .decimal(scale: 2, value: 314)),
         (B.field("S", "S", B.sized(Array("ключ".utf8))), "ключ"), (B.field("S0", "S", B.sized([])), ""),
-        (B.field("S!", "S", B.sized([0xFF])), .bytes([0xFF])), (B.field("x", "x", B.sized([0, 1])), .bytes([0, 1])),
+        (B.field("S!", "S", B.sized([0xFF])), .rawString([0xFF])),
+        (B.field("x", "x", B.sized([0, 1])), .bytes([0, 1])),
         (B.field("T", "T", B.of(UInt64.max)), .timestamp(.max)), (B.field("V", "V"), .null),
         (B.field("A0", "A", B.sized([])), .array([])), (B.field("F0", "F", B.sized([])), .table([:])),
     ]

@@ -53,6 +53,24 @@ private func load(
         }
     }
 
+    @Test func readsWhatProducersMayDo() async throws {
+        let settings = try await load(
+            yaml: "reply:\n  allow: 'replies.{tenant}.*, {user}-*'\nmodels.allow: small\n",
+            overrides: [
+                ("limits.max_tokens", "800"), ("limits.not_before", "48h"), ("limits.metadata", "1KiB"),
+            ])
+        #expect(settings.replyAllow == ["replies.{tenant}.*", "{user}-*"])
+        #expect(settings.modelsAllow == ["small"])
+        #expect(settings.limits.maxTokens == 800 && settings.limits.metadata == 1024)
+        #expect(settings.limits.notBefore == .seconds(48 * 3600))
+        for (key, value) in [
+            ("reply.allow", "replies.{tenat}.*"), ("reply.allow", "a,,b, "), ("models.allow", "{tenant}"),
+            ("limits.max_tokens", "0"), ("limits.not_before", "soon"), ("limits.metadata", "1"),
+        ] {
+            await #expect(throws: SettingsError.self, "\(key)=\(value)") { try await load(overrides: [(key, value)]) }
+        }
+    }
+
     @Test func readsDurationsSizesAndLanes() async throws {
         let settings = try await load(environment: [
             "PARLEY_RESULTS_TTL": "90m", "PARLEY_LIMITS_BODY": "256KiB", "PARLEY_QUEUE_LANES": "high:8, bulk:1",

@@ -257,7 +257,9 @@ import Testing
         let bench = Workbench(configuration)
         bench.answer(SimulatedMessage(number: 0, try job("a")))
         #expect(bench.replies.first?.error?.code == "model_timeout")
-        #expect(bench.replies.first?.error?.retryable == true)
+        // After five attempts that is the last word.
+        #expect(bench.replies.first?.error?.retryable == false)
+        #expect(bench.replies.first?.error?.message.contains("no attempts are left, and for about 24 h") == true)
         #expect(bench.ledger.events.contains(.deadLettered(0, .modelTimeout)))
     }
 }

@@ -23,7 +23,8 @@ forget_settings() {
     local name
     for name in ${!PARLEY_RABBITMQ_*} ${!PARLEY_REDIS_*} ${!PARLEY_QUEUE_*} ${!PARLEY_WORKER_*} ${!PARLEY_ADMIN_*} \
         ${!PARLEY_MODEL_*} ${!PARLEY_EMBEDDINGS_*} ${!PARLEY_VECTORS_*} ${!PARLEY_RETRIEVAL_*} ${!PARLEY_RESULTS_*} \
-        ${!PARLEY_RETRY_*} ${!PARLEY_PRIORITY_*} ${!PARLEY_LIMITS_*} ${!PARLEY_PROMPT_*} ${!PARLEY_LOG_*} OPENAI_API_KEY; do
+        ${!PARLEY_RETRY_*} ${!PARLEY_PRIORITY_*} ${!PARLEY_LIMITS_*} ${!PARLEY_REPLY_*} ${!PARLEY_MODELS_*} \
+        ${!PARLEY_TENANTS_*} ${!PARLEY_PROMPT_*} ${!PARLEY_LOG_*} OPENAI_API_KEY; do
         unset "$name"
     done
     sed 's/^#//' "$root/config/parley.yaml" >"$work/parley.yaml"

@@ -44,34 +44,12 @@ package struct RabbitMQIntake: Intake {
 
     private func incoming(_ delivery: Delivery, arrived: Duration) -> Incoming {
         let properties = delivery.properties
-        var envelope = Envelope()
-        envelope.contentType = properties.contentType
-        envelope.contentEncoding = properties.contentEncoding
-        envelope.messageID = properties.messageID
-        envelope.correlationID = properties.correlationID
-        envelope.replyTo = properties.replyTo
-        envelope.priority = properties.priority
-        envelope.userID = relay == nil ? properties.userID : relay?.producer(of: properties)
+        var envelope = Envelope(properties)
+        if let relay { envelope.userID = relay.producer(of: properties) }
         envelope.discardedBytes = delivery.discarded?.bytes
-        if !properties.headers.isEmpty {
-            envelope.traceparent = properties.headers[MessageHeaders.traceparent]?.string
-            envelope.earlierAttempts = properties.headers.count(MessageHeaders.earlierAttempts)
-            envelope.deferrals = properties.headers.count(MessageHeaders.deferrals)
-            envelope.outages = properties.headers.count(MessageHeaders.outages)
-            envelope.refusals = properties.headers.count(MessageHeaders.refusals)
-            envelope.requeues = properties.headers.count(MessageHeaders.requeues)
-        }
         return Incoming(
             receipt: Receipt(epoch: delivery.tag.epoch, number: delivery.tag.number), envelope: envelope,
             body: delivery.body, queue: delivery.queue, redelivered: delivery.redelivered, arrived: arrived,
             original: delivery)
-    }
-}
-
-extension FieldTable {
-    /// A header that counts; 0 when it is absent or nonsense.
-    fileprivate func count(_ key: String) -> Int {
-        guard let value = self[key]?.int, (0...1_000_000).contains(value) else { return 0 }
-        return Int(value)
     }
 }

@@ -37,6 +37,7 @@ package struct RabbitMQOutbox: Outbox {
         var properties = MessageProperties(
             contentType: "application/json", deliveryMode: 2, priority: reply.priority,
             correlationID: reply.correlationID, messageID: reply.messageID, type: reply.kind.rawValue)
+        if let bytes = reply.correlationBytes { properties.rawTexts[.correlationID] = bytes }
         if let traceparent = reply.traceparent { properties.headers[MessageHeaders.traceparent] = .string(traceparent) }
         return OutgoingMessage(routingKey: reply.replyTo, properties: properties, body: reply.body)
     }
@@ -47,6 +48,9 @@ package struct RabbitMQOutbox: Outbox {
         let delivery = try delivery(of: incoming)
         var properties = forwarded(delivery, incoming)
         properties.headers[MessageHeaders.earlierAttempts] = nil
+        if incoming.envelope.requeues > 0 {
+            properties.headers[MessageHeaders.requeues] = MessageHeaders.count(incoming.envelope.requeues)
+        }
         properties.headers[MessageHeaders.errorCode] = .string(failure.code.rawValue)
         properties.headers[MessageHeaders.error] = .string(failure.message)
         properties.headers[MessageHeaders.attempts] = .int(Int64(attempts))
@@ -97,6 +101,9 @@ package struct RabbitMQOutbox: Outbox {
             throw Outage(.rabbitMQ, "a job from \(incoming.queue) cannot be put aside: its body was not kept")
         }
         var properties = forwarded(delivery, incoming)
+        // A letter that was moved back is none any more: it would be one for ever, and its attempts never counted.
+        for key in MessageHeaders.ofLetters { properties.headers[key] = nil }
+        properties.headers[MessageHeaders.requeues] = MessageHeaders.count(incoming.envelope.requeues)
         properties.headers[MessageHeaders.earlierAttempts] = MessageHeaders.count(postponement.attempts)
         properties.headers[MessageHeaders.deferrals] = MessageHeaders.count(postponement.deferrals)
         properties.headers[MessageHeaders.outages] = MessageHeaders.count(postponement.outages)

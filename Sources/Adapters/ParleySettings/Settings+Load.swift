@@ -125,6 +125,11 @@ extension Settings {
         reader.list("tenants.relays", &tenants.relays)
         reader.size("limits.body", &limits.body, in: 1...(128 << 20))
         reader.size("limits.query", &limits.query, in: 1...(128 << 20))
+        reader.size("limits.metadata", &limits.metadata, in: 2...(128 << 20))
+        reader.int("limits.max_tokens", &limits.maxTokens, in: 1...1_000_000)
+        reader.duration("limits.not_before", &limits.notBefore, in: .zero ... .seconds(388 * 86_400))
+        reader.patterns("reply.allow", &replyAllow, placeholders: ["{tenant}", "{user}"])
+        reader.patterns("models.allow", &modelsAllow)
         reader.choice("log.level", &log.level)
         reader.choice("log.format", &log.format)
         reader.string("prompt.system", &prompt.system)
@@ -147,7 +152,9 @@ extension Settings {
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.max_connections", "results.ttl",
         "results.ttl_jitter",
         "retry.max_attempts", "retry.base",
-        "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query", "log.level", "log.format",
+        "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query",
+        "limits.metadata", "limits.max_tokens", "limits.not_before", "reply.allow", "models.allow", "log.level",
+        "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
         "priority.max_wait",
     ]

@@ -22,6 +22,10 @@ package struct Settings: Sendable, Equatable {
     package var priorityMaxWait: Duration = .seconds(60)
     package var tenants = Tenants()
     package var limits = Limits()
+    /// `reply.allow`: which queues replies may go to, with `*`, `{tenant}` and `{user}`.
+    package var replyAllow = ["*"]
+    /// `models.allow`: which models jobs may name, with `*`.
+    package var modelsAllow = ["*"]
     package var log = Log()
     package var prompt = Prompt()
 
@@ -122,10 +126,14 @@ package struct Settings: Sendable, Equatable {
         package var relays: [String] = []
     }
 
-    /// `limits.*`, in bytes.
+    /// `limits.*`; sizes in bytes.
     package struct Limits: Sendable, Equatable {
         package var body = 1 << 20
         package var query = 32 << 10
+        package var metadata = 16 << 10
+        /// Nil: what the contract allows.
+        package var maxTokens: Int?
+        package var notBefore: Duration = .seconds(30 * 86_400)
     }
 
     /// `log.*`

@@ -84,6 +84,21 @@ struct SettingsReader {
         value = choices
     }
 
+    /// Names with `*`, separated by commas.
+    mutating func patterns(_ key: String, _ value: inout [String], placeholders: [String] = []) {
+        guard let text = text(key), !text.isEmpty else { return }
+        let patterns = text.split(separator: ",").map { $0.trimmingSpaces() }
+        let areFine = patterns.allSatisfy { pattern in
+            let rest = placeholders.reduce(pattern) { $0.replacing($1, with: "") }
+            return !pattern.isEmpty && !rest.contains { $0 == "{" || $0 == "}" }
+        }
+        guard areFine, !patterns.isEmpty else {
+            let own = placeholders.isEmpty ? "" : ", with \(placeholders.joined(separator: " and ")) for the job's own"
+            return wrong(key, text, "names separated by commas, * for any characters\(own)")
+        }
+        value = patterns
+    }
+
     /// Texts separated by commas.
     mutating func list(_ key: String, _ value: inout [String]) {
         guard let text = text(key), !text.isEmpty else { return }

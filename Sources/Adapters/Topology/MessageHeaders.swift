@@ -27,6 +27,9 @@ package enum MessageHeaders {
     package static let user = "x-parley-user"
     package static let traceparent = "traceparent"
 
+    /// What makes a message a dead letter.
+    package static let ofLetters = [errorCode, error, attempts, deadAt, sourceQueue]
+
     /// The producer's properties for a message that Parley publishes again on its behalf.
     ///
     /// Left out is what the broker would act on a second time: `expiration`, `user_id` (checked against the connection's
@@ -36,9 +39,9 @@ package enum MessageHeaders {
         var forwarded = properties
         forwarded.deliveryMode = 2
         forwarded.userID = nil
+        forwarded.rawTexts[.userID] = nil
         forwarded.expiration = nil
-        var headers = FieldTable()
-        for (key, value) in properties.headers.pairs where !isBrokers(key) { headers[key] = value }
+        var headers = properties.headers.filter { !isBrokers($0) }
         if let expiration = properties.expiration { headers[Self.expiration] = .string(expiration) }
         forwarded.headers = headers
         return forwarded

@@ -23,7 +23,8 @@ package struct Relay: Sendable, Equatable {
 
     /// Makes the properties of a message that is published again for `producer`.
     package func sign(_ properties: inout MessageProperties, for producer: String?) {
-        properties.userID = user
+        // Signed without a producer, it would be taken for this process's own job.
+        properties.userID = producer == nil ? nil : user
         properties.headers[MessageHeaders.user] = producer.map { .string($0) }
     }
 }

@@ -10,6 +10,7 @@ extension Job {
             json.member("user_id", userID)
             json.member("tenant", tenant)
             json.member("agent", agent)
+            json.member("rewritten_query", rewrittenQuery)
             if !history.isEmpty {
                 json.key("history")
                 json.array { list in

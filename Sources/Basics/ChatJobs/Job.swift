@@ -6,6 +6,8 @@ public struct Job: Sendable, Equatable {
     public var userID: String?
     public var tenant: String?
     public var agent: String?
+    /// The question made to stand alone, when its producer has it: what passages are looked for with.
+    public var rewrittenQuery: String?
     /// Earlier turns of the conversation, oldest first.
     public var history: [Turn] = []
     /// Whether `chat.chunk` messages are wanted before the reply.
@@ -15,8 +17,13 @@ public struct Job: Sendable, Equatable {
     /// Not to be answered later than this.
     public var deadline: Timestamp?
     public var options = JobOptions()
-    /// A JSON object to echo in the reply, as the producer wrote it; at most 16 KiB.
+    /// A JSON object to echo in the reply, as the producer wrote it; at most `limits.metadata`, 16 KiB.
     public var metadata: [UInt8]?
+    /// What its producer probably meant and did not get; said in the reply.
+    package var warnings: [String] = []
+
+    /// What passages are looked for with.
+    package var searchText: String { rewrittenQuery ?? query }
 
     public init(id: JobID, query: String) {
         self.id = id

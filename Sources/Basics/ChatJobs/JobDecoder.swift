@@ -6,23 +6,25 @@ package struct JobDecoder: Sendable {
     package var maxBody: Int
     /// The most bytes of `query`. Default 32 KiB.
     package var maxQuery: Int
-    /// Queues a reply must never go to: the job queue and its relatives.
-    package var ownQueues: OwnQueues
+    package var ceilings: JobCeilings
+    /// Where replies may go.
+    package var replies: ReplyRule
     /// Whose jobs are.
     package var tenancy = Tenancy()
 
-    /// The most bytes of `metadata`.
-    package static let maxMetadata = 16 * 1024
     /// The most bytes of a short text field: `user_id`, `tenant`, `agent`, `options.model`.
     package static let maxName = 256
     /// The most turns of `history`.
     package static let maxTurns = 1000
 
-    package init(maxBody: Int = 1 << 20, maxQuery: Int = 32 << 10, ownQueues: OwnQueues = OwnQueues(base: "chat.jobs"))
-    {
+    package init(
+        maxBody: Int = 1 << 20, maxQuery: Int = 32 << 10, ceilings: JobCeilings = JobCeilings(),
+        ownQueues: OwnQueues = OwnQueues(base: "chat.jobs"), repliesAllowed: NamePatterns = .all
+    ) {
         self.maxBody = maxBody
         self.maxQuery = maxQuery
-        self.ownQueues = ownQueues
+        self.ceilings = ceilings
+        replies = ReplyRule(ownQueues: ownQueues, allowed: repliesAllowed)
     }
 
     /// What could be read of a message that is no job, so that it can be answered all the same.
@@ -35,6 +37,23 @@ package struct JobDecoder: Sendable {
         /// What replies echo, when it could be read and is within its bounds.
         package var agent: String?
         package var metadata: [UInt8]?
+        package var warnings: [String] = []
+        /// Whether a reply may go to its `reply_to`.
+        package var isAnswerable = true
+
+        /// Of a job that could be read, and is not to be worked on.
+        package init(_ job: Job, _ key: JobKey?, _ failure: JobFailure) {
+            self.init(id: job.id, failure: failure)
+            self.key = key
+            agent = job.agent
+            metadata = job.metadata
+            warnings = job.warnings
+        }
+
+        init(id: JobID?, failure: JobFailure) {
+            self.id = id
+            self.failure = failure
+        }
     }
 
     /// Decodes a message.
@@ -45,13 +64,22 @@ package struct JobDecoder: Sendable {
         _ body: [UInt8], _ envelope: Envelope, inflate: (_ body: [UInt8], _ limit: Int) throws(JobFailure) -> [UInt8]
     ) throws(Refusal) -> Job {
         do throws(JobFailure) {
-            try checkReplyTo(envelope.replyTo)
-            try checkContentType(envelope.contentType)
+            if let problem = MediaType.problem(envelope.contentType) {
+                throw JobFailure(.unsupportedMediaType, problem)
+            }
             try checkSize(envelope.discardedBytes ?? body.count, wasDiscarded: envelope.discardedBytes != nil)
             let text = try decompressed(body, envelope.contentEncoding, inflate)
             let fields = try JobFields(text)
-            var job = try job(fields, id: try agreedID(envelope.messageID, fields))
+            var job = try job(fields, envelope, id: try agreedID(envelope.messageID, fields))
             job.tenant = try tenancy.tenant(claimed: job.tenant, user: envelope.userID)
+            if let replyTo = envelope.replyTo {
+                let user = envelope.userID ?? job.userID
+                if let failure = replies.refusal(
+                    of: replyTo, isUncertain: envelope.isReplyToUncertain, tenant: job.tenant, user: user)
+                {
+                    throw failure
+                }
+            }
             return job
         } catch {
             throw refusal(error, body, envelope, inflate)
@@ -67,37 +95,39 @@ package struct JobDecoder: Sendable {
         _ inflate: ([UInt8], Int) throws(JobFailure) -> [UInt8]
     ) -> Refusal {
         var refusal = Refusal(id: envelope.messageID.flatMap(JobID.init), failure: failure)
+        // With tenants that the broker's users decide on, nobody is believed to be another here either.
+        var user = envelope.userID
+        let owner = (try? tenancy.tenant(claimed: nil, user: user)).flatMap { $0 }
+        var tenant = owner
         if body.count / Self.legibleBodies < maxBody,
             let text = try? decompressed(body, envelope.contentEncoding, inflate), let fields = try? JobFields(text)
         {
+            func name(_ member: String) -> String? {
+                (try? fields.string(member, max: Self.maxName)).flatMap { $0 }
+            }
             if envelope.messageID == nil {
                 refusal.id = (try? fields.string("id", max: 128)).flatMap { $0 }.flatMap(JobID.init)
             }
-            refusal.agent = (try? fields.string("agent", max: Self.maxName)).flatMap { $0 }
-            refusal.metadata = (try? fields.metadata(max: Self.maxMetadata)).flatMap { $0 }
+            refusal.agent = name("agent")
+            refusal.metadata = (try? fields.metadata(max: ceilings.metadata)).flatMap { $0 }
+            refusal.warnings = fields.warnings(envelope)
+            if tenancy.mode == .open {
+                tenant = name("tenant")
+                user = user ?? name("user_id")
+            }
         }
-        let tenant = (try? tenancy.tenant(claimed: nil, user: envelope.userID)).flatMap { $0 }
-        refusal.key = refusal.id.flatMap { tenancy.key($0, tenant: tenant) }
+        if let foreign = ForeignMessage.recognized(body, envelope) {
+            refusal.failure = JobFailure(failure.code, "\(failure.message); \(foreign.hint)")
+            refusal.isAnswerable = foreign.isAnswerable
+            if envelope.messageID == nil, refusal.id == nil {
+                refusal.id = (foreign.id ?? envelope.correlationID).flatMap(JobID.init)
+            }
+        }
+        if let replyTo = envelope.replyTo, !replies.mayAnswer(replyTo, tenant: tenant, user: user) {
+            refusal.isAnswerable = false
+        }
+        refusal.key = refusal.id.flatMap { tenancy.key($0, tenant: owner) }
         return refusal
-    }
-
-    private func checkReplyTo(_ replyTo: String?) throws(JobFailure) {
-        guard let replyTo, ownQueues.contains(replyTo) else { return }
-        throw JobFailure(
-            .invalidJob,
-            "reply_to names \(shown(replyTo)), a queue of Parley's own: replies there would come back as jobs")
-    }
-
-    private func checkContentType(_ contentType: String?) throws(JobFailure) {
-        guard let contentType, contentType != "application/json" else { return }
-        let parts = contentType.split(separator: ";", omittingEmptySubsequences: false)
-            .map { $0.trimmingSpaces().lowercased() }
-        let charset = parts.dropFirst().first { $0.hasPrefix("charset=") }.map { $0.dropFirst(8) }
-        let charsetIsFine = charset.map { $0 == "utf-8" || $0 == "\"utf-8\"" || $0 == "utf8" } ?? true
-        guard parts.first == "application/json", charsetIsFine else {
-            throw JobFailure(
-                .unsupportedMediaType, "content_type is \(shown(contentType)); application/json (UTF-8) is allowed")
-        }
     }
 
     private func checkSize(_ size: Int, wasDiscarded: Bool) throws(JobFailure) {
@@ -109,10 +139,10 @@ package struct JobDecoder: Sendable {
     private func decompressed(
         _ body: [UInt8], _ encoding: String?, _ inflate: ([UInt8], Int) throws(JobFailure) -> [UInt8]
     ) throws(JobFailure) -> [UInt8] {
-        switch encoding?.lowercased() {
-        case nil, "", "utf-8", "utf8", "identity": return body
-        case "gzip", "x-gzip": return try inflate(body, maxBody)
-        default:
+        switch MediaType.encoding(encoding) {
+        case .none: return body
+        case .gzip: return try inflate(body, maxBody)
+        case .unknown:
             throw JobFailure(
                 .unsupportedMediaType, "content_encoding is \(shown(encoding ?? "")); utf-8 and gzip are allowed")
         }
@@ -133,41 +163,21 @@ package struct JobDecoder: Sendable {
         return id
     }
 
-    private func job(_ fields: JobFields, id: JobID) throws(JobFailure) -> Job {
+    private func job(_ fields: JobFields, _ envelope: Envelope, id: JobID) throws(JobFailure) -> Job {
         var job = Job(id: id, query: try fields.query(max: maxQuery))
         job.userID = try fields.string("user_id", max: Self.maxName)
         job.tenant = try fields.string("tenant", max: Self.maxName)
         job.agent = try fields.string("agent", max: Self.maxName)
+        job.rewrittenQuery = try fields.rewrittenQuery(max: maxQuery)
         job.history = try fields.history(maxTurns: Self.maxTurns)
         job.stream = try fields.bool("stream") ?? false
         job.notBefore = try fields.timestamp("not_before")
         job.deadline = try fields.timestamp("deadline")
         job.options = try fields.options(maxName: Self.maxName)
-        job.metadata = try fields.metadata(max: Self.maxMetadata)
+        job.metadata = try fields.metadata(max: ceilings.metadata)
+        job.warnings = fields.warnings(envelope)
+        try ceilings.check(job.options)
         return job
-    }
-}
-
-/// The queues whose names Parley derives from the job queue's.
-package struct OwnQueues: Sendable, Equatable {
-    /// `queue.name`.
-    package var base: String
-    /// Lane suffixes, `chat.jobs.<lane>`.
-    package var lanes: [String]
-
-    package init(base: String, lanes: [String] = []) {
-        self.base = base
-        self.lanes = lanes
-    }
-
-    /// The dead-letter queue.
-    package var dead: String { base + ".dead" }
-
-    /// Whether `queue` is the job queue, a lane, the dead-letter queue or one of the delay queues.
-    package func contains(_ queue: String) -> Bool {
-        guard queue.hasPrefix(base) else { return false }
-        return queue == base || queue == dead || queue.hasPrefix(base + ".delay")
-            || lanes.contains { queue == "\(base).\($0)" }
     }
 }
 
@@ -177,13 +187,4 @@ func shown(_ text: String) -> String {
         scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) ? "\u{FFFD}" : String(scalar)
     }
     return "\"\(clean.joined())\(text.unicodeScalars.count > 80 ? "…" : "")\""
-}
-
-extension Substring {
-    func trimmingSpaces() -> Substring {
-        var rest = self
-        while rest.first == " " || rest.first == "\t" { rest.removeFirst() }
-        while rest.last == " " || rest.last == "\t" { rest.removeLast() }
-        return rest
-    }
 }

@@ -29,5 +29,33 @@ package struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
         self.blame = blame
     }
 
+    /// The message for producers: without where services are, which is not theirs to know.
+    package var publicMessage: String {
+        if blame == .absence, code != .rateLimited {
+            return code == .retrievalFailed ? "the search is away" : "the model is away"
+        }
+        return Self.withoutAddresses(message)
+    }
+
+    /// Whether somebody may have written an address of a service into it.
+    private static func withoutAddresses(_ text: String) -> String {
+        guard text.utf8.contains(UInt8(ascii: "/")), text.contains("://") else { return text }
+        var words: [Substring] = []
+        for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+            guard word.contains("://") else {
+                words.append(word)
+                continue
+            }
+            let end = String(word.reversed().prefix { ":.,;)]\"'".contains($0) }.reversed())
+            if words.last == "at" {
+                words.removeLast()
+                if let last = words.popLast() { words.append(Substring(last + end)) }
+            } else {
+                words.append("(address)" + end.drop { $0 == ")" })
+            }
+        }
+        return words.joined(separator: " ")
+    }
+
     package var description: String { "\(code.rawValue): \(message)" }
 }

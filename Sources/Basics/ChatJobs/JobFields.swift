@@ -2,12 +2,12 @@ import ParleyJSON
 
 /// The members of a job's body, each read with its type and bounds; what is wrong is a failure that names the field.
 struct JobFields {
-    private var members: [(name: String, value: JSONElement)]
+    let members: [(name: String, value: JSONElement)]
 
     init(_ body: [UInt8]) throws(JobFailure) {
         let root: JSONElement
         do throws(JSONError) {
-            root = try JSONDocument(body).root
+            root = try JSONDocument(Self.isMarked(body) ? Array(body.dropFirst(3)) : body).root
         } catch {
             throw JobFailure(.invalidJob, "the body is not JSON: \(error)")
         }
@@ -17,8 +17,13 @@ struct JobFields {
         members = root.members
     }
 
+    /// Whether the text begins with UTF-8's byte order mark, as editors and .NET write it.
+    private static func isMarked(_ body: [UInt8]) -> Bool {
+        body.first == 0xEF && body.starts(with: [0xEF, 0xBB, 0xBF])
+    }
+
     /// The member's value; `null` counts as absent.
-    private subscript(name: String) -> JSONElement? {
+    subscript(name: String) -> JSONElement? {
         guard let value = members.last(where: { $0.name == name })?.value, !value.isNull else { return nil }
         return value
     }
@@ -39,6 +44,14 @@ struct JobFields {
         let query = try value.checkedString("query", max: max)
         guard query.utf8.contains(where: { $0 > 0x20 }) else {
             throw JobFailure(.invalidJob, "query is empty; a question is needed")
+        }
+        return query
+    }
+
+    /// The question made to stand alone; a blank one is none.
+    func rewrittenQuery(max: Int) throws(JobFailure) -> String? {
+        guard let query = try string("rewritten_query", max: max), query.utf8.contains(where: { $0 > 0x20 }) else {
+            return nil
         }
         return query
     }
@@ -73,7 +86,7 @@ struct JobFields {
 
     func options(maxName: Int) throws(JobFailure) -> JobOptions {
         var options = JobOptions()
-        guard let value = self["options"] else { return options }
+        guard let value = self["options"], !value.isEmptyArray else { return options }
         guard value.kind == .object else { throw value.wrongType("options", "an object") }
         if let model = value["model"], !model.isNull {
             options.model = try model.checkedString("options.model", max: maxName)
@@ -88,7 +101,7 @@ struct JobFields {
     }
 
     func metadata(max: Int) throws(JobFailure) -> [UInt8]? {
-        guard let value = self["metadata"] else { return nil }
+        guard let value = self["metadata"], !value.isEmptyArray else { return nil }
         guard value.kind == .object else { throw value.wrongType("metadata", "an object") }
         guard value.raw.count <= max else {
             throw JobFailure(.tooLarge, "metadata has \(value.raw.count) bytes; at most \(max) are allowed")
@@ -98,6 +111,9 @@ struct JobFields {
 }
 
 extension JSONElement {
+    /// PHP writes an empty object so, unless told otherwise.
+    fileprivate var isEmptyArray: Bool { kind == .array && count == 0 }
+
     fileprivate func checkedString(_ name: String, max: Int) throws(JobFailure) -> String {
         guard let text = string else { throw wrongType(name, "a string") }
         guard text.utf8.count <= max else {

@@ -60,9 +60,13 @@ public struct Reply: Sendable, Equatable {
     public var finishReason: FinishReason?
     public var cached: Cached = .none
     public var agent: String?
+    /// The question that passages were looked for with, when it was another one than the job's query.
+    public var rewrittenQuery: String?
     public var attempts = 1
     public var timings = Timings()
     public var error: ReplyError?
+    /// What the job's producer probably meant and did not get: members that are not read.
+    public var warnings: [String] = []
     /// JSON text, echoed.
     public var metadata: [UInt8]?
 
@@ -119,6 +123,7 @@ extension Reply {
             }
             json.member("cached", cached.rawValue)
             json.member("agent", agent)
+            json.member("rewritten_query", rewrittenQuery)
             json.member("attempts", attempts)
             json.key("timings_ms")
             json.object {
@@ -138,6 +143,10 @@ extension Reply {
                     $0.member("message", error.message)
                     $0.member("retryable", error.retryable)
                 }
+            }
+            if !warnings.isEmpty {
+                json.key("warnings")
+                json.array { for warning in warnings { $0.string(warning) } }
             }
             json.member("metadata", raw: metadata ?? Array("{}".utf8))
         }
@@ -163,6 +172,7 @@ extension Reply {
         finishReason = root["finish_reason"]?.string.flatMap(FinishReason.init)
         cached = root["cached"]?.string.flatMap(Cached.init) ?? .none
         agent = root["agent"]?.string
+        rewrittenQuery = root["rewritten_query"]?.string
         attempts = root["attempts"]?.int ?? 1
         if let spent = root["timings_ms"] {
             timings.queued = spent["queued"]?.double ?? 0
@@ -175,6 +185,7 @@ extension Reply {
                 code: $0["code"]?.string ?? "", message: $0["message"]?.string ?? "",
                 retryable: $0["retryable"]?.bool ?? false)
         }
+        warnings = (root["warnings"]?.elements ?? []).compactMap(\.string)
         metadata = root["metadata"].map { Array($0.raw) }
     }
 }

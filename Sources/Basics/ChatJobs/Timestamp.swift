@@ -11,8 +11,8 @@ public struct Timestamp: Sendable, Hashable, Comparable {
     /// How long from `other` to this; negative when this is earlier.
     public func since(_ other: Timestamp) -> Duration { .milliseconds(milliseconds - other.milliseconds) }
 
-    /// Parses RFC 3339 (section 5.6): `2026-11-22T22:00:30Z`, with fractions and offsets; nil for anything else, for
-    /// dates that do not exist, and for years outside 1970…9999.
+    /// Parses RFC 3339 (section 5.6): `2026-11-22T22:00:30Z`, with fractions and offsets, and offsets without their
+    /// colon, as many languages write them (`+0000`); nil for anything else, for dates that do not exist, and for years outside 1970…9999.
     public init?(_ text: String) {
         var scanner = Scanner(text.utf8)
         guard let year = scanner.digits(4), scanner.take("-"), let month = scanner.digits(2), scanner.take("-"),
@@ -29,9 +29,9 @@ public struct Timestamp: Sendable, Hashable, Comparable {
         if !(scanner.take("Z") || scanner.take("z")) {
             let sign: Int64
             if scanner.take("+") { sign = -1 } else if scanner.take("-") { sign = 1 } else { return nil }
-            guard let hours = scanner.digits(2), scanner.take(":"), let minutes = scanner.digits(2), hours < 24,
-                minutes < 60
-            else { return nil }
+            guard let hours = scanner.digits(2) else { return nil }
+            _ = scanner.take(":")
+            guard let minutes = scanner.digits(2), hours < 24, minutes < 60 else { return nil }
             offset = sign * (hours * 60 + minutes) * 60
         }
         guard scanner.isAtEnd, (1970...9999).contains(year), (1...12).contains(month), day >= 1,

@@ -8,12 +8,12 @@ package enum GzipError: Error, Equatable, Sendable {
     case exceedsLimit
 }
 
-/// Undoes gzip (RFC 1952), giving at most `limit` bytes: a small message that claims to be gigabytes costs `limit`
+/// Undoes gzip (RFC 1952), and zlib (RFC 1950), which some clients call gzip (kombu does), giving at most `limit` bytes: a small message that claims to be gigabytes costs `limit`
 /// bytes of memory and is refused.
 package func gunzip(_ bytes: [UInt8], limit: Int) throws(GzipError) -> [UInt8] {
     var stream = z_stream()
-    // 16 selects the gzip wrapper, 15 the largest window (zlib manual, inflateInit2).
-    guard inflateInit2_(&stream, 16 + 15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
+    // 32 takes either wrapper as it finds it, 15 is the largest window (zlib manual, inflateInit2).
+    guard inflateInit2_(&stream, 32 + 15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
         throw .malformed
     }
     defer { inflateEnd(&stream) }

@@ -281,7 +281,7 @@ package actor Answering {
         let started = clock.now
         let topK = inquiries.map { $0.job.options.topK ?? configuration.topK }
         let results = await passageSource.passages(
-            for: inquiries.map(\.job.query), topK: topK.max() ?? configuration.topK,
+            for: inquiries.map(\.job.searchText), topK: topK.max() ?? configuration.topK,
             timeout: configuration.retrievalTimeout)
         metrics.retrieval.recordNanoseconds((clock.now - started).wholeNanoseconds)
         judge(results, isFirstTry: inquiries.contains(where: \.isFirstTry))

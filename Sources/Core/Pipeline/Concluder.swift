@@ -7,6 +7,8 @@ struct Concluder: Sendable {
     let retry: RetryPolicy
     let health: HealthMonitor
     let clock: any PipelineClock
+    /// `results.ttl`: how long a failure is kept under its id, for messages.
+    let resultLife: Duration
 
     /// What has become of it.
     enum Conclusion {
@@ -32,8 +34,16 @@ struct Concluder: Sendable {
         case .ended(.revoked): return await fail(delivery, .revoked, outcome)
         case .ended(.expired): return await fail(delivery, .expired(delivery.job), outcome)
         case .failed(let failure):
-            guard let postponement = nextTry(of: delivery, failure, hasStreamed) else {
-                return await fail(delivery, failure, outcome)
+            let postponement: Postponement
+            switch nextTry(of: delivery, failure, hasStreamed) {
+            case .later(let next): postponement = next
+            case .tooLate: return await fail(delivery, failure, outcome)
+            case .never:
+                return await settle(
+                    delivery,
+                    .failure(
+                        failure, of: delivery, outcome, now: clock.now,
+                        last: failure.code.isRetryable ? LastWord(kept: resultLife) : nil))
             }
             if await settler.intake.isVoid(delivery.incoming.receipt) { return .void(postponement, failure) }
             let isDone = await settler.postpone(
@@ -42,16 +52,23 @@ struct Concluder: Sendable {
         }
     }
 
-    /// When the job is tried again; nil when it has failed for good, or has no time left.
-    private func nextTry(of delivery: JobDelivery, _ failure: JobFailure, _ hasStreamed: Bool) -> Postponement? {
+    private enum NextTry {
+        case later(Postponement)
+        /// Its deadline is nearer.
+        case tooLate
+        /// It has failed for good.
+        case never
+    }
+
+    private func nextTry(of delivery: JobDelivery, _ failure: JobFailure, _ hasStreamed: Bool) -> NextTry {
         let needed: [Dependency] = failure.code == .retrievalFailed ? [.embeddings, .vectors] : [.model]
         let failed = RetryPolicy.Failure(
             failure: failure, attempt: delivery.attempt, deferrals: delivery.incoming.envelope.deferrals,
             outages: delivery.incoming.envelope.outages, hasStreamed: hasStreamed,
             isServiceDown: needed.contains(where: health.isDown))
-        guard let next = retry.next(after: failed, random: clock.random()) else { return nil }
-        if let deadline = delivery.job.deadline, deadline.since(clock.wall) <= next.delay { return nil }
-        return next
+        guard let next = retry.next(after: failed, random: clock.random()) else { return .never }
+        if let deadline = delivery.job.deadline, deadline.since(clock.wall) <= next.delay { return .tooLate }
+        return .later(next)
     }
 
     func fail(_ delivery: JobDelivery, _ failure: JobFailure, _ outcome: AnswerOutcome? = nil) async -> Conclusion {

@@ -21,11 +21,13 @@ final class FinalReply: Sendable {
     let isStored: Bool
     /// The message was no job.
     let isRefusal: Bool
+    /// A reply may go to the message's `reply_to`.
+    let isAnswerable: Bool
     let deadLetter: JobFailure?
 
     private init(
         _ reply: Reply, _ key: JobKey?, _ fingerprint: Fingerprint? = nil, stored: [UInt8]? = nil,
-        isRefusal: Bool = false, isConflict: Bool = false, deadLetter: JobFailure? = nil
+        isRefusal: Bool = false, isAnswerable: Bool = true, isConflict: Bool = false, deadLetter: JobFailure? = nil
     ) {
         self.key = key
         self.fingerprint = fingerprint
@@ -35,6 +37,7 @@ final class FinalReply: Sendable {
         body = stored ?? reply.encoded()
         isStored = stored != nil || isConflict
         self.isRefusal = isRefusal
+        self.isAnswerable = isAnswerable
         self.deadLetter = deadLetter
     }
 
@@ -52,12 +55,20 @@ final class FinalReply: Sendable {
         return FinalReply(reply, delivery.key, delivery.identity.fingerprint)
     }
 
-    /// - Parameter outcome: what was spent on it, when it was worked on.
+    /// - Parameters:
+    ///   - outcome: what was spent on it, when it was worked on.
+    ///   - last: its attempts are used up.
     @inline(never)
     static func failure(
-        _ failure: JobFailure, of delivery: JobDelivery, _ outcome: AnswerOutcome? = nil, now: Duration
+        _ failure: JobFailure, of delivery: JobDelivery, _ outcome: AnswerOutcome? = nil, now: Duration,
+        last: LastWord? = nil
     ) -> FinalReply {
         var reply = Reply(id: delivery.job.id.text, failure: failure)
+        reply.error?.message = failure.publicMessage
+        if let last {
+            reply.error?.message += last.words
+            reply.error?.retryable = false
+        }
         complete(&reply, delivery, outcome, now)
         // The start that found the losses was no attempt.
         if failure.code == .workerLost { reply.attempts -= 1 }
@@ -79,6 +90,8 @@ final class FinalReply: Sendable {
         let own = try? Reply(decoding: body)
         var reply = Reply(id: replyID, failure: .idConflict)
         reply.agent = own?.agent
+        reply.rewrittenQuery = own?.rewrittenQuery
+        reply.warnings = own?.warnings ?? []
         reply.metadata = own?.metadata
         reply.attempts = attempts
         reply.timings = own?.timings ?? Timings()
@@ -92,7 +105,10 @@ final class FinalReply: Sendable {
         reply.attempts = incoming.envelope.earlierAttempts + 1
         reply.agent = refusal.agent
         reply.metadata = refusal.metadata
-        return FinalReply(reply, refusal.key, isRefusal: true, deadLetter: refusal.failure)
+        reply.warnings = refusal.warnings
+        return FinalReply(
+            reply, refusal.key, isRefusal: true, isAnswerable: refusal.isAnswerable,
+            deadLetter: refusal.failure)
     }
 
     /// What is stored. The worker that stored a failure may have died before the dead letter: it is written again.
@@ -110,11 +126,26 @@ final class FinalReply: Sendable {
         _ reply: inout Reply, _ delivery: JobDelivery, _ outcome: AnswerOutcome?, _ now: Duration
     ) {
         reply.agent = delivery.job.agent
+        reply.rewrittenQuery = delivery.job.rewrittenQuery
+        reply.warnings = delivery.job.warnings
         reply.metadata = delivery.job.metadata
         reply.attempts = delivery.attempt
         reply.timings.queued = (delivery.begun - delivery.incoming.arrived).milliseconds
         reply.timings.retrieve = outcome?.retrieving.milliseconds ?? 0
         reply.timings.generate = outcome?.generating.milliseconds ?? 0
         reply.timings.total = (now - delivery.incoming.arrived).milliseconds
+    }
+}
+
+/// What a producer is told when no attempts are left: the failure stands.
+struct LastWord {
+    /// How long it is kept under its id.
+    let kept: Duration
+
+    var words: String {
+        let seconds = Int(kept / .seconds(1))
+        let time = seconds >= 7200 ? "\(seconds / 3600) h" : seconds >= 120 ? "\(seconds / 60) min" : "\(seconds) s"
+        return
+            "; no attempts are left, and for about \(time) this id is answered so, unless an operator requeues the job"
     }
 }

@@ -50,11 +50,13 @@ package actor Pipeline {
         let metrics = PipelineMetrics()
         let settler = Settler(
             intake: intake, results: results, outbox: outbox, health: health, clock: clock,
-            ownQueues: decoder.ownQueues, metrics: metrics, logger: logger)
+            ownQueues: decoder.replies.ownQueues, metrics: metrics, logger: logger)
         deliveries = Deliveries(
             intake: intake, results: results, outbox: outbox, answering: answering, health: health,
             decoder: WindowDecoder(decoder: decoder, inflate: inflate),
-            concluder: Concluder(settler: settler, retry: configuration.retry, health: health, clock: clock),
+            concluder: Concluder(
+                settler: settler, retry: configuration.retry, health: health, clock: clock,
+                resultLife: configuration.resultLife),
             clock: clock, maxDeliveries: configuration.retry.maxDeliveries, executor: executor, metrics: metrics,
             logger: logger)
     }

@@ -6,6 +6,8 @@ package struct PipelineConfiguration: Sendable {
     package var window = 64
     /// `retry.*`.
     package var retry = RetryPolicy()
+    /// `results.ttl`, for messages. Default 24 h.
+    package var resultLife: Duration = .seconds(24 * 3600)
     /// How questions are answered.
     package var answering = AnsweringConfiguration()
 

@@ -95,6 +95,8 @@ package struct OutgoingReply: Sendable, Equatable {
     package var replyTo: String
     /// Nil only when the message that failed carried neither a correlation id nor a readable id.
     package var correlationID: String?
+    /// What it was before it was made text: when it is not UTF-8, and only then.
+    package var correlationBytes: [UInt8]?
     /// The same for every publication of one reply, so that subscribers can deduplicate; nil when there is no id.
     package var messageID: String?
     package var priority: UInt8?
@@ -110,6 +112,7 @@ package struct OutgoingReply: Sendable, Equatable {
         self.kind = kind
         self.replyTo = replyTo
         correlationID = incoming.envelope.correlationID ?? id?.text ?? incoming.envelope.messageID
+        correlationBytes = incoming.envelope.correlationBytes
         self.messageID = messageID
         priority = incoming.envelope.priority
         traceparent = TraceContext.continued(incoming.envelope.traceparent)

@@ -30,7 +30,7 @@ struct Settler: Sendable {
     ) async -> Concluder.Conclusion {
         let started = clock.now
         var reply = outcome
-        let replyTo = address(of: incoming)
+        let replyTo = outcome.isAnswerable ? address(of: incoming) : nil
         var settlement = Settlement(
             storing: reply.key != nil && !reply.isStored, publishing: replyTo != nil,
             deadLettering: reply.deadLetter != nil && !isVoid)

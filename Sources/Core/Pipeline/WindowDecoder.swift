@@ -18,9 +18,11 @@ struct WindowDecoder: Sendable {
     func read(_ incoming: Incoming, arrival: UInt64, now: Duration, wall: Timestamp) -> Message {
         do throws(JobDecoder.Refusal) {
             let job = try decoder.decode(incoming.body, incoming.envelope, inflate: inflate)
-            let delivery = JobDelivery(
-                incoming: incoming, job: job, key: decoder.tenancy.key(job.id, tenant: job.tenant), arrival: arrival,
-                begun: now)
+            let key = decoder.tenancy.key(job.id, tenant: job.tenant)
+            if let failure = decoder.ceilings.refusal(of: job, wall: wall) {
+                return .refused(incoming, JobDecoder.Refusal(job, key, failure))
+            }
+            let delivery = JobDelivery(incoming: incoming, job: job, key: key, arrival: arrival, begun: now)
             if let wait = Admission.untilDue(job, wall: wall) { return .early(delivery, wait) }
             return .job(delivery)
         } catch {

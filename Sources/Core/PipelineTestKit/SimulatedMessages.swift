@@ -81,7 +81,7 @@ enum SimulatedMessages {
                 number: number, envelope: envelope, body: Array(#"{"query":"no id"}"#.utf8), id: nil,
                 replyQueue: queue, refusal: .invalidJob)
         case 2:
-            envelope.contentType = "text/plain"
+            envelope.contentType = "text/html"
             envelope.messageID = "bad-\(number)"
             return SimulatedMessage(
                 number: number, envelope: envelope, body: Array("hello".utf8), id: JobID("bad-\(number)"),

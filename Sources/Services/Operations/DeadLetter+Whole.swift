@@ -65,9 +65,11 @@ extension FieldValue {
         switch self {
         case .bool(let value): json.bool(value)
         case .int(let value): json.int(Int(value))
+        case .number(.float, let bits): json.double(Double(Float(bitPattern: UInt32(truncatingIfNeeded: bits))))
+        case .number(_, let bits): json.int(Int(Int64(bitPattern: bits)))
         case .double(let value): json.double(value)
         case .string(let value): json.string(value)
-        case .bytes(let value): json.string(base64(value))
+        case .bytes(let value), .rawString(let value): json.string(base64(value))
         case .timestamp(let value): json.int(Int(clamping: value))
         case .decimal(let scale, let value): json.string("\(value)e-\(scale)")
         case .array(let values): json.array { for value in values { value.write(to: &$0) } }

@@ -34,10 +34,13 @@ package struct DeadLetter: Sendable {
     /// The body as JSON; nil when it is none.
     package var job: JSONElement? { try? JSONDocument(content).root }
 
-    /// The body, decompressed when its `content_encoding` is gzip and it can be.
+    /// The body, decompressed when its `content_encoding` is gzip and it can be, without a byte order mark.
     package var content: [UInt8] {
-        guard delivery.properties.contentEncoding?.lowercased() == "gzip" else { return delivery.body }
-        return (try? gunzip(delivery.body, limit: Self.largestContent)) ?? delivery.body
+        var content = delivery.body
+        if ["gzip", "x-gzip"].contains(delivery.properties.contentEncoding?.lowercased()) {
+            content = (try? gunzip(delivery.body, limit: Self.largestContent)) ?? delivery.body
+        }
+        return content.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(content.dropFirst(3)) : content
     }
 
     private static let largestContent = 16 << 20

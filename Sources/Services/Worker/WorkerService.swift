@@ -64,13 +64,15 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.retry.factor = settings.retry.factor
         configuration.retry.max = settings.retry.max
         configuration.retry.maxDeliveries = settings.retry.maxDeliveries
+        configuration.resultLife = settings.results.ttl
         configuration.answering.longestPause = settings.retry.max
         results = RedisResults(
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
         passages = RetrieverSource(retriever: assembly.retriever)
         let relay = Relay(settings, assembly.rabbitMQ)
         var decoder = JobDecoder(
-            maxBody: settings.limits.body, maxQuery: settings.limits.query, ownQueues: queues.names)
+            maxBody: settings.limits.body, maxQuery: settings.limits.query, ceilings: JobCeilings(settings),
+            ownQueues: queues.names, repliesAllowed: NamePatterns(settings.replyAllow))
         decoder.tenancy = Tenancy(settings)
         pipeline = Pipeline(
             intake: RabbitMQIntake(consumer: consumer, clock: clock, relay: relay),
@@ -91,7 +93,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             case .exceedsLimit:
                 throw JobFailure(.tooLarge, "the body has more than \(limit) bytes once decompressed")
             case .malformed:
-                throw JobFailure(.invalidJob, "content_encoding is gzip, but the body is not gzip or is damaged")
+                throw JobFailure(
+                    .invalidJob, "content_encoding is gzip, but the body is neither gzip nor zlib, or is damaged")
             }
         }
     }
@@ -191,5 +194,15 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             readiness.set("vectors", .degraded(trouble))
         }
         return readiness
+    }
+}
+
+extension JobCeilings {
+    init(_ settings: Settings) {
+        self.init()
+        metadata = settings.limits.metadata
+        maxTokens = settings.limits.maxTokens
+        notBefore = settings.limits.notBefore
+        models = NamePatterns(settings.modelsAllow)
     }
 }

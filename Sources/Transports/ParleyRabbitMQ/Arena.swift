@@ -102,6 +102,9 @@ struct Arena {
                 result.value.i64 = value
             }
             encodedSize += 8
+        case .number(let type, let bits):
+            set(type, bits, &result)
+            encodedSize += 8
         case .double(let value):
             result.kind = FieldKind.double
             result.value.f64 = value
@@ -112,6 +115,10 @@ struct Arena {
             encodedSize += 4
         case .bytes(let value):
             result.kind = FieldKind.bytes
+            result.value.bytes = value.withUnsafeBytes { copy($0) }
+            encodedSize += 4
+        case .rawString(let value):
+            result.kind = FieldKind.string
             result.value.bytes = value.withUnsafeBytes { copy($0) }
             encodedSize += 4
         case .timestamp(let value):
@@ -141,16 +148,49 @@ struct Arena {
         return result
     }
 
+    private func set(_ type: FieldValue.Number, _ bits: UInt64, _ field: inout amqp_field_value_t) {
+        switch type {
+        case .int8:
+            field.kind = FieldKind.int8
+            field.value.i8 = Int8(truncatingIfNeeded: bits)
+        case .uint8:
+            field.kind = FieldKind.uint8
+            field.value.u8 = UInt8(truncatingIfNeeded: bits)
+        case .int16:
+            field.kind = FieldKind.int16
+            field.value.i16 = Int16(truncatingIfNeeded: bits)
+        case .uint16:
+            field.kind = FieldKind.uint16
+            field.value.u16 = UInt16(truncatingIfNeeded: bits)
+        case .uint32:
+            field.kind = FieldKind.uint32
+            field.value.u32 = UInt32(truncatingIfNeeded: bits)
+        case .int64:
+            field.kind = FieldKind.int64
+            field.value.i64 = Int64(bitPattern: bits)
+        case .float:
+            field.kind = FieldKind.float
+            field.value.f32 = Float(bitPattern: UInt32(truncatingIfNeeded: bits))
+        }
+    }
+
     mutating func properties(_ p: MessageProperties) throws(RabbitMQError) -> amqp_basic_properties_t {
         var c = amqp_basic_properties_t()
         encodedSize += 14
+        func raw(_ property: TextProperty, _ text: String, _ name: StaticString) throws(RabbitMQError) -> amqp_bytes_t {
+            guard !p.rawTexts.isEmpty, let bytes = p.rawTexts[property], bytes.count <= 255 else {
+                return try short(text, name)
+            }
+            encodedSize += 1
+            return bytes.withUnsafeBytes { copy($0) }
+        }
         func set(_ bit: Int) { c._flags |= amqp_flags_t(1) << bit }
         if let text = p.contentType {
             c.content_type = try short(text, "content-type")
             set(15)
         }
         if let text = p.contentEncoding {
-            c.content_encoding = try short(text, "content-encoding")
+            c.content_encoding = try raw(.contentEncoding, text, "content-encoding")
             set(14)
         }
         if !p.headers.isEmpty {
@@ -166,7 +206,7 @@ struct Arena {
             set(11)
         }
         if let text = p.correlationID {
-            c.correlation_id = try short(text, "correlation-id")
+            c.correlation_id = try raw(.correlationID, text, "correlation-id")
             set(10)
         }
         if let text = p.replyTo {
@@ -174,11 +214,11 @@ struct Arena {
             set(9)
         }
         if let text = p.expiration {
-            c.expiration = try short(text, "expiration")
+            c.expiration = try raw(.expiration, text, "expiration")
             set(8)
         }
         if let text = p.messageID {
-            c.message_id = try short(text, "message-id")
+            c.message_id = try raw(.messageID, text, "message-id")
             set(7)
         }
         if let seconds = p.timestamp {
@@ -186,15 +226,15 @@ struct Arena {
             set(6)
         }
         if let text = p.type {
-            c.type = try short(text, "type")
+            c.type = try raw(.type, text, "type")
             set(5)
         }
         if let text = p.userID {
-            c.user_id = try short(text, "user-id")
+            c.user_id = try raw(.userID, text, "user-id")
             set(4)
         }
         if let text = p.appID {
-            c.app_id = try short(text, "app-id")
+            c.app_id = try raw(.appID, text, "app-id")
             set(3)
         }
         encodedSize += 10

@@ -60,21 +60,22 @@ extension FieldValue {
         case FieldKind.table where depth > Arena.maximumDepth: self = .null
         case FieldKind.array where depth > Arena.maximumDepth: self = .null
         case FieldKind.bool: self = .bool(c.value.boolean != 0)
-        case FieldKind.int8: self = .int(Int64(c.value.i8))
-        case FieldKind.uint8: self = .int(Int64(c.value.u8))
-        case FieldKind.int16: self = .int(Int64(c.value.i16))
-        case FieldKind.uint16: self = .int(Int64(c.value.u16))
         case FieldKind.int32: self = .int(Int64(c.value.i32))
-        case FieldKind.uint32: self = .int(Int64(c.value.u32))
-        case FieldKind.int64: self = .int(c.value.i64)
+        case FieldKind.int64 where Int32(exactly: c.value.i64) == nil: self = .int(c.value.i64)
+        case FieldKind.int8: self = .number(.int8, bits: UInt64(bitPattern: Int64(c.value.i8)))
+        case FieldKind.uint8: self = .number(.uint8, bits: UInt64(c.value.u8))
+        case FieldKind.int16: self = .number(.int16, bits: UInt64(bitPattern: Int64(c.value.i16)))
+        case FieldKind.uint16: self = .number(.uint16, bits: UInt64(c.value.u16))
+        case FieldKind.uint32: self = .number(.uint32, bits: UInt64(c.value.u32))
+        case FieldKind.int64: self = .number(.int64, bits: UInt64(bitPattern: c.value.i64))
         // Signed in the specification; librabbitmq takes it for unsigned.
         case FieldKind.uint64: self = .int(Int64(bitPattern: c.value.u64))
-        case FieldKind.float: self = .double(Double(c.value.f32))
+        case FieldKind.float: self = .number(.float, bits: UInt64(c.value.f32.bitPattern))
         case FieldKind.double: self = .double(c.value.f64)
         case FieldKind.decimal: self = .decimal(scale: c.value.decimal.decimals, value: c.value.decimal.value)
         case FieldKind.string:
             let raw = c.value.bytes.raw
-            self = String(validating: raw, as: UTF8.self).map(FieldValue.string) ?? .bytes(Array(raw))
+            self = String(validating: raw, as: UTF8.self).map(FieldValue.string) ?? .rawString(Array(raw))
         case FieldKind.bytes: self = .bytes(Array(c.value.bytes.raw))
         case FieldKind.timestamp: self = .timestamp(c.value.u64)
         case FieldKind.table: self = .table(FieldTable(copying: c.value.table, depth: depth))
@@ -94,19 +95,28 @@ struct PropertiesReader {
     mutating func read(_ c: UnsafePointer<amqp_basic_properties_t>) -> MessageProperties {
         let flags = c.pointee._flags
         func has(_ bit: Int) -> Bool { flags & (1 << bit) != 0 }
-        return MessageProperties(
+        var raw: [TextProperty: [UInt8]] = [:]
+        func text(_ bit: Int, _ bytes: amqp_bytes_t, _ property: TextProperty) -> String? {
+            guard has(bit) else { return nil }
+            if let text = String(validating: bytes.raw, as: UTF8.self) { return text }
+            raw[property] = Array(bytes.raw)
+            return bytes.text
+        }
+        var properties = MessageProperties(
             contentType: has(15) ? contentType.text(c.pointee.content_type) : nil,
-            contentEncoding: has(14) ? c.pointee.content_encoding.text : nil,
+            contentEncoding: text(14, c.pointee.content_encoding, .contentEncoding),
             headers: has(13) ? FieldTable(copying: c.pointee.headers) : FieldTable(),
             deliveryMode: has(12) ? c.pointee.delivery_mode : nil,
             priority: has(11) ? c.pointee.priority : nil,
-            correlationID: has(10) ? c.pointee.correlation_id.text : nil,
+            correlationID: text(10, c.pointee.correlation_id, .correlationID),
             replyTo: has(9) ? replyTo.text(c.pointee.reply_to) : nil,
-            expiration: has(8) ? c.pointee.expiration.text : nil,
-            messageID: has(7) ? c.pointee.message_id.text : nil,
+            expiration: text(8, c.pointee.expiration, .expiration),
+            messageID: text(7, c.pointee.message_id, .messageID),
             timestamp: has(6) ? c.pointee.timestamp : nil,
-            type: has(5) ? c.pointee.type.text : nil,
-            userID: has(4) ? c.pointee.user_id.text : nil,
-            appID: has(3) ? c.pointee.app_id.text : nil)
+            type: text(5, c.pointee.type, .type),
+            userID: text(4, c.pointee.user_id, .userID),
+            appID: text(3, c.pointee.app_id, .appID))
+        if !raw.isEmpty { properties.rawTexts = raw }
+        return properties
     }
 }

@@ -1,16 +1,20 @@
 /// One value of an AMQP field table, in RabbitMQ's dialect of the types.
 ///
-/// Read are all of them (S t b B s u I i l L f d A F T V D x); written are S, t, I or l (whichever an integer needs),
-/// d, D, A, F, V, x and T.
+/// Read are all of them (S t b B s u I i l L f d A F T V D x), and written again as they were read, but for L: RabbitMQ has
+/// another meaning for it, and gets l. What Parley itself writes are S, t, I or l (whichever an integer needs), d and T.
 /// Source: RabbitMQ's "AMQP 0-9-1 Errata", section "Field types".
 package enum FieldValue: Sendable, Equatable {
     case bool(Bool)
-    /// Any integer.
+    /// An integer of 32 bits when it fits, else of 64.
     case int(Int64)
+    /// A number of another type, as its bits; integers are extended to 64.
+    case number(Number, bits: UInt64)
     case double(Double)
     case string(String)
-    /// A byte array, or a string that is not valid UTF-8.
+    /// A byte array.
     case bytes([UInt8])
+    /// A string that is not valid UTF-8.
+    case rawString([UInt8])
     /// Seconds since 1970.
     case timestamp(UInt64)
     /// `value` / 10^`scale`.
@@ -18,6 +22,8 @@ package enum FieldValue: Sendable, Equatable {
     case array([FieldValue])
     case table(FieldTable)
     case null
+
+    package enum Number: Sendable { case int8, uint8, int16, uint16, uint32, int64, float }
 }
 
 /// An ordered list of keys and values: message headers, queue arguments, client properties.
@@ -40,7 +46,7 @@ package struct FieldTable: Sendable, Equatable, ExpressibleByDictionaryLiteral {
             let index = pairs.firstIndex { $0.key == key }
             switch (index, newValue) {
             case (let index?, let value?): pairs[index].value = value
-            case (let index?, nil): pairs.remove(at: index)
+            case (.some, nil): pairs.removeAll { $0.key == key }
             case (nil, let value?): pairs.append((key, value))
             case (nil, nil): break
             }
@@ -54,8 +60,15 @@ package struct FieldTable: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     /// The keys, in order.
     package var keys: [String] { pairs.map(\.key) }
 
+    /// Those whose keys are to be kept, repeated ones too.
+    package func filter(_ isKept: (String) -> Bool) -> FieldTable {
+        var table = FieldTable()
+        table.pairs = pairs.filter { isKept($0.key) }
+        return table
+    }
+
     /// Adds without looking for the key: what a peer sent may repeat it, and the first one then counts.
-    mutating func append(_ key: String, _ value: FieldValue) { pairs.append((key, value)) }
+    package mutating func append(_ key: String, _ value: FieldValue) { pairs.append((key, value)) }
     mutating func reserveCapacity(_ capacity: Int) { pairs.reserveCapacity(capacity) }
 
     package static func == (a: FieldTable, b: FieldTable) -> Bool {
@@ -73,8 +86,14 @@ extension FieldValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, E
 
     /// The text of a `string`.
     package var string: String? { if case .string(let value) = self { value } else { nil } }
-    /// The number of an `int`.
-    package var int: Int64? { if case .int(let value) = self { value } else { nil } }
+    /// The number, when it is an integer.
+    package var int: Int64? {
+        switch self {
+        case .int(let value): value
+        case .number(let type, let bits) where type != .float: Int64(bitPattern: bits)
+        default: nil
+        }
+    }
     /// The entries of a `table`.
     package var table: FieldTable? { if case .table(let value) = self { value } else { nil } }
     /// The elements of an `array`.

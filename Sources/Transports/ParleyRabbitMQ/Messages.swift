@@ -1,6 +1,7 @@
 /// The properties of a message's content header (AMQP 0-9-1, class `basic`). Absent ones are `nil`.
 ///
-/// Text from a peer that is not valid UTF-8 is repaired with U+FFFD. Text fields hold at most 255 bytes on the wire.
+/// Text from a peer that is not valid UTF-8 is repaired with U+FFFD, and kept in ``rawTexts`` as it came. Text fields hold at
+/// most 255 bytes on the wire.
 package struct MessageProperties: Sendable, Equatable {
     /// MIME type of the body.
     package var contentType: String?
@@ -25,6 +26,9 @@ package struct MessageProperties: Sendable, Equatable {
     /// The broker refuses a message whose user is not the connection's.
     package var userID: String?
     package var appID: String?
+    /// What a text property is on the wire when it is not UTF-8; counts while the property is set at all. Whoever changes
+    /// such a property removes what is here of it.
+    package var rawTexts: [TextProperty: [UInt8]] = [:]
 
     /// No properties but those given.
     package init(
