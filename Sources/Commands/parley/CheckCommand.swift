@@ -40,12 +40,11 @@ struct CheckCommand: AsyncParsableCommand {
             }
             printLine(json.bytes)
         } else {
-            if !isOdd { print("configuration  ok") }
+            if !isOdd { printLine("configuration  ok") }
             for result in results {
                 let name = result.name + String(repeating: " ", count: max(1, 15 - result.name.count))
-                print("\(name)\(result.outcome.rawValue)  \(result.detail)")
+                printLine("\(name)\(result.outcome.rawValue)  \(oneLine(result.detail))")
             }
-            flushOutput()
         }
         if results.contains(where: { $0.outcome == .unreachable }) { throw CommandFailure(.unreachable, "") }
         if results.contains(where: { $0.outcome == .wrong }) { throw CommandFailure(.failed, "") }

@@ -61,8 +61,8 @@ struct DeadListCommand: AsyncParsableCommand {
             return
         }
         for group in groups {
-            let code = group.code.isEmpty ? "(no error code)" : group.code
-            let source = group.sourceQueue.isEmpty ? "" : "  from \(group.sourceQueue)"
+            let code = group.code.isEmpty ? "(no error code)" : oneLine(group.code)
+            let source = group.sourceQueue.isEmpty ? "" : "  from \(oneLine(group.sourceQueue))"
             printLine("\(group.count)  \(code)\(source)")
             if let first = group.first, let last = group.last {
                 printLine("    died \(first.rfc3339) to \(last.rfc3339)")
@@ -82,5 +82,5 @@ private func describe(_ letter: DeadLetter) -> String {
     if let attempts = letter.attempts { text += "  attempts \(attempts)" }
     if letter.requeues > 0 { text += "  requeued \(letter.requeues) times" }
     if let error = letter.error { text += "  \(error)" }
-    return String(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : Character($0) })
+    return oneLine(text)
 }

@@ -43,12 +43,12 @@ struct DeadShowCommand: AsyncParsableCommand {
 
     private func show(_ letter: DeadLetter) {
         printLine("properties")
-        for (name, value) in letter.properties { printLine("  \(name): \(value)") }
+        for (name, value) in letter.properties { printLine("  \(name): \(oneLine(value))") }
         printLine("headers")
         for (name, value) in letter.delivery.properties.headers.pairs {
             var json = JSONWriter()
             value.write(to: &json)
-            printLine("  \(name): \(value.string ?? String(decoding: json.bytes, as: UTF8.self))")
+            printLine("  \(oneLine(name)): \(oneLine(value.string ?? String(decoding: json.bytes, as: UTF8.self)))")
         }
         printLine("body (\(letter.delivery.body.count) bytes)")
         printLine(letter.text + "\n")

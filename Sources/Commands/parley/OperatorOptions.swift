@@ -72,7 +72,7 @@ enum Interruption {
 
 /// Asks on standard error, since standard output is for results; anything but `y` or `yes` is a no.
 func confirmed(_ question: String) -> Bool {
-    let bytes = Array(question.utf8)
+    let bytes = Array(oneLine(question).utf8)
     guard write(STDERR_FILENO, bytes, bytes.count) == bytes.count else { return false }
     // An interrupted read would be begun again by the C library: here it is an answer.
     Interruption.endAtOnce()

@@ -28,12 +28,12 @@ struct StatusCommand: AsyncParsableCommand {
                 status.write(to: &json)
                 printLine(json.bytes)
             } else {
-                // Home, the text, and away with what was longer before: a full clear would flicker.
                 let text = lines(of: status)
-                printLine(
-                    watch && isTerminal
-                        ? "\u{1B}[H" + text.map { $0 + "\u{1B}[K\n" }.joined() + "\u{1B}[J"
-                        : text.joined(separator: "\n"))
+                if watch, isTerminal {
+                    rewriteScreen(text)
+                } else {
+                    printLine(text.map(oneLine).joined(separator: "\n"))
+                }
             }
             guard watch else {
                 if let problem = status.problem { throw CommandFailure(CommandFailure.status(of: problem), "") }

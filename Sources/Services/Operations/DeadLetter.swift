@@ -15,9 +15,9 @@ package struct DeadLetter: Sendable {
     /// From the contract's closed set, unless another program wrote it.
     package var code: String? { header(MessageHeaders.errorCode)?.string }
     package var error: String? { header(MessageHeaders.error)?.string }
-    package var attempts: Int? { header(MessageHeaders.attempts)?.int.map { Int($0) } }
+    package var attempts: Int? { header(MessageHeaders.attempts)?.int.map { Int(clamping: $0) } }
     /// How often an operator has sent it back so far.
-    package var requeues: Int { max(0, Int(header(MessageHeaders.requeues)?.int ?? 0)) }
+    package var requeues: Int { max(0, Int(clamping: header(MessageHeaders.requeues)?.int ?? 0)) }
     package var deadAt: Timestamp? { header(MessageHeaders.deadAt)?.string.flatMap { Timestamp($0) } }
     /// The job queue that it came from.
     package var sourceQueue: String? { header(MessageHeaders.sourceQueue)?.string }

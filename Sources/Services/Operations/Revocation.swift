@@ -1,6 +1,7 @@
 import ChatJobs
 import Logging
 import ParleyJSON
+import ParleyPrimitives
 import ParleyRedis
 import Topology
 
@@ -32,7 +33,7 @@ package struct Revocation: Sendable, Equatable {
 package func revoke(
     _ ids: [JobID], ttl: Duration, redis: RedisConfiguration, keys: RedisKeys, logger: Logger
 ) async throws(OperationError) -> [Revocation] {
-    let milliseconds = max(1, Int(ttl / .milliseconds(1)))
+    let milliseconds = max(1, Int(ttl.wholeMilliseconds))
     return try await withRedis(redis, logger: logger) { client throws(RedisError) in
         var revocations: [Revocation] = []
         // So many in one pipeline, whose replies may be whole answers.

@@ -44,7 +44,7 @@ package struct SystemStatus: Sendable {
         queues.filter { $0.kind == kind }.reduce(0) { $0 + ($1.messages ?? 0) }
     }
     /// Jobs that the workers hold.
-    package var inFlight: Int { workers.reduce(0) { $0 + ($1.inFlight ?? 0) } }
+    package var inFlight: Int { workers.reduce(0) { $0 + min(max(0, $1.inFlight ?? 0), 1_000_000_000) } }
     /// Jobs a second, of all workers.
     package var rate: Double { workers.reduce(0) { $0 + ($1.rate ?? 0) } }
 
