@@ -99,7 +99,7 @@ let package = Package(
         room(
             "ParleySettings", on: .adapters,
             uses: [
-                .product(name: "Configuration", package: "swift-configuration"), "Yams",
+                "ParleyPrimitives", .product(name: "Configuration", package: "swift-configuration"), "Yams",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         room(

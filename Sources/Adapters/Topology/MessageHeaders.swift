@@ -23,6 +23,10 @@ package enum MessageHeaders {
     /// How many bytes the body had of which only a stub is kept, and its SHA-256.
     package static let bodyBytes = "x-parley-body-bytes"
     package static let bodySHA256 = "x-parley-body-sha256"
+    /// A worker's signature of a dead letter.
+    package static let signature = "x-parley-signature"
+    /// When a job in the delay queues comes back (RFC 3339).
+    package static let due = "x-parley-due"
     package static let traceparent = "traceparent"
 
     /// The producer's properties for a message that Parley publishes again on its behalf.
@@ -36,7 +40,7 @@ package enum MessageHeaders {
         forwarded.userID = nil
         forwarded.expiration = nil
         var headers = FieldTable()
-        for (key, value) in properties.headers.pairs where !isBrokers(key) { headers[key] = value }
+        for (key, value) in properties.headers.pairs where !isBrokers(key) && key != due { headers[key] = value }
         if let expiration = properties.expiration { headers[Self.expiration] = .string(expiration) }
         forwarded.headers = headers
         return forwarded
@@ -49,7 +53,7 @@ package enum MessageHeaders {
         var own = FieldTable()
         let keys = [
             errorCode, error, attempts, deadAt, sourceQueue, expiration, earlierAttempts, deferrals, outages, refusals,
-            requeues, bodyBytes, bodySHA256, traceparent,
+            requeues, bodyBytes, bodySHA256, due, traceparent,
         ]
         for key in keys {
             switch headers[key] {

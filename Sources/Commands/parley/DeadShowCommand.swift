@@ -6,21 +6,24 @@ import Synchronization
 
 struct DeadShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Prints the dead letters of an id whole: properties, headers, body.",
+        commandName: "show", abstract: "Prints the dead letters of an id or a digest whole: properties, headers, body.",
         discussion: "The body holds what a user asked. Exit status 1 when there is none.")
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: JSONOption
-    @Argument(help: "The job's id.") var id: String
+    @Argument(help: "The job's id.") var id: String?
+    @Option(help: "Instead of an id: the body's digest, as dead list --each shows it.") var digest: String?
 
     func run() async throws {
-        guard !id.isEmpty else { throw CommandFailure(.wrong, "ID \"\": an id is needed") }
+        guard (id == nil) != (digest == nil) else { throw CommandFailure(.wrong, "an id or --digest is needed, and only one") }
+        if id == "" { throw CommandFailure(.wrong, "ID \"\": an id is needed") }
         var filter = LetterFilter()
-        filter.ids = [id]
+        if let id { filter.ids = [id] }
+        if let digest { filter.digests = [try FilterOptions.digest(digest)] }
         let letters = try await common.operatorContext().letters
         let found = Mutex(0)
         let progress = SharedProgress("letters looked at")
-        try await letters.look(filter) {
+        let look = try await letters.look(filter) {
             progress.show($0, of: $1)
         } visit: { letter in
             progress.end()
@@ -37,7 +40,10 @@ struct DeadShowCommand: AsyncParsableCommand {
         progress.end()
         if Interruption.isRequested { throw CommandFailure(.interrupted, "") }
         guard found.withLock({ $0 > 0 }) else {
-            throw CommandFailure(.failed, "no dead letter with the id \(id) is in \(letters.queue)")
+            if look.hadCompany { tellOfCompany() }
+            throw CommandFailure(
+                .failed,
+                "no dead letter with the \(id == nil ? "digest" : "id") \(oneLine(id ?? digest ?? "")) is in \(letters.queue)")
         }
     }
 

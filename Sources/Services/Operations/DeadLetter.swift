@@ -1,4 +1,5 @@
 import ChatJobs
+import ParleyDigest
 import ParleyGzip
 import ParleyJSON
 import ParleyRabbitMQ
@@ -24,6 +25,10 @@ package struct DeadLetter: Sendable {
 
     /// The property `message_id`, or else the body's `id`; need not be a valid job id.
     package var id: String? { delivery.properties.messageID ?? job?["id"]?.string }
+    /// The SHA-256 of the body in hexadecimal digits: names a letter that has no id.
+    package var digest: String { SHA256.hex(of: delivery.body) ?? "" }
+    /// As much of it as people need.
+    package var shortDigest: String { String(digest.prefix(LetterFilter.digestDigits)) }
     /// The body's `tenant`. Reads the body.
     package var tenant: String? { job?["tenant"]?.string }
 
@@ -42,7 +47,9 @@ package struct DeadLetter: Sendable {
     package func write(to json: inout JSONWriter) {
         let job = job
         json.object {
-            $0.member("id", delivery.properties.messageID ?? job?["id"]?.string)
+            let id = delivery.properties.messageID ?? job?["id"]?.string
+            $0.member("id", id)
+            $0.member("digest", shortDigest)
             $0.member("code", code)
             $0.member("error", error)
             $0.member("attempts", attempts)

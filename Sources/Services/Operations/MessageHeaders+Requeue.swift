@@ -11,7 +11,9 @@ extension MessageHeaders {
         var requeued = forwarded(properties)
         // A header is anybody's to write: a count that could wrap starts again.
         let requeues = properties.headers[requeues]?.int.flatMap { (0...1_000_000).contains($0) ? $0 : nil } ?? 0
-        for key in [errorCode, error, attempts, deadAt, sourceQueue, earlierAttempts, deferrals, outages, refusals] {
+        for key in [
+            errorCode, error, attempts, deadAt, sourceQueue, earlierAttempts, deferrals, outages, refusals, signature,
+        ] {
             requeued.headers[key] = nil
         }
         requeued.headers[Self.requeues] = .int(requeues + 1)

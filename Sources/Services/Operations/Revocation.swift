@@ -55,6 +55,24 @@ package func revoke(
     }
 }
 
+/// Takes revocations back: a job that was not yet refused because of one is answered as if nothing had been.
+/// - Returns: in the order of `ids`, whether there was a mark.
+/// - Throws: ``OperationError`` when Redis is away or refuses.
+package func unrevoke(
+    _ ids: [JobID], redis: RedisConfiguration, keys: RedisKeys, logger: Logger
+) async throws(OperationError) -> [Bool] {
+    try await withRedis(redis, logger: logger) { client throws(RedisError) in
+        var found: [Bool] = []
+        for start in stride(from: 0, to: ids.count, by: 256) {
+            let some = ids[start..<min(start + 256, ids.count)]
+            for value in try await client.send(some.map { RedisCommand("DEL", keys.revoked(JobKey($0))) }) {
+                found.append(try value.get().int ?? 0 > 0)
+            }
+        }
+        return found
+    }
+}
+
 private func statuses(
     _ ids: [JobID], _ client: RedisClient, _ keys: RedisKeys
 ) async throws(RedisError) -> [String?] {
