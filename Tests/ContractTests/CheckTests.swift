@@ -15,7 +15,8 @@ extension ContractTests {
         let refused = try await parley("check", settings: ["model.url": url, "model.api_key": "wrong"])
         #expect(refused.status == 2 && refused.output.contains("model          wrong"), "\(refused)")
         #expect(!(refused.output + refused.errors).contains("geheim"), "\(refused)")
-        let absent = try await parley("check", settings: ["model.url": "http://me:geheim@127.0.0.1:\(try freePort())/v1"])
+        let absent = try await parley(
+            "check", settings: ["model.url": "http://me:geheim@127.0.0.1:\(try freePort())/v1"])
         #expect(absent.status == 3 && absent.output.contains("model          unreachable"), "\(absent)")
         #expect(!(absent.output + absent.errors).contains("geheim"), "\(absent)")
     }
@@ -43,8 +44,11 @@ extension ContractTests {
     func aRedisThatRefusesWhatJobsNeedIsWrong(command: String) async throws {
         try await Producer.with { producer in
             let user = "check\(unique())"
-            _ = try await producer.redis.send(RedisCommand(
-                arguments: ["ACL", "SETUSER", user, "on", ">pw", "~*", "&*", "+@all", "-\(command)"].map { Array($0.utf8) }))
+            _ = try await producer.redis.send(
+                RedisCommand(
+                    arguments: ["ACL", "SETUSER", user, "on", ">pw", "~*", "&*", "+@all", "-\(command)"].map {
+                        Array($0.utf8)
+                    }))
             let url = try #require(Surroundings.redis).replacing("redis://", with: "redis://\(user):pw@")
             let check = try await parley("check", settings: ["redis.url": url])
             #expect(check.status == 2 && check.output.contains("redis          wrong"), "\(check)")

@@ -19,7 +19,8 @@ extension ContractTests {
                 let message = OutgoingMessage(
                     routingKey: dead,
                     properties: MessageProperties(
-                        headers: ["x-parley-error-code": "internal", "x-mine": .int(Int64(number))], messageID: "j\(number)"),
+                        headers: ["x-parley-error-code": "internal", "x-mine": .int(Int64(number))],
+                        messageID: "j\(number)"),
                     body: Array(#"{"query":"q\#(number)"}"#.utf8))
                 _ = try await producer.connection.publish(message, channel: producer.channel)
             }
@@ -105,9 +106,13 @@ extension ContractTests {
             let digest = try #require(listed.output.split(separator: "digest ").dropFirst().first?.prefix(12))
             let shown = try await parley("dead", "show", "--digest", String(digest), settings: mortuary.settings)
             #expect(shown.status == 0 && shown.output.contains("\nnonsense\n"), "\(shown)")
-            let purged = try await parley("dead", "purge", "--digest", String(digest), "--yes", settings: mortuary.settings)
+            let purged = try await parley(
+                "dead", "purge", "--digest", String(digest), "--yes", settings: mortuary.settings)
             #expect(purged.status == 0 && purged.output.hasPrefix("1 dead letters purged"), "\(purged)")
-            #expect(try await mortuary.drain(mortuary.dead).map { String(decoding: $0.body, as: UTF8.self) } == ["more nonsense"])
+            #expect(
+                try await mortuary.drain(mortuary.dead).map { String(decoding: $0.body, as: UTF8.self) } == [
+                    "more nonsense"
+                ])
             let wrong = try await parley("dead", "show", "--digest", "xyz", settings: mortuary.settings)
             #expect(wrong.status == 2 && wrong.errors.contains("--digest xyz"))
         }
@@ -116,11 +121,14 @@ extension ContractTests {
     @Test func whoFindsNothingBecauseAnotherHoldsTheLettersIsTold() async throws {
         try await Mortuary.with { mortuary in
             try await mortuary.bury(8)
-            let (connection, channel) = (mortuary.producer.connection, try await mortuary.producer.connection.openChannel())
+            let (connection, channel) = (
+                mortuary.producer.connection, try await mortuary.producer.connection.openChannel()
+            )
             _ = try await connection.consume(mortuary.dead, channel: channel) { _ in }
             _ = try await eventually("all are held") { try await mortuary.count(mortuary.dead) == 0 ? true : nil }
             for flags in [[], ["--each"]] {
-                let process = try ParleyProcess(["dead", "list", "--error", "worker_lost"] + flags, settings: mortuary.settings)
+                let process = try ParleyProcess(
+                    ["dead", "list", "--error", "worker_lost"] + flags, settings: mortuary.settings)
                 #expect(try await process.exitStatus() == 0)
                 #expect(process.errors.contains("another command is looking"), "\(process.errors)")
                 #expect(!process.output.contains("no dead letters"), "\(process.output)")
@@ -152,14 +160,18 @@ extension ContractTests {
             let away = try await parley("status", "--json", settings: redis)
             let root = try #require(try away.lines.first)
             #expect(away.status == 3 && root["workers"]?.isNull == true)
-            for member in ["workers", "in_flight", "rate"] { #expect(root["totals"]?[member]?.isNull == true, "\(member)") }
+            for member in ["workers", "in_flight", "rate"] {
+                #expect(root["totals"]?[member]?.isNull == true, "\(member)")
+            }
             #expect(root["services"]?.elements.compactMap { $0["state"]?.string } == ["ok", "away"])
             let text = try await parley("status", settings: redis)
             #expect(text.output.contains("workers unknown") && !text.output.contains("0 workers"), "\(text)")
             let broker = try #require(Surroundings.rabbitMQ).replacing("guest:guest@", with: "guest:wrong@")
-            let refused = try await parley("status", settings: mortuary.settings.merging(["rabbitmq.url": broker]) { $1 })
+            let refused = try await parley(
+                "status", settings: mortuary.settings.merging(["rabbitmq.url": broker]) { $1 })
             #expect(refused.status == 1 && refused.output.contains("rabbitmq  not allowed"), "\(refused)")
-            let json = try await parley("status", "--json", settings: mortuary.settings.merging(["rabbitmq.url": broker]) { $1 })
+            let json = try await parley(
+                "status", "--json", settings: mortuary.settings.merging(["rabbitmq.url": broker]) { $1 })
             #expect(try json.lines.first?["totals"]?["dead"]?.isNull == true)
         }
     }

@@ -71,7 +71,8 @@ struct URLTests {
         for text in [c.redacted, "\(c)", String(reflecting: c), dumped] { #expect(!text.contains("geheim"), "\(text)") }
         #expect(c.redacted == "amqp://u:***@h:1/v")
         for url in [
-            "amqp://u:geheim%@h:1/v", "amqp://u:geheim/geheim@h", "amqp://u:geheim?geheim@h", "amqp://u:geheim#geheim@h",
+            "amqp://u:geheim%@h:1/v", "amqp://u:geheim/geheim@h", "amqp://u:geheim?geheim@h",
+            "amqp://u:geheim#geheim@h",
             "amqp://u:geheim", "amqp://u:1/geheim@h/v",
         ] {
             let error = #expect(throws: RabbitMQError.self) { try RabbitMQConfiguration(url: url) }

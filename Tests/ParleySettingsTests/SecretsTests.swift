@@ -32,12 +32,14 @@ import Testing
     @Test func everySecretComesFromAFileToo() async throws {
         let settings = try await load(
             [
-                "PARLEY_RABBITMQ_URL_FILE": file("a", "amqp://u:p@h\n"), "PARLEY_REDIS_URL_FILE": file("b", "redis://r"),
+                "PARLEY_RABBITMQ_URL_FILE": file("a", "amqp://u:p@h\n"),
+                "PARLEY_REDIS_URL_FILE": file("b", "redis://r"),
                 "PARLEY_MODEL_API_KEY_FILE": file("c", "\u{20}key \r\n"), "PARLEY_VECTORS_TOKEN_FILE": file("d", "t"),
                 "PARLEY_ADMIN_TOKEN_FILE": file("e", "open sesame\n"),
             ],
             [
-                ("embeddings.api_key_file", file("f", "e")), ("secrets.letter_key_file", file("g", "0123456789abcdef\n")),
+                ("embeddings.api_key_file", file("f", "e")),
+                ("secrets.letter_key_file", file("g", "0123456789abcdef\n")),
             ])
         #expect(settings.rabbitmqURL == "amqp://u:p@h" && settings.redisURL == "redis://r")
         #expect(settings.model.apiKey == "key" && settings.embeddings.apiKey == "e" && settings.vectorsToken == "t")

@@ -17,17 +17,20 @@ private struct StillClock: PipelineClock {
 
 /// What quorum queues that drop, and queues that others declared, do to jobs.
 @Suite(
-    "Adopted queues", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(2)), .privateRabbitMQ())
+    "Adopted queues", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(2)),
+    .privateRabbitMQ())
 struct DeliveryLimitTests {
     @Test("a job that is returned more often than its queue allows is still there", arguments: [2, 20])
     func returned(limit: Int64) async throws {
         let fixture = try Fixture()
         let queues = JobQueues(base: "worn.\(limit)", kind: .quorum)
         let connection = try await fixture.connect()
-        try await connection.declare(QueueDeclaration(
-            name: queues.names.base, arguments: ["x-queue-type": "quorum", "x-delivery-limit": .int(limit)]))
+        try await connection.declare(
+            QueueDeclaration(
+                name: queues.names.base, arguments: ["x-queue-type": "quorum", "x-delivery-limit": .int(limit)]))
         try await queues.ensureAll(on: connection)
-        let publisher = RabbitMQPublisher(configuration: fixture.configuration, loop: fixture.loop, logger: fixture.logger)
+        let publisher = RabbitMQPublisher(
+            configuration: fixture.configuration, loop: fixture.loop, logger: fixture.logger)
         await publisher.start()
         let limits = DeliveryLimits()
         let consumer = RabbitMQConsumer(
@@ -55,7 +58,9 @@ struct DeliveryLimitTests {
         await connection.close()
     }
 
-    @Test("a limit is read from the broker's refusal", arguments: [(Int64?(3), JobQueues.DeliveryLimit?.some(.after(3))), (nil, nil)])
+    @Test(
+        "a limit is read from the broker's refusal",
+        arguments: [(Int64?(3), JobQueues.DeliveryLimit?.some(.after(3))), (nil, nil)])
     func limits(argument: Int64?, expected: JobQueues.DeliveryLimit?) async throws {
         let fixture = try Fixture()
         let connection = try await fixture.connect()
@@ -71,16 +76,21 @@ struct DeliveryLimitTests {
         await connection.close()
     }
 
-    @Test("a queue that was declared without its type is adopted, and known for its lack of priorities", arguments: [true, false])
+    @Test(
+        "a queue that was declared without its type is adopted, and known for its lack of priorities",
+        arguments: [true, false])
     func untyped(hasPriorities: Bool) async throws {
         let fixture = try Fixture()
         let connection = try await fixture.connect()
         let queues = JobQueues(base: "untyped.\(hasPriorities)", kind: .classic)
-        try await connection.declare(QueueDeclaration(
-            name: queues.names.base, arguments: hasPriorities ? ["x-max-priority": 10] : [:]))
+        try await connection.declare(
+            QueueDeclaration(
+                name: queues.names.base, arguments: hasPriorities ? ["x-max-priority": 10] : [:]))
         try await queues.ensureAll(on: connection)
         #expect(await queues.hasPriorities(queues.names.base, on: connection) == hasPriorities)
-        #expect(await queues.warning(of: queues.names.base, on: connection) == (hasPriorities ? nil : queues.noPriorities(queues.names.base)))
+        #expect(
+            await queues.warning(of: queues.names.base, on: connection)
+                == (hasPriorities ? nil : queues.noPriorities(queues.names.base)))
         // Delay queues of a broker that has no quorum ones with a TTL, declared before types were said.
         let ladder = DelayLadder(base: "untyped.ladder.\(hasPriorities)", kind: .classic)
         var old = ladder.queue(0)

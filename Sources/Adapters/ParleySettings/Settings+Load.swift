@@ -95,7 +95,9 @@ extension Settings {
         reader.string("admin.listen", &adminListen)
         reader.secret("admin.token", &adminToken)
         reader.secret("secrets.letter_key", &letterKey)
-        if let key = letterKey, key.utf8.count < 16 { reader.problem("secrets.letter_key has \(key.utf8.count) bytes; allowed: 16 and more") }
+        if let key = letterKey, key.utf8.count < 16 {
+            reader.problem("secrets.letter_key has \(key.utf8.count) bytes; allowed: 16 and more")
+        }
         reader.string("model.url", &model.url)
         reader.string("model.name", &model.name)
         reader.secret("model.api_key", &model.apiKey)
@@ -112,7 +114,11 @@ extension Settings {
         reader.string("embeddings.model", &embeddings.model)
         reader.secret("embeddings.api_key", &embeddings.apiKey)
         if embeddings.apiKey == nil, let openAIKey {
-            if reader.isOfFoundFile("embeddings.url") { withheldKeys.append("embeddings") } else { embeddings.apiKey = openAIKey }
+            if reader.isOfFoundFile("embeddings.url") {
+                withheldKeys.append("embeddings")
+            } else {
+                embeddings.apiKey = openAIKey
+            }
         }
         reader.int("embeddings.batch", &embeddings.batch, in: 1...4096)
         reader.int("embeddings.max_tokens", &embeddings.maxTokens, in: 16...1_000_000)
@@ -148,7 +154,8 @@ extension Settings {
         "rabbitmq.url", "redis.url", "redis.ca_file", "redis.cert_file", "redis.key_file", "redis.prefix", "queue.name",
         "queue.type", "queue.lanes", "worker.prefetch",
         "worker.window",
-        "worker.shutdown_grace", "admin.listen", "admin.token", "admin.token_file", "rabbitmq.url_file", "redis.url_file",
+        "worker.shutdown_grace", "admin.listen", "admin.token", "admin.token_file", "rabbitmq.url_file",
+        "redis.url_file",
         "secrets.letter_key", "secrets.letter_key_file", "model.api_key_file", "embeddings.api_key_file",
         "vectors.token_file", "model.url", "model.name", "model.api_key", "model.timeout",
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",

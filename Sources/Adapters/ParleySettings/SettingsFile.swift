@@ -27,10 +27,12 @@ struct SettingsFile {
         guard lstat(path, &status) == 0, stat(path, &target) == 0 else { return nil }
         let mend = "name it with --config or PARLEY_CONFIG if you trust it"
         for entry in [status, target] where entry.st_uid != geteuid() {
-            return "the file \(path) lies in the working folder and belongs to another user (uid \(entry.st_uid)): it is not used; \(mend)"
+            return
+                "the file \(path) lies in the working folder and belongs to another user (uid \(entry.st_uid)): it is not used; \(mend)"
         }
         guard target.st_mode & 0o022 == 0 else {
-            return "the file \(path) lies in the working folder and others may write it: it is not used; run chmod go-w \(path), or \(mend)"
+            return
+                "the file \(path) lies in the working folder and others may write it: it is not used; run chmod go-w \(path), or \(mend)"
         }
         return nil
     }

@@ -51,8 +51,9 @@ extension JobQueues {
     /// That of an existing queue. A limit that a policy sets is not seen.
     package static func deliveryLimit(of queue: String, on connection: RabbitMQConnection) async -> DeliveryLimit {
         do throws(RabbitMQError) {
-            try await connection.declare(QueueDeclaration(
-                name: queue, arguments: ["x-queue-type": "quorum", "x-delivery-limit": .int(deliveryLimit)]))
+            try await connection.declare(
+                QueueDeclaration(
+                    name: queue, arguments: ["x-queue-type": "quorum", "x-delivery-limit": .int(deliveryLimit)]))
             return .after(Int(deliveryLimit))
         } catch {
             guard error.code == .preconditionFailed, let argument = error.argument else { return .unknown }

@@ -30,7 +30,9 @@ package struct LetterSignature: Sendable {
         func add(_ bytes: [UInt8]?) {
             // A length before each, and none where there is nothing: two letters are never signed as the same bytes.
             let length = bytes.map { UInt64($0.count) } ?? .max
-            for shift in stride(from: 56, through: 0, by: -8) { signed.append(UInt8(truncatingIfNeeded: length >> UInt64(shift))) }
+            for shift in stride(from: 56, through: 0, by: -8) {
+                signed.append(UInt8(truncatingIfNeeded: length >> UInt64(shift)))
+            }
             signed += bytes ?? []
         }
         func add(_ text: String?) { add(text.map { Array($0.utf8) }) }
@@ -41,7 +43,9 @@ package struct LetterSignature: Sendable {
         add(properties.contentType)
         add(properties.contentEncoding)
         add(properties.priority.map { "\($0)" })
-        let own = properties.headers.pairs.filter { $0.key.hasPrefix("x-parley-") && $0.key != MessageHeaders.signature }
+        let own = properties.headers.pairs.filter {
+            $0.key.hasPrefix("x-parley-") && $0.key != MessageHeaders.signature
+        }
         for (key, value) in own.sorted(by: { $0.key < $1.key }) {
             add(key)
             switch value {

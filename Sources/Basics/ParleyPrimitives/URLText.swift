@@ -9,7 +9,11 @@ package enum URLText {
     package static func redacted(_ urls: some StringProtocol) -> String {
         var parts: [String] = []
         for part in urls.split(separator: ",", omittingEmptySubsequences: false) {
-            if parts.isEmpty || part.contains("://") { parts.append(String(part)) } else { parts[parts.count - 1] += ",\(part)" }
+            if parts.isEmpty || part.contains("://") {
+                parts.append(String(part))
+            } else {
+                parts[parts.count - 1] += ",\(part)"
+            }
         }
         return parts.map(one).joined(separator: ",")
     }
@@ -38,7 +42,9 @@ package enum URLText {
         var shown = ""
         var rest = text[...]
         while let mark = rest.firstRange(of: "://") {
-            let scheme = rest[..<mark.lowerBound].reversed().prefix { $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0)) }
+            let scheme = rest[..<mark.lowerBound].reversed().prefix {
+                $0.isASCII && ($0.isLetter || $0.isNumber || "+-.".contains($0))
+            }
             let start = rest.index(mark.lowerBound, offsetBy: -scheme.count)
             let end = rest[mark.upperBound...].firstIndex { $0.isWhitespace || "\"'<>()".contains($0) } ?? rest.endIndex
             // The end of a sentence or of a list is no part of the URL.

@@ -15,7 +15,9 @@ struct DeadShowCommand: AsyncParsableCommand {
     @Option(help: "Instead of an id: the body's digest, as dead list --each shows it.") var digest: String?
 
     func run() async throws {
-        guard (id == nil) != (digest == nil) else { throw CommandFailure(.wrong, "an id or --digest is needed, and only one") }
+        guard (id == nil) != (digest == nil) else {
+            throw CommandFailure(.wrong, "an id or --digest is needed, and only one")
+        }
         if id == "" { throw CommandFailure(.wrong, "ID \"\": an id is needed") }
         var filter = LetterFilter()
         if let id { filter.ids = [id] }
@@ -43,7 +45,8 @@ struct DeadShowCommand: AsyncParsableCommand {
             if look.hadCompany { tellOfCompany() }
             throw CommandFailure(
                 .failed,
-                "no dead letter with the \(id == nil ? "digest" : "id") \(oneLine(id ?? digest ?? "")) is in \(letters.queue)")
+                "no dead letter with the \(id == nil ? "digest" : "id") \(oneLine(id ?? digest ?? "")) is in \(letters.queue)"
+            )
         }
     }
 

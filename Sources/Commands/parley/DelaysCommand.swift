@@ -21,7 +21,8 @@ struct DelaysShowCommand: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: JSONOption
-    @Flag(help: "One line for each job, with its id and when it is due. Holds the jobs while it looks.") var each = false
+    @Flag(help: "One line for each job, with its id and when it is due. Holds the jobs while it looks.") var each =
+        false
 
     func run() async throws {
         let delays = try await common.operatorContext().delays
@@ -47,7 +48,8 @@ struct DelaysShowCommand: AsyncParsableCommand {
     private func list(_ delays: Delays) async throws {
         let count = Mutex(0)
         Interruption.watch()
-        _ = try await delays.look(isInterrupted: { Interruption.isRequested }) { job in
+        let isOver: @Sendable () -> Bool = { Interruption.isRequested }
+        _ = try await delays.look(isInterrupted: isOver) { job in
             count.withLock { $0 += 1 }
             if output.json {
                 var json = JSONWriter()
@@ -146,7 +148,8 @@ struct DelaysRemoveCommand: AsyncParsableCommand {
         guard yes || confirmed("Remove \(wanted.count) jobs from the delay queues for good? [y/N] ") else {
             throw CommandFailure(.failed, "nothing was removed")
         }
-        let words = "id=" + ids.prefix(20).joined(separator: ",") + (ids.count > 20 ? " and \(ids.count - 20) more" : "")
+        let words =
+            "id=" + ids.prefix(20).joined(separator: ",") + (ids.count > 20 ? " and \(ids.count - 20) more" : "")
         await context.audit.record("remove delayed jobs", "started", filters: words)
         let removed: Int
         do {
@@ -165,7 +168,9 @@ struct DelaysRemoveCommand: AsyncParsableCommand {
         }
         guard removed > 0 else {
             throw CommandFailure(
-                .failed, "no job with such an id waits in the delay queues of \(context.delays.ladder.base): nothing was removed")
+                .failed,
+                "no job with such an id waits in the delay queues of \(context.delays.ladder.base): nothing was removed"
+            )
         }
     }
 }

@@ -134,7 +134,8 @@ struct FilterOptions: ParsableArguments {
 
     static func digest(_ text: String) throws -> String {
         let digest = text.lowercased()
-        guard (12...64).contains(digest.utf8.count), digest.utf8.allSatisfy({ "0123456789abcdef".utf8.contains($0) }) else {
+        guard (12...64).contains(digest.utf8.count), digest.utf8.allSatisfy({ "0123456789abcdef".utf8.contains($0) })
+        else {
             throw CommandFailure(.wrong, "--digest \(text): 12 to 64 hexadecimal digits are needed")
         }
         return digest

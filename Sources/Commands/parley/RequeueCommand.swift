@@ -36,7 +36,8 @@ struct RequeueCommand: AsyncParsableCommand {
         request.rate = rate
         request.isDryRun = dryRun
         let context = try await common.operatorContext()
-        let words = request.filter.description + (limit.map { " limit=\($0)" } ?? "")
+        let words =
+            request.filter.description + (limit.map { " limit=\($0)" } ?? "")
             + (unsigned ? " unsigned" : "")
         if !dryRun { await context.audit.record("requeue", "started", filters: words) }
         let progress = SharedProgress("letters looked at")

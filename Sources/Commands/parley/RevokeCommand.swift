@@ -38,7 +38,8 @@ struct RevokeCommand: AsyncParsableCommand {
         }
         let answered = revocations.count { $0.isAnswered }
         await context.audit.record(
-            "revoke", "done", filters: some, counts: [("revoked", revocations.count - answered), ("answered", answered)])
+            "revoke", "done", filters: some,
+            counts: [("revoked", revocations.count - answered), ("answered", answered)])
     }
 
     /// The ids for the audit.

@@ -130,14 +130,20 @@ extension DeadLetters {
         var outcomes = await publisher.publish(letters.map { job($0, to: target(of: $0)) })
         // The lane is gone: to the main queue instead.
         let returned = outcomes.indices.filter { index in
-            if case .success(.returned) = outcomes[index] { target(of: letters[index]) != queues.names.base } else { false }
+            if case .success(.returned) = outcomes[index] {
+                target(of: letters[index]) != queues.names.base
+            } else {
+                false
+            }
         }
         if !returned.isEmpty {
             let again = await publisher.publish(returned.map { job(letters[$0], to: queues.names.base) })
             for (index, outcome) in zip(returned, again) { outcomes[index] = outcome }
         }
         for (index, letter) in letters.enumerated() {
-            guard case .success(.confirmed) = outcomes[index], let named = letter.sourceQueue, !named.isEmpty else { continue }
+            guard case .success(.confirmed) = outcomes[index], let named = letter.sourceQueue, !named.isEmpty else {
+                continue
+            }
             guard named != target(of: letter) || returned.contains(index) else { continue }
             tally.update { $0.missingQueues[String(named.prefix(255)), default: 0] += 1 }
         }

@@ -14,7 +14,8 @@ final class QueueOddities: Sendable {
     func look(at queues: JobQueues, on connection: RabbitMQConnection) async {
         for queue in queues.jobNames where known.withLock({ $0.insert(queue).inserted }) {
             guard let warning = await queues.warning(of: queue, on: connection) else { continue }
-            logger.warning("a job queue is not as it should be", metadata: ["queue": "\(queue)", "reason": "\(warning)"])
+            logger.warning(
+                "a job queue is not as it should be", metadata: ["queue": "\(queue)", "reason": "\(warning)"])
         }
     }
 }

@@ -31,7 +31,8 @@ package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: 
     }
     let worker = WorkerService(assembly, logger: logger)
     let admin = AdminServer(
-        listen: assembly.admin, registry: registry, readiness: { await worker.readiness() }, logger: logger)
+        listen: assembly.admin, token: settings.adminToken, registry: registry, readiness: { await worker.readiness() },
+        logger: logger)
     let group = ServiceGroup(
         configuration: ServiceGroupConfiguration(
             services: [

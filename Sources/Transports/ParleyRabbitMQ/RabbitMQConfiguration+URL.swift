@@ -120,7 +120,8 @@ extension RabbitMQConfiguration {
         guard let number = Int(port), (1...65535).contains(number) else {
             let isNumber = port.allSatisfy { $0.isASCII && $0.isNumber }
             throw .invalid(
-                "the port \(isNumber ? "\(port) " : "")is not a number from 1 to 65535; with a user, write user:password@host:port")
+                "the port \(isNumber ? "\(port) " : "")is not a number from 1 to 65535; with a user, write user:password@host:port"
+            )
         }
         return Endpoint(host: name, port: number)
     }
