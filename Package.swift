@@ -79,7 +79,10 @@ let package = Package(
         room("ParleyHTTP", on: .transports, uses: ["IOLoop", "CCurl", "ParleyPrimitives", logging]),
         room(
             "Telemetry", on: .adapters,
-            uses: ["IOLoop", "ParleyJSON", logging, metrics, .product(name: "CoreMetrics", package: "swift-metrics")]),
+            uses: [
+                "IOLoop", "ParleyJSON", "ParleyPrimitives", logging, metrics,
+                .product(name: "CoreMetrics", package: "swift-metrics"),
+            ]),
 
         // Floor 3: what happens to a job, without a socket in sight.
         room("Answering", on: .core, uses: ["ChatJobs", "ParleyPrimitives", deque, heap, logging, metrics]),
@@ -92,11 +95,11 @@ let package = Package(
         room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", logging]),
 
         // Floor 4: the ports' implementations, the names of queues, the settings.
-        room("Topology", on: .adapters, uses: ["ChatJobs", "ParleyRabbitMQ"]),
+        room("Topology", on: .adapters, uses: ["ChatJobs", "ParleyDigest", "ParleyRabbitMQ"]),
         room(
             "ParleySettings", on: .adapters,
             uses: [
-                .product(name: "Configuration", package: "swift-configuration"), "Yams",
+                "ParleyPrimitives", .product(name: "Configuration", package: "swift-configuration"), "Yams",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         room(
@@ -119,7 +122,8 @@ let package = Package(
         room(
             "Operations", on: .services,
             uses: [
-                "ChatJobs", "ParleyGzip", "ParleyJSON", "ParleyRabbitMQ", "ParleyRedis", "Topology", "IOLoop", logging,
+                "ChatJobs", "ParleyDigest", "ParleyGzip", "ParleyJSON", "ParleyPrimitives", "ParleyRabbitMQ",
+                "ParleyRedis", "Topology", "IOLoop", logging,
             ]),
         room(
             "ParleyClient", on: .services,
@@ -139,8 +143,8 @@ let package = Package(
         .executableTarget(
             name: "parley",
             dependencies: [
-                "Worker", "ParleyClient", "Operations", "Admin", "ChatJobs", "IOLoop", "ParleyJSON", "ParleyRabbitMQ",
-                "ParleyRedis",
+                "Worker", "ParleyClient", "Operations", "Admin", "ChatJobs", "IOLoop", "ParleyJSON", "ParleyPrimitives",
+                "ParleyRabbitMQ", "ParleyRedis",
                 "Retrieval", "ParleySettings", "Telemetry", "Topology", logging, metrics,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], path: "Sources/Commands/parley", swiftSettings: strict),

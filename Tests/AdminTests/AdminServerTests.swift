@@ -21,11 +21,13 @@ private struct ReadinessSource: Sendable {
     /// Runs a server on a free port for as long as `body`, then shuts it down gracefully.
     private func withServer(
         registry: MetricsRegistry = MetricsRegistry(version: "0"), readiness: ReadinessSource = ReadinessSource(),
+        token: String? = nil, headerLimit: Duration = .seconds(10),
         _ body: @Sendable (Int, ServiceGroup) async throws -> Void
     ) async throws {
         let (ports, bound) = AsyncStream.makeStream(of: Int.self)
         let server = AdminServer(
-            listen: .tcp(host: "127.0.0.1", port: 0), registry: registry, readiness: readiness.ask,
+            listen: .tcp(host: "127.0.0.1", port: 0), token: token, headerLimit: headerLimit, registry: registry,
+            readiness: readiness.ask,
             logger: Self.quiet, onBound: { bound.yield($0) })
         let services = ServiceGroup(services: [server], logger: Self.quiet)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -109,9 +111,53 @@ private struct ReadinessSource: Sendable {
     @Test func manyAskAtOnce() async throws {
         try await withServer { port, _ in
             try await withThrowingTaskGroup(of: String.self) { group in
-                for _ in 0..<200 { group.addTask { try await HTTPProbe.get("/metrics", port: port) } }
+                // As many at a time as one address may have, and far less: the server counts one out after its client.
+                for number in 0..<200 {
+                    if number >= 8, let answer = try await group.next() { #expect(answer.hasPrefix("HTTP/1.1 200 ")) }
+                    group.addTask { try await HTTPProbe.get("/metrics", port: port) }
+                }
                 for try await answer in group { #expect(answer.hasPrefix("HTTP/1.1 200 ")) }
             }
+        }
+    }
+
+    @Test func aTokenIsNeededForAllButLivez() async throws {
+        try await withServer(token: "sesame") { port, _ in
+            #expect(try await HTTPProbe.get("/livez", port: port).hasSuffix("ok"))
+            for path in ["/metrics", "/readyz"] {
+                let refused = try await HTTPProbe.get(path, port: port)
+                #expect(refused.hasPrefix("HTTP/1.1 401") && refused.lowercased().contains("www-authenticate: bearer"))
+                func answer(_ header: String) async throws -> String {
+                    try await HTTPProbe.send(
+                        "GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: \(header)\r\n\r\n",
+                        port: port)
+                }
+                for wrong in ["Bearer sesam", "Bearer sesame2", "sesame", "Basic sesame", "Bearer "] {
+                    #expect(try await answer(wrong).hasPrefix("HTTP/1.1 401"), "\(wrong)")
+                }
+                #expect(try await answer("Bearer sesame").hasPrefix("HTTP/1.1 200"))
+            }
+        }
+    }
+
+    /// A byte now and then keeps no connection open.
+    @Test func headersThatDoNotComeEndTheConnection() async throws {
+        try await withServer(headerLimit: .milliseconds(300)) { port, _ in
+            for beginning in ["", "GET /livez HTTP/1.1\r\nHost: x\r\n"] {
+                let answer = try await HTTPProbe.send(beginning, port: port)
+                #expect(answer.isEmpty, "\(answer)")
+            }
+            #expect(try await HTTPProbe.get("/livez", port: port).hasSuffix("ok"))
+        }
+    }
+
+    @Test func oneAddressCannotTakeAllConnections() async throws {
+        try await withServer { port, _ in
+            let idle = try (0..<33).map { _ in try HTTPProbe.connect(port) }
+            defer { for descriptor in idle { close(descriptor) } }
+            var byte: UInt8 = 0
+            // The last one is ended by the server: its read says so.
+            #expect(read(idle[32], &byte, 1) <= 0)
         }
     }
 

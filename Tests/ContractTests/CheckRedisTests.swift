@@ -14,7 +14,7 @@ struct CheckRedisTests {
                 #expect(try await client.send(RedisCommand("CLUSTER", "ADDSLOTSRANGE", 0, 16383)) == .status("OK"))
             }
         }
-        let line = try await check(["redis.url": redis.url()], status: 1)
+        let line = try await check(["redis.url": redis.url()], status: 2)
         #expect(line.hasPrefix("redis          wrong") && line.contains("is a Redis Cluster"), "\(line)")
     }
 

@@ -51,13 +51,57 @@ extension ContractTests {
         }
     }
 
+    @Test func jobsThatWaitAreShownOneByOneAndRemovedOneByOne() async throws {
+        let worker = try await Worker.start()
+        let settings = ["queue.name": worker.queue]
+        try await Producer.with { producer in
+            let due = rfc3339(secondsFromNow: 3600)
+            let ids = (0..<3).map { _ in unique() }
+            for id in ids {
+                try await producer.publish(#"{"query":"x","not_before":"\#(due)"}"#, to: worker, id: id)
+            }
+            let shown = try await eventually("three jobs that wait") {
+                let shown = try await parley("delays", "show", "--each", "--json", settings: settings)
+                return shown.output.split(separator: "\n").count == 3 ? shown : nil
+            }
+            #expect(try Set(shown.lines.compactMap { $0["id"]?.string }) == Set(ids), "\(shown)")
+            for line in try shown.lines {
+                #expect(line["due"]?.string?.prefix(15) == due.prefix(15), "\(shown)")
+                #expect(line["queue"]?.string == worker.queue)
+            }
+            let text = try await parley("delays", "show", "--each", settings: settings)
+            #expect(text.output.contains(ids[0]) && text.output.contains("3 jobs wait"), "\(text)")
+            let removed = try await parley("delays", "remove", "--id", ids[1], "--yes", settings: settings)
+            #expect(removed.status == 0 && removed.output.hasPrefix("1 jobs removed"), "\(removed)")
+            let again = try await parley("delays", "remove", "--id", ids[1], "--yes", settings: settings)
+            #expect(again.status == 1 && again.errors.contains("nothing was removed"), "\(again)")
+            let left = try await parley("delays", "show", "--each", "--json", settings: settings)
+            #expect(try Set(left.lines.compactMap { $0["id"]?.string }) == [ids[0], ids[2]])
+            _ = try await parley("delays", "remove", "--force", "--yes", settings: settings)
+        }
+        try await worker.stop()
+    }
+
+    @Test func aRevocationCanBeTakenBack() async throws {
+        let worker = try await Worker.start()
+        try await Producer.with { producer in
+            let id = unique()
+            #expect(try await parley("revoke", id).status == 0)
+            let undone = try await parley("revoke", "--undo", id, unique(), "--json")
+            #expect(undone.status == 0)
+            #expect(try undone.lines.compactMap { $0["state"]?.string } == ["restored", "not revoked"], "\(undone)")
+            #expect(try await producer.ask(#"{"query":"x"}"#, of: worker, id: id).answer == "x")
+        }
+        try await worker.stop()
+    }
+
     @Test func emptyDelayQueuesAreRemovedAndAWorkerBringsThemBack() async throws {
         let worker = try await Worker.start()
         let settings = ["queue.name": worker.queue]
         try await worker.stop()
         for _ in 0..<2 {
             let removed = try await parley("delays", "remove", "--yes", settings: settings)
-            #expect(removed.status == 0 && removed.output.contains("are removed"), "\(removed.errors)")
+            #expect(removed.status == 0 && removed.output.contains("nothing was removed"), "\(removed.errors)")
         }
         #expect(try await parley("delays", "show", settings: settings).output.hasPrefix("there are no delay queues"))
         let other = try await Worker.start(queue: worker.queue)

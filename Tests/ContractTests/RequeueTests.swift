@@ -87,11 +87,12 @@ extension ContractTests {
 
     @Test func aFullQueueIsAFailureAndLosesNothing() async throws {
         try await Mortuary.with { mortuary in
-            let full = "contract.full.\(unique())"
+            let full = mortuary.queue + ".full"
             _ = try await mortuary.producer.connection.declare(
                 QueueDeclaration(name: full, arguments: ["x-max-length": 3, "x-overflow": "reject-publish"]))
             try await mortuary.bury(10, from: full)
-            let requeued = try await parley("requeue", "--all", "--json", settings: mortuary.settings)
+            let settings = mortuary.settings.merging(["queue.lanes": "full:1"]) { $1 }
+            let requeued = try await parley("requeue", "--all", "--json", settings: settings)
             #expect(requeued.status == 1)
             let summary = try #require(try requeued.lines.first)
             let done = try #require(summary["requeued"]?.int)

@@ -47,7 +47,7 @@ struct URLTests {
         "a mistake is named",
         arguments: [
             ("", "empty"), ("http://h", "http"), ("host:1", "scheme"), ("amqp://", "host"), ("amqp://h:0", "0"),
-            ("amqp://h:x1", "x1"), ("amqp://h:70000", "70000"), ("amqp://h/a/b", "a/b"),
+            ("amqp://h:x1", "the port is not"), ("amqp://h:70000", "70000"), ("amqp://h/a/b", "a/b"),
             ("amqp://h?heartbeat=no", "no"),
             ("amqp://h?colour=red", "colour"), ("amqp://h?cacertfile=/x", "amqps"),
             ("amqps://h?certfile=/x", "keyfile"),
@@ -70,10 +70,13 @@ struct URLTests {
         dump(c, to: &dumped)
         for text in [c.redacted, "\(c)", String(reflecting: c), dumped] { #expect(!text.contains("geheim"), "\(text)") }
         #expect(c.redacted == "amqp://u:***@h:1/v")
-        do {
-            _ = try RabbitMQConfiguration(url: "amqp://u:geheim%@h:1/v")
-        } catch {
-            #expect(!"\(error)".contains("geheim"))
+        for url in [
+            "amqp://u:geheim%@h:1/v", "amqp://u:geheim/geheim@h", "amqp://u:geheim?geheim@h",
+            "amqp://u:geheim#geheim@h",
+            "amqp://u:geheim", "amqp://u:1/geheim@h/v",
+        ] {
+            let error = #expect(throws: RabbitMQError.self) { try RabbitMQConfiguration(url: url) }
+            #expect(error.map { "\($0)".contains("geheim") } == false, "\(url)")
         }
     }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import Retrieval
@@ -57,6 +58,33 @@ import Testing
                 Document(id: "7", title: "Seven", text: "# Seven\n\nTwo."),
             ])
         #expect(skipped.map { $0.path.split(separator: ":").last } == ["4", "5", "6", "7"])
+    }
+
+    @Test func linksLeadNowhereElse() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("docs/a.md", "# A\n\nText.")
+        try folder.write("docs/sub/b.md", "# B\n\nText.")
+        try folder.write("secret/key.md", "# Secret\n\nText.")
+        let docs = folder.path + "/docs"
+        for (target, name) in [
+            ("../secret/key.md", "stolen.md"), ("../secret", "all"), ("/etc", "etc"), ("..", "loop"), (".", "sub/self"),
+            ("nothing", "dangling.md"), ("a.md", "same.md"), ("sub", "link"),
+        ] {
+            #expect(symlink(target, "\(docs)/\(name)") == 0)
+        }
+        #expect(mkfifo(docs + "/pipe.md", 0o600) == 0)
+        let (documents, skipped) = try DocumentReader().read([docs])
+        #expect(documents.map(\.id) == ["a.md", "same.md", "sub/b.md"])
+        let reasons = Dictionary(skipped.map { (String($0.path.dropFirst(docs.count + 1)), $0.reason) }) { $1 }
+        #expect(Set(reasons.keys) == ["stolen.md", "all", "etc", "loop", "sub/self", "dangling.md", "link", "pipe.md"])
+        #expect(
+            reasons["stolen.md"]?.contains("out of the folder") == true
+                && reasons["dangling.md"]?.contains("nothing") == true)
+        // What is named itself is meant.
+        #expect(
+            try DocumentReader().read([docs + "/stolen.md", docs + "/all"]).documents.map(\.id) == [
+                "stolen.md", "key.md",
+            ])
     }
 
     @Test func aPathThatDoesNotExistIsAnError() {

@@ -54,6 +54,8 @@ import Testing
         let found = try await store.search([[1, 0, 0, 0]], topK: 1, timeout: .seconds(60))
         #expect(found.first?.first?.passage.text == "kept")
         #expect(await store.hasIndex())
+        // What is none of ours is not replaced.
+        if how == "foreign" { unlink(store.path) }
         try await store.replace(
             StoreUpdate(embedder: "axes", dimension: 4, startsOver: true, documents: update(["new"]).documents))
         try await eventually { await store.trouble() == nil }
@@ -81,6 +83,45 @@ import Testing
         try folder.write("k.index", "hello, this is not an index at all, but it is long enough")
         let store = FileStore(path: "\(folder.path)/k.index", logger: quiet)
         await #expect { _ = try await store.open() } throws: { "\($0)".contains("is not an index file of Parley") }
+    }
+
+    @Test func whatIsNoIndexOfOursIsNotReplaced() async throws {
+        let folder = try TemporaryFolder()
+        let text = "root:x:0:0: not an index"
+        try folder.write("passwd", text.utf8)
+        let store = FileStore(path: "\(folder.path)/passwd", logger: quiet)
+        var anew = update(["x"])
+        anew.startsOver = true
+        await #expect { try await store.replace(anew) } throws: { ($0 as? RetrievalError)?.code == .foreign }
+        await #expect { _ = try await store.contentHashes() } throws: { ($0 as? RetrievalError)?.code == .foreign }
+        #expect(try folder.read("passwd") == Array(text.utf8))
+        // One of a newer program neither; a damaged one of ours is.
+        let index = FileStore(path: "\(folder.path)/k.index", logger: quiet)
+        try await index.replace(update(["one"]))
+        var newer = try folder.read("k.index")
+        newer[8] += 1
+        try folder.write("k.index", newer)
+        await #expect { try await index.replace(anew) } throws: {
+            ($0 as? RetrievalError)?.code == .foreign && "\($0)".contains("newer Parley")
+        }
+        try folder.write("k.index", newer.prefix(5))
+        try await index.replace(anew)
+    }
+
+    @Test func theIndexIsItsOwnersAndTheGroupsThatWasLetIn() async throws {
+        let folder = try TemporaryFolder()
+        let path = "\(folder.path)/k.index"
+        let store = FileStore(path: path, logger: quiet)
+        func mode() -> mode_t {
+            var status = stat()
+            stat(path, &status)
+            return status.st_mode & 0o777
+        }
+        try await store.replace(update(["one"]))
+        #expect(mode() == 0o600)
+        chmod(path, 0o644)
+        try await store.replace(update(["two"]))
+        #expect(mode() == 0o640)
     }
 
     @Test func noTemporaryFilesStay() async throws {

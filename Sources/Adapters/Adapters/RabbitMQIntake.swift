@@ -9,18 +9,57 @@ package struct RabbitMQIntake: Intake {
     let consumer: RabbitMQConsumer
     let clock: any PipelineClock
     private let relay: Relay?
+    /// With what jobs that were returned often are put aside; nil leaves them to the broker.
+    private let renewal: (outbox: RabbitMQOutbox, limits: DeliveryLimits)?
 
     /// - Parameter relay: where the broker's users decide on tenants.
     package init(consumer: RabbitMQConsumer, clock: any PipelineClock, relay: Relay? = nil) {
         self.consumer = consumer
         self.relay = relay
         self.clock = clock
+        renewal = nil
+    }
+
+    /// - Parameters:
+    ///   - outbox: takes jobs that are put aside.
+    ///   - limits: the same that keep the consumer from returning a worn job.
+    package init(
+        consumer: RabbitMQConsumer, clock: any PipelineClock, relay: Relay? = nil, renewing outbox: RabbitMQOutbox,
+        _ limits: DeliveryLimits
+    ) {
+        self.consumer = consumer
+        self.relay = relay
+        self.clock = clock
+        renewal = (outbox, limits)
     }
 
     package func nextWindow(atMost limit: Int) async -> [Incoming]? {
-        guard let deliveries = await consumer.next(atMost: limit) else { return nil }
-        let now = clock.now
-        return deliveries.map { incoming($0, arrived: now) }
+        while let deliveries = await consumer.next(atMost: limit) {
+            let now = clock.now
+            let window = deliveries.map { incoming($0, arrived: now) }
+            guard let renewal, deliveries.contains(where: { $0.returns != nil }) else { return window }
+            let fresh = await rest(of: window, deliveries, renewal.outbox, renewal.limits)
+            if !fresh.isEmpty { return fresh }
+        }
+        return nil
+    }
+
+    /// Puts worn jobs aside, as fresh messages that come back at once. One that cannot be is worked on like the others.
+    private func rest(
+        of window: [Incoming], _ deliveries: [Delivery], _ outbox: RabbitMQOutbox, _ limits: DeliveryLimits
+    ) async -> [Incoming] {
+        for queue in Set(deliveries.lazy.filter { $0.returns != nil }.map(\.queue)) where !limits.isKnown(queue) {
+            if let limit = await outbox.deliveryLimit(of: queue) { limits.learn(queue, limit) }
+        }
+        var rest: [Incoming] = []
+        for (incoming, delivery) in zip(window, deliveries) {
+            guard limits.isWorn(delivery), await outbox.renew(incoming) else {
+                rest.append(incoming)
+                continue
+            }
+            await acknowledge(incoming.receipt)
+        }
+        return rest
     }
 
     package func acknowledge(_ receipt: Receipt) async {

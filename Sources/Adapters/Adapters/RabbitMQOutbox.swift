@@ -1,6 +1,7 @@
 import Answering
 import ChatJobs
 import Logging
+import ParleyPrimitives
 import ParleyRabbitMQ
 import Pipeline
 import Topology
@@ -11,14 +12,19 @@ package struct RabbitMQOutbox: Outbox {
     let queues: JobQueues
     let clock: any PipelineClock
     let logger: Logger
+    private let signature: LetterSignature?
     private let ladder = Ladder()
     private let relay: Relay?
 
-    /// - Parameter relay: where the broker's users decide on tenants.
+    /// - Parameters:
+    ///   - relay: where the broker's users decide on tenants.
+    ///   - letterKey: `secrets.letter_key`: dead letters are signed with it.
     package init(
-        publisher: RabbitMQPublisher, queues: JobQueues, clock: any PipelineClock, relay: Relay? = nil, logger: Logger
+        publisher: RabbitMQPublisher, queues: JobQueues, clock: any PipelineClock, relay: Relay? = nil,
+        letterKey: String? = nil, logger: Logger
     ) {
         self.relay = relay
+        signature = letterKey.map { LetterSignature(key: $0) }
         self.publisher = publisher
         self.queues = queues
         self.clock = clock
@@ -59,7 +65,11 @@ package struct RabbitMQOutbox: Outbox {
         // What a producer wrote there must not make a stub of a letter that is whole.
         properties.headers[MessageHeaders.bodyBytes] = nil
         properties.headers[MessageHeaders.bodySHA256] = nil
+        properties.headers[MessageHeaders.due] = nil
+        // A producer's own would be taken for ours where no key is set.
+        properties.headers[MessageHeaders.signature] = nil
         let body = delivery.discarded.map { Self.stub(of: $0, &properties) } ?? delivery.body
+        signature?.sign(&properties, body: body)
         let message = OutgoingMessage(routingKey: queues.dead.name, properties: properties, body: body)
         let outcome = try await sendWhole(message, what: "a dead letter", id: id?.text)
         if case .returned = outcome {
@@ -108,6 +118,8 @@ package struct RabbitMQOutbox: Outbox {
         properties.headers[MessageHeaders.deferrals] = MessageHeaders.count(postponement.deferrals)
         properties.headers[MessageHeaders.outages] = MessageHeaders.count(postponement.outages)
         properties.headers[MessageHeaders.refusals] = MessageHeaders.count(postponement.refusals)
+        let due = clock.wall.milliseconds + min(postponement.delay, DelayLadder.longest).wholeMilliseconds
+        properties.headers[MessageHeaders.due] = .string(Timestamp(milliseconds: due).rfc3339)
         let queue = queues.jobNames.contains(incoming.queue) ? incoming.queue : queues.names.base
         let message = OutgoingMessage(
             exchange: queues.delays.entry, routingKey: queues.delays.routingKey(to: queue, after: postponement.delay),
@@ -135,6 +147,44 @@ package struct RabbitMQOutbox: Outbox {
                     "a delay queue is missing: all are declared again", metadata: ["queue": "\(queues.names.base)"])
             }
             throw Outage(.rabbitMQ, "a delay queue of \(queues.names.base) does not exist")
+        }
+    }
+
+    /// Puts a job aside that was returned so often that its queue may drop it the next time. Nothing counts as tried.
+    /// - Returns: whether the message is in the delay queues now; the delivery is to be acknowledged then.
+    func renew(_ incoming: Incoming) async -> Bool {
+        let counts = incoming.envelope
+        do throws(Outage) {
+            try await postpone(
+                incoming,
+                Postponement(
+                    delay: DelayLadder.step, attempts: counts.earlierAttempts, deferrals: counts.deferrals,
+                    outages: counts.outages, refusals: counts.refusals))
+            logger.info(
+                "a job that came back often is put aside as a fresh message", metadata: ["queue": "\(incoming.queue)"])
+            return true
+        } catch {
+            logger.warning(
+                "a job that came back often cannot be put aside: its queue may drop it",
+                metadata: ["queue": "\(incoming.queue)", "reason": "\(error.reason)"])
+            return false
+        }
+    }
+
+    /// Nil when the broker cannot be asked.
+    func deliveryLimit(of queue: String) async -> JobQueues.DeliveryLimit? {
+        do throws(RabbitMQError) {
+            let limit = try await publisher.withConnection { connection throws(RabbitMQError) in
+                await JobQueues.deliveryLimit(of: queue, on: connection)
+            }
+            if case .after(let most) = limit, most < 20 {
+                logger.warning(
+                    "the queue drops a job that comes back often; declare it with another x-delivery-limit",
+                    metadata: ["queue": "\(queue)", "limit": "\(most)"])
+            }
+            return limit
+        } catch {
+            return nil
         }
     }
 
@@ -166,7 +216,9 @@ package struct RabbitMQOutbox: Outbox {
             "a message loses its producer's headers: with Parley's they fit no frame",
             metadata: ["message": "\(what)", "id": "\(id ?? "none")"])
         var message = message
+        let wasSigned = message.properties.headers[MessageHeaders.signature] != nil
         message.properties.headers = MessageHeaders.own(message.properties.headers)
+        if wasSigned { signature?.sign(&message.properties, body: message.body) }
         if let outcome = try await accepted(message) { return outcome }
         throw Outage(.rabbitMQ, "\(what) cannot be expressed")
     }

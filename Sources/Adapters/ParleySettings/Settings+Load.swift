@@ -1,5 +1,5 @@
 import Configuration
-import Glibc
+import ParleyPrimitives
 import SystemPackage
 import Yams
 
@@ -24,14 +24,16 @@ extension Settings {
     /// Reads flags, then the environment (`PARLEY_` and the key in capitals, `_` for `.`), then the file, then defaults.
     ///
     /// - Parameters:
-    ///   - file: a YAML file; nil: `PARLEY_CONFIG`, else ``defaultFile`` when it exists.
+    ///   - file: a YAML file; nil: `PARLEY_CONFIG`, else ``defaultFile`` when it exists. That one must belong to the user and
+    ///     be nobody else's to write, and its hosts get no key from `OPENAI_API_KEY`.
     ///   - overrides: keys and values from flags.
+    ///   - defaultFile: another than the usual one, for tests.
     ///   - others: finds further mistakes, for values that other parts read; asked when there are some already, so that
     ///     all are named together.
     /// - Throws: ``SettingsError`` with every wrong key and value.
     package static func load(
         file: String?, environment: [String: String], overrides: [(key: String, value: String)] = [],
-        others: (Settings) -> [String] = { _ in [] }
+        defaultFile: String = defaultFile, others: (Settings) -> [String] = { _ in [] }
     ) async throws(SettingsError) -> Settings {
         var problems: [String] = []
         var providers: [any ConfigProvider] = []
@@ -46,13 +48,17 @@ extension Settings {
                 .string(value), isSecret: false)
         }
         providers.append(InMemoryProvider(values: flags))
+        var fromFile: Int?
         // Empty variables count as not set: compose files and unit files write them so.
         let set = environment.filter { !$0.value.isEmpty }
         providers.append(EnvironmentVariablesProvider(environmentVariables: set).prefixKeys(with: "parley"))
-        file: if let path = file ?? set["PARLEY_CONFIG"] ?? (access(defaultFile, R_OK) == 0 ? defaultFile : nil) {
+        file: if let file = SettingsFile(named: file, environment: set, default: defaultFile) {
+            let path = file.path
             do {
+                if let distrust = file.distrust { throw SettingsError(problems: [distrust]) }
                 guard let root = try yaml(inFile: path) else { break file }
                 check(root, prefix: "", path, &problems)
+                if file.isFound { fromFile = providers.count }
                 providers.append(try await FileProvider<YAMLSnapshot>(filePath: FilePath(path)))
             } catch let error as SettingsError {
                 problems += error.problems
@@ -60,7 +66,7 @@ extension Settings {
                 problems.append("the file \(path) cannot be read: \(error)")
             }
         }
-        var reader = SettingsReader(config: ConfigReader(providers: providers))
+        var reader = SettingsReader(layers: providers, foundFile: fromFile)
         let settings = Settings(&reader, openAIKey: set["OPENAI_API_KEY"])
         problems += reader.problems
         guard problems.isEmpty else { throw SettingsError(problems: problems + others(settings)) }
@@ -69,8 +75,8 @@ extension Settings {
 
     private init(_ reader: inout SettingsReader, openAIKey: String?) {
         self.init()
-        reader.string("rabbitmq.url", &rabbitmqURL)
-        reader.string("redis.url", &redisURL)
+        reader.secret("rabbitmq.url", &rabbitmqURL)
+        reader.secret("redis.url", &redisURL)
         reader.string("redis.ca_file", &redisTLS.caFile)
         reader.string("redis.cert_file", &redisTLS.certificateFile)
         reader.string("redis.key_file", &redisTLS.keyFile)
@@ -88,10 +94,17 @@ extension Settings {
         reader.int("worker.window", &worker.window, in: 1...65_535)
         reader.duration("worker.shutdown_grace", &worker.shutdownGrace, in: .zero ... .seconds(86_400))
         reader.string("admin.listen", &adminListen)
+        reader.secret("admin.token", &adminToken)
+        reader.secret("secrets.letter_key", &letterKey)
+        if let key = letterKey, key.utf8.count < 16 {
+            reader.problem("secrets.letter_key has \(key.utf8.count) bytes; allowed: 16 and more")
+        }
         reader.string("model.url", &model.url)
         reader.string("model.name", &model.name)
-        reader.string("model.api_key", &model.apiKey)
-        model.apiKey = model.apiKey ?? openAIKey
+        reader.secret("model.api_key", &model.apiKey)
+        if model.apiKey == nil, let openAIKey {
+            if reader.isOfFoundFile("model.url") { withheldKeys.append("model") } else { model.apiKey = openAIKey }
+        }
         reader.choices("model.omit", &model.omit)
         reader.choice("model.stream", &model.stream)
         reader.choice("model.reasoning", &model.reasoning)
@@ -100,14 +113,20 @@ extension Settings {
         reader.int("model.max_concurrency", &model.maxConcurrency, in: 1...65_535)
         reader.string("embeddings.url", &embeddings.url)
         reader.string("embeddings.model", &embeddings.model)
-        reader.string("embeddings.api_key", &embeddings.apiKey)
-        embeddings.apiKey = embeddings.apiKey ?? openAIKey
+        reader.secret("embeddings.api_key", &embeddings.apiKey)
+        if embeddings.apiKey == nil, let openAIKey {
+            if reader.isOfFoundFile("embeddings.url") {
+                withheldKeys.append("embeddings")
+            } else {
+                embeddings.apiKey = openAIKey
+            }
+        }
         reader.int("embeddings.batch", &embeddings.batch, in: 1...4096)
         reader.int("embeddings.max_tokens", &embeddings.maxTokens, in: 16...1_000_000)
         reader.string("embeddings.query_prefix", &embeddings.queryPrefix)
         reader.string("embeddings.passage_prefix", &embeddings.passagePrefix)
         reader.string("vectors.url", &vectorsURL)
-        reader.string("vectors.token", &vectorsToken)
+        reader.secret("vectors.token", &vectorsToken)
         reader.choice("retrieval.mode", &retrieval.mode)
         reader.int("retrieval.top_k", &retrieval.topK, in: 1...64)
         reader.duration("retrieval.timeout", &retrieval.timeout, in: .milliseconds(1) ... .seconds(300))
@@ -145,7 +164,10 @@ extension Settings {
         "queue.type", "queue.exchange", "queue.lanes", "tenants.mode", "tenants.users", "tenants.relays",
         "worker.prefetch",
         "worker.window",
-        "worker.shutdown_grace", "admin.listen", "model.url", "model.name", "model.api_key", "model.timeout",
+        "worker.shutdown_grace", "admin.listen", "admin.token", "admin.token_file", "rabbitmq.url_file",
+        "redis.url_file",
+        "secrets.letter_key", "secrets.letter_key_file", "model.api_key_file", "embeddings.api_key_file",
+        "vectors.token_file", "model.url", "model.name", "model.api_key", "model.timeout",
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
@@ -161,23 +183,16 @@ extension Settings {
 
     /// What is wrong with a URL, naming it without what may be a password.
     package static func refusal(_ key: String, _ url: String, _ reason: String) -> String {
-        let shown = url.split(separator: ",", omittingEmptySubsequences: false).map { part in
-            guard let at = part.lastIndex(of: "@") else { return String(part) }
-            let scheme = part.range(of: "://").map { part[..<$0.upperBound] } ?? ""
-            return "\(scheme)***\(part[at...])"
-        }
-        return "\(key) is \"\(shown.joined(separator: ","))\": \(reason)"
+        "\(key) is \"\(URLText.redacted(url))\": \(reason)"
     }
 
     // MARK: - Unknown keys
 
     /// Nil when the file holds nothing but comments.
     private static func yaml(inFile path: String) throws(SettingsError) -> Node? {
-        guard let bytes = contents(ofFile: path) else {
-            throw SettingsError(problems: ["the file \(path) cannot be read: \(String(cString: strerror(errno)))"])
-        }
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw SettingsError(problems: ["the file \(path) is not UTF-8"])
+        let text: String
+        do throws(FileText.Reason) { text = try FileText.read(path, limit: 4 << 20) } catch {
+            throw SettingsError(problems: ["the file \(path) cannot be read: \(error.text)"])
         }
         do {
             return try Yams.compose(yaml: text)
@@ -238,14 +253,5 @@ extension Settings {
             }
         }
         return row[b.count]
-    }
-
-    private static func contents(ofFile path: String) -> [UInt8]? {
-        guard let file = fopen(path, "rb") else { return nil }
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 16_384)
-        while case let count = fread(&buffer, 1, buffer.count, file), count > 0 { bytes += buffer[..<count] }
-        return ferror(file) == 0 ? bytes : nil
     }
 }

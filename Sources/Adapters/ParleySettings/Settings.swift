@@ -10,6 +10,13 @@ package struct Settings: Sendable, Equatable {
     package var worker = Worker()
     /// `admin.listen`: `host:port`, or `off`.
     package var adminListen = "127.0.0.1:9464"
+    /// `admin.token`: whoever asks for anything but `/livez` must send it as a bearer token. Nil asks for none.
+    package var adminToken: String?
+    /// `secrets.letter_key`: workers sign dead letters with it, and `parley requeue` sends back signed ones alone.
+    package var letterKey: String?
+    /// Parts (`model`, `embeddings`) whose address a file names that only lies in the working folder: `OPENAI_API_KEY` is
+    /// not for them.
+    package var withheldKeys: [String] = []
     package var model = Model()
     package var embeddings = Embeddings()
     package var vectorsURL = "file:.parley/knowledge.index"

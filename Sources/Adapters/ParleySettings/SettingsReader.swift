@@ -2,12 +2,30 @@ import Configuration
 
 /// Reads typed values and remembers every mistake instead of stopping at the first.
 struct SettingsReader {
-    let config: ConfigReader
+    private let config: ConfigReader
+    /// The same, each by itself, the one that goes before the others first.
+    private let layers: [ConfigReader]
+    private let foundFile: Int?
     private(set) var problems: [String] = []
 
-    init(config: ConfigReader) { self.config = config }
+    /// - Parameters:
+    ///   - layers: the one that goes before the others first.
+    ///   - foundFile: which of them is a file that nobody named.
+    init(layers: [any ConfigProvider], foundFile: Int? = nil) {
+        config = ConfigReader(providers: layers)
+        self.layers = layers.map { ConfigReader(providers: [$0]) }
+        self.foundFile = foundFile
+    }
 
     private func text(_ key: String) -> String? { config.string(forKey: ConfigKey(key)) }
+
+    /// Whether the value is that of a file that nobody named.
+    func isOfFoundFile(_ key: String) -> Bool {
+        let place = layers.firstIndex { $0.string(forKey: ConfigKey(key))?.isEmpty == false }
+        return place != nil && place == foundFile
+    }
+
+    mutating func problem(_ text: String) { problems.append(text) }
 
     mutating func wrong(_ key: String, _ value: String, _ allowed: String) {
         problems.append("\(key) is \"\(value)\"; allowed: \(allowed)")
@@ -19,6 +37,41 @@ struct SettingsReader {
 
     mutating func string(_ key: String, _ value: inout String?) {
         if let text = text(key), !text.isEmpty { value = text }
+    }
+
+    /// A secret: `key`, or the text of the file that `key` with `_file` behind it names. Flags go before the environment, and
+    /// that before the file, whichever of the two each has.
+    mutating func secret(_ key: String, _ value: inout String) {
+        var found: String?
+        secret(key, &found)
+        value = found ?? value
+    }
+
+    mutating func secret(_ key: String, _ value: inout String?) {
+        let twin = "\(key)_file"
+        for layer in layers {
+            let text = layer.string(forKey: ConfigKey(key)).flatMap { $0.isEmpty ? nil : $0 }
+            let path = layer.string(forKey: ConfigKey(twin)).flatMap { $0.isEmpty ? nil : $0 }
+            guard let path else {
+                guard let text else { continue }
+                value = text
+                return
+            }
+            guard text == nil else { return problems.append("\(key) and \(twin) are both set; one of them is allowed") }
+            return read(path, twin, &value)
+        }
+    }
+
+    private mutating func read(_ path: String, _ key: String, _ value: inout String?) {
+        do throws(FileText.Reason) {
+            let text = try FileText.read(path, limit: 64 << 10)
+            // Editors and echo end a file with a line feed.
+            let secret = text.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed()
+            guard !secret.isEmpty else { return problems.append("\(key) is \"\(path)\": the file is empty") }
+            value = String(secret)
+        } catch {
+            problems.append("\(key) is \"\(path)\": the file cannot be read: \(error.text)")
+        }
     }
 
     mutating func int(_ key: String, _ value: inout Int, in range: ClosedRange<Int>) {

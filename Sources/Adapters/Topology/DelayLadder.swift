@@ -60,8 +60,8 @@ package struct DelayLadder: Sendable, Equatable {
             "x-message-ttl": .int(125 << Int64(number)),
             "x-dead-letter-exchange": .string(number == 0 ? due : level(number - 1)),
         ]
+        arguments["x-queue-type"] = kind == .quorum ? "quorum" : "classic"
         if kind == .quorum {
-            arguments["x-queue-type"] = "quorum"
             arguments["x-dead-letter-strategy"] = "at-least-once"
             arguments["x-overflow"] = "reject-publish"
         }
@@ -159,8 +159,16 @@ package struct DelayLadder: Sendable, Equatable {
         } catch {
             guard error.code == .preconditionFailed else { throw error }
             let other = DelayLadder(base: base, kind: kind == .classic ? .quorum : .classic)
+            // Classic ones were once declared without saying so.
+            var untyped = DelayLadder(base: base, kind: .classic).queue(level)
+            untyped.arguments["x-queue-type"] = nil
             do throws(RabbitMQError) {
-                try await connection.declare(other.queue(level))
+                do throws(RabbitMQError) {
+                    try await connection.declare(other.queue(level))
+                } catch {
+                    guard error.code == .preconditionFailed else { throw error }
+                    try await connection.declare(untyped)
+                }
             } catch {
                 guard error.code == .preconditionFailed else { throw error }
                 throw RabbitMQError(

@@ -55,11 +55,14 @@ package struct JobQueues: Sendable {
     /// a TTL, gets classic ones.
     package var delays: DelayLadder { DelayLadder(base: names.base, kind: .quorum) }
 
-    /// The job queue, and a lane for each further class.
+    /// The job queue, and a lane for each further class. Each declaration says its type: what a virtual host takes for one
+    /// that says none (`default_queue_type`) may be quorum, which knows no `x-max-priority`.
     package var jobs: [QueueDeclaration] {
         jobNames.map { name in
             switch kind {
-            case .classic: QueueDeclaration(name: name, arguments: ["x-max-priority": .int(Self.maxPriority)])
+            case .classic:
+                QueueDeclaration(
+                    name: name, arguments: ["x-queue-type": "classic", "x-max-priority": .int(Self.maxPriority)])
             case .quorum: quorum(name)
             }
         }
@@ -68,7 +71,7 @@ package struct JobQueues: Sendable {
     /// The dead-letter queue.
     package var dead: QueueDeclaration {
         switch kind {
-        case .classic: QueueDeclaration(name: names.dead)
+        case .classic: QueueDeclaration(name: names.dead, arguments: ["x-queue-type": "classic"])
         case .quorum: quorum(names.dead)
         }
     }

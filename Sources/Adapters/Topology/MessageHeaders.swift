@@ -25,6 +25,10 @@ package enum MessageHeaders {
     package static let bodySHA256 = "x-parley-body-sha256"
     /// Who published the job first, where the broker's users decide on tenants: see ``Relay``.
     package static let user = "x-parley-user"
+    /// A worker's signature of a dead letter.
+    package static let signature = "x-parley-signature"
+    /// When a job in the delay queues comes back (RFC 3339).
+    package static let due = "x-parley-due"
     package static let traceparent = "traceparent"
 
     /// What makes a message a dead letter.
@@ -41,7 +45,7 @@ package enum MessageHeaders {
         forwarded.userID = nil
         forwarded.rawTexts[.userID] = nil
         forwarded.expiration = nil
-        var headers = properties.headers.filter { !isBrokers($0) }
+        var headers = properties.headers.filter { !isBrokers($0) && $0 != due }
         if let expiration = properties.expiration { headers[Self.expiration] = .string(expiration) }
         forwarded.headers = headers
         return forwarded
@@ -54,7 +58,7 @@ package enum MessageHeaders {
         var own = FieldTable()
         let keys = [
             errorCode, error, attempts, deadAt, sourceQueue, expiration, earlierAttempts, deferrals, outages, refusals,
-            requeues, bodyBytes, bodySHA256, user, traceparent,
+            requeues, bodyBytes, bodySHA256, user, due, traceparent,
         ]
         for key in keys {
             switch headers[key] {

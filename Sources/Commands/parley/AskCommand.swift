@@ -54,16 +54,15 @@ struct AskCommand: AsyncParsableCommand {
                     printLine(Chunk(id: job.id.text, seq: seq, delta: text, attempt: attempt).encoded())
                     seq += 1
                 } else {
-                    print(text, terminator: "")
-                    flushOutput()
+                    printPiece(text)
                 }
                 shown = true
             case .restarted:
                 seq = 0
                 attempt += 1
-                if !output.json { print("\n[started over]") }
+                if !output.json { printLine("\n[started over]") }
             case .reply(let reply):
-                if shown, !output.json { print() }
+                if shown, !output.json { printLine("") }
                 return (reply, shown && reply.status == .succeeded)
             }
         }

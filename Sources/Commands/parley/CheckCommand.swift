@@ -7,7 +7,7 @@ struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Checks the configuration and every server it names.",
         discussion:
-            "Exit status: 0 all is well, 1 a server refuses something, 2 the configuration is wrong, 3 a server is not reached."
+            "Exit status: 0 all is well, 2 the configuration is wrong or a server refuses it, 3 a server is not reached."
     )
 
     @OptionGroup var common: CommonOptions
@@ -40,14 +40,14 @@ struct CheckCommand: AsyncParsableCommand {
             }
             printLine(json.bytes)
         } else {
-            if !isOdd { print("configuration  ok") }
+            if !isOdd { printLine("configuration  ok") }
             for result in results {
                 let name = result.name + String(repeating: " ", count: max(1, 15 - result.name.count))
-                print("\(name)\(result.outcome.rawValue)  \(result.detail)")
+                printLine("\(name)\(result.outcome.rawValue)  \(oneLine(result.detail))")
             }
-            flushOutput()
         }
+        // What is wrong stays wrong when the absent one is back.
+        if results.contains(where: { $0.outcome == .wrong }) { throw CommandFailure(.wrong, "") }
         if results.contains(where: { $0.outcome == .unreachable }) { throw CommandFailure(.unreachable, "") }
-        if results.contains(where: { $0.outcome == .wrong }) { throw CommandFailure(.failed, "") }
     }
 }

@@ -20,21 +20,21 @@ struct DeadListCommand: AsyncParsableCommand {
         if limit != nil, !each { throw CommandFailure(.wrong, "--limit is for single letters: add --each") }
         let letters = try await common.operatorContext().letters
         let progress = SharedProgress("letters looked at")
-        let isEmpty: Bool
+        let look: DeadLetters.Look
         if each {
-            isEmpty = try await list(letters, filter) == 0
+            look = try await list(letters, filter)
         } else {
-            let groups = try await letters.groups(filter) { progress.show($0, of: $1) }
+            let found = try await letters.groups(filter) { progress.show($0, of: $1) }
             progress.end()
-            if !Interruption.isRequested { show(groups, letters.queue) }
-            isEmpty = groups.isEmpty
+            look = found.look
+            if !Interruption.isRequested { show(found.groups, look, letters.queue, filter) }
         }
-        if isEmpty, !Interruption.isRequested { await letters.explainNothing() }
+        if look.hadCompany { tellOfCompany() }
+        if look.scanned == 0, !Interruption.isRequested { await letters.explainNothing() }
         if Interruption.isRequested { throw CommandFailure(.interrupted, "") }
     }
 
-    /// - Returns: how many letters were looked at.
-    private func list(_ letters: DeadLetters, _ filter: LetterFilter) async throws -> Int {
+    private func list(_ letters: DeadLetters, _ filter: LetterFilter) async throws -> DeadLetters.Look {
         let left = Mutex(limit ?? .max)
         return try await letters.look(filter) { letter in
             if output.json {
@@ -51,7 +51,7 @@ struct DeadListCommand: AsyncParsableCommand {
         }
     }
 
-    private func show(_ groups: [LetterGroup], _ queue: String) {
+    private func show(_ groups: [LetterGroup], _ look: DeadLetters.Look, _ queue: String, _ filter: LetterFilter) {
         if output.json {
             for group in groups {
                 var json = JSONWriter()
@@ -61,8 +61,8 @@ struct DeadListCommand: AsyncParsableCommand {
             return
         }
         for group in groups {
-            let code = group.code.isEmpty ? "(no error code)" : group.code
-            let source = group.sourceQueue.isEmpty ? "" : "  from \(group.sourceQueue)"
+            let code = group.code.isEmpty ? "(no error code)" : oneLine(group.code)
+            let source = group.sourceQueue.isEmpty ? "" : "  from \(oneLine(group.sourceQueue))"
             printLine("\(group.count)  \(code)\(source)")
             if let first = group.first, let last = group.last {
                 printLine("    died \(first.rfc3339) to \(last.rfc3339)")
@@ -70,17 +70,20 @@ struct DeadListCommand: AsyncParsableCommand {
             printLine("    oldest: \(describe(group.sample))")
         }
         let total = groups.reduce(0) { $0 + $1.count }
-        printLine(total == 0 ? "no dead letters in \(queue)" : "\(total) dead letters in \(queue)")
+        let which = filter.isEmpty ? "" : ", of \(look.scanned) that were looked at"
+        if total > 0 { return printLine("\(total) dead letters in \(queue)\(which)") }
+        // With company there may be some: that is said instead.
+        if !look.hadCompany { printLine("no dead letters in \(queue)" + (look.scanned > 0 ? which : "")) }
     }
 }
 
 /// A letter in one line.
 private func describe(_ letter: DeadLetter) -> String {
-    var text = letter.id ?? "(no id)"
+    var text = letter.id ?? "(no id, digest \(letter.shortDigest))"
     if let code = letter.code { text += "  \(code)" }
     if let tenant = letter.tenant { text += "  tenant \(tenant)" }
     if let attempts = letter.attempts { text += "  attempts \(attempts)" }
     if letter.requeues > 0 { text += "  requeued \(letter.requeues) times" }
     if let error = letter.error { text += "  \(error)" }
-    return String(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : Character($0) })
+    return oneLine(text)
 }

@@ -18,7 +18,7 @@ struct DeadPurgeCommand: AsyncParsableCommand {
         let filter = try filters.filter()
         guard all || !filter.isEmpty else {
             throw CommandFailure(
-                .wrong, "which letters? Give --all, or a filter: --id, --error, --tenant, --before, --after")
+                .wrong, "which letters? Give --all, or a filter: --id, --digest, --error, --tenant, --before, --after")
         }
         guard yes || dryRun || isatty(STDIN_FILENO) != 0 else {
             throw CommandFailure(

@@ -6,21 +6,26 @@ import Synchronization
 
 struct DeadShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Prints the dead letters of an id whole: properties, headers, body.",
+        commandName: "show", abstract: "Prints the dead letters of an id or a digest whole: properties, headers, body.",
         discussion: "The body holds what a user asked. Exit status 1 when there is none.")
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: JSONOption
-    @Argument(help: "The job's id.") var id: String
+    @Argument(help: "The job's id.") var id: String?
+    @Option(help: "Instead of an id: the body's digest, as dead list --each shows it.") var digest: String?
 
     func run() async throws {
-        guard !id.isEmpty else { throw CommandFailure(.wrong, "ID \"\": an id is needed") }
+        guard (id == nil) != (digest == nil) else {
+            throw CommandFailure(.wrong, "an id or --digest is needed, and only one")
+        }
+        if id == "" { throw CommandFailure(.wrong, "ID \"\": an id is needed") }
         var filter = LetterFilter()
-        filter.ids = [id]
+        if let id { filter.ids = [id] }
+        if let digest { filter.digests = [try FilterOptions.digest(digest)] }
         let letters = try await common.operatorContext().letters
         let found = Mutex(0)
         let progress = SharedProgress("letters looked at")
-        try await letters.look(filter) {
+        let look = try await letters.look(filter) {
             progress.show($0, of: $1)
         } visit: { letter in
             progress.end()
@@ -37,18 +42,22 @@ struct DeadShowCommand: AsyncParsableCommand {
         progress.end()
         if Interruption.isRequested { throw CommandFailure(.interrupted, "") }
         guard found.withLock({ $0 > 0 }) else {
-            throw CommandFailure(.failed, "no dead letter with the id \(id) is in \(letters.queue)")
+            if look.hadCompany { tellOfCompany() }
+            throw CommandFailure(
+                .failed,
+                "no dead letter with the \(id == nil ? "digest" : "id") \(oneLine(id ?? digest ?? "")) is in \(letters.queue)"
+            )
         }
     }
 
     private func show(_ letter: DeadLetter) {
         printLine("properties")
-        for (name, value) in letter.properties { printLine("  \(name): \(value)") }
+        for (name, value) in letter.properties { printLine("  \(name): \(oneLine(value))") }
         printLine("headers")
         for (name, value) in letter.delivery.properties.headers.pairs {
             var json = JSONWriter()
             value.write(to: &json)
-            printLine("  \(name): \(value.string ?? String(decoding: json.bytes, as: UTF8.self))")
+            printLine("  \(oneLine(name)): \(oneLine(value.string ?? String(decoding: json.bytes, as: UTF8.self)))")
         }
         printLine("body (\(letter.delivery.body.count) bytes)")
         printLine(letter.text + "\n")

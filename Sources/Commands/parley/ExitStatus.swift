@@ -37,7 +37,8 @@ struct CommandFailure: Error {
         case let error as IOLoopError: self.init(.failed, "\(error)")
         case let error as OperationError: self.init(Self.status(of: error), error.message)
         case let error as RetrievalError:
-            let isWrong = [.invalidSetting, .incompatible, .notFound, .noDocuments].contains(error.code)
+            let isWrong = [.invalidSetting, .incompatible, .notFound, .noDocuments, .denied, .foreign].contains(
+                error.code)
             self.init(error.isTransient ? .unreachable : isWrong ? .wrong : .failed, error.explanation)
         case let error as ParleyClientError:
             switch error.code {

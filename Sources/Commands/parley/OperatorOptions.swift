@@ -22,11 +22,14 @@ struct OperatorContext {
     var keys: RedisKeys { servers.keys }
     let logger = Logger(label: "parley")
 
-    var letters: DeadLetters {
+    var letters: DeadLetters { letters(settings.letterKey) }
+    /// Sends back whoever's letters.
+    var unsignedLetters: DeadLetters { letters(nil) }
+
+    private func letters(_ key: String?) -> DeadLetters {
         DeadLetters(
-            configuration: rabbitMQ, queues: queues, relay: Relay(settings, rabbitMQ), logger: logger,
-            isInterrupted: { Interruption.isRequested },
-            onConnected: { Interruption.watch() })
+            configuration: rabbitMQ, queues: queues, relay: Relay(settings, rabbitMQ), logger: logger, letterKey: key,
+            isInterrupted: { Interruption.isRequested }, onConnected: { Interruption.watch() })
     }
 
     var delays: Delays { Delays(configuration: rabbitMQ, queues: queues, logger: logger) }
@@ -74,7 +77,7 @@ enum Interruption {
 
 /// Asks on standard error, since standard output is for results; anything but `y` or `yes` is a no.
 func confirmed(_ question: String) -> Bool {
-    let bytes = Array(question.utf8)
+    let bytes = Array(oneLine(question).utf8)
     guard write(STDERR_FILENO, bytes, bytes.count) == bytes.count else { return false }
     // An interrupted read would be begun again by the C library: here it is an answer.
     Interruption.endAtOnce()
@@ -91,6 +94,12 @@ struct FilterOptions: ParsableArguments {
         help: ArgumentHelp(
             "Letters with this error code. May be repeated. Codes: \(Self.codes).", valueName: "code"))
     var errors: [String] = []
+    @Option(
+        name: .customLong("digest"),
+        help: ArgumentHelp(
+            "Letters whose body has this digest, as dead list --each shows it: for those without an id. May be repeated.",
+            valueName: "digest"))
+    var digests: [String] = []
     @Option(help: "Letters whose job has this tenant.") var tenant: String?
     @Option(help: ArgumentHelp("Letters that died before this moment: \(Self.moment).", valueName: "when"))
     var before: String?
@@ -113,6 +122,7 @@ struct FilterOptions: ParsableArguments {
             }
             filter.codes.insert(code)
         }
+        for text in digests { filter.digests.insert(try Self.digest(text)) }
         if let tenant, tenant.isEmpty { throw CommandFailure(.wrong, "--tenant \"\": a tenant is needed") }
         filter.tenant = tenant
         filter.before = try before.map { try Self.timestamp("--before", $0) }
@@ -121,6 +131,15 @@ struct FilterOptions: ParsableArguments {
             throw CommandFailure(.wrong, "--after \(after.rfc3339) is not before --before \(before.rfc3339)")
         }
         return filter
+    }
+
+    static func digest(_ text: String) throws -> String {
+        let digest = text.lowercased()
+        guard (12...64).contains(digest.utf8.count), digest.utf8.allSatisfy({ "0123456789abcdef".utf8.contains($0) })
+        else {
+            throw CommandFailure(.wrong, "--digest \(text): 12 to 64 hexadecimal digits are needed")
+        }
+        return digest
     }
 
     private static func timestamp(_ flag: String, _ text: String) throws -> Timestamp {
@@ -158,6 +177,12 @@ extension DeadLetters {
     }
 }
 
+/// Others hold letters: what this command says is not all there is.
+func tellOfCompany() {
+    printError(
+        "another command is looking at dead letters: those that it holds were not met; run this again after it")
+}
+
 /// How a requeue or a purge ends: its summary, and the contract's exit status.
 func finish(_ summary: LetterSummary, json: Bool, text: String) throws {
     if json {
@@ -167,13 +192,10 @@ func finish(_ summary: LetterSummary, json: Bool, text: String) throws {
     } else if summary.problem == nil || summary.scanned > 0 {
         printLine(text)
     }
-    if summary.hadCompany {
-        printError(
-            "another command is looking at dead letters: those that it holds were not met; run this again after it")
-    }
+    if summary.hadCompany { tellOfCompany() }
     // Sent and not confirmed is not the same as not sent.
     let failed =
-        summary.failed > 0
+        summary.failed > 0 && !summary.isDryRun
         ? "\(summary.failed) letters were not confirmed: they are dead letters still, and some may be jobs as well" : ""
     if summary.isInterrupted {
         let rest = failed.isEmpty ? "" : "; \(failed)"

@@ -166,7 +166,7 @@ struct PublishCommand: AsyncParsableCommand {
                 switch result {
                 case .success:
                     counts.published += 1
-                    ids.print(id)
+                    ids.write(id)
                 case .failure(let error):
                     counts.failed += 1
                     if line < counts.firstFailure?.line ?? .max { counts.firstFailure = (line, error) }
@@ -183,7 +183,7 @@ struct PublishCommand: AsyncParsableCommand {
     private enum IDLines {
         case none, text, json
 
-        func print(_ id: JobID) {
+        func write(_ id: JobID) {
             switch self {
             case .none: break
             case .text: printLine(id.text)

@@ -1,6 +1,7 @@
 import ArgumentParser
 import ParleyClient
 import ParleyJSON
+import ParleyPrimitives
 import ParleySettings
 
 struct RepliesCommand: AsyncParsableCommand {
@@ -40,7 +41,10 @@ struct RepliesCommand: AsyncParsableCommand {
             guard let batch = try await replies.next(atMost: min(left, 256), within: patience) else {
                 throw CommandFailure(.failed, "no reply within \(timeout ?? "")")
             }
-            for message in batch { printLine(Self.line(message.body)) }
+            for message in batch {
+                let line = Self.line(message.body)
+                printLine(output.json ? line : VisibleText.ofJSON(line))
+            }
             await replies.acknowledge(batch)
             left -= batch.count
         }

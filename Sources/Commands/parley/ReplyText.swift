@@ -1,5 +1,4 @@
 import ChatJobs
-import Glibc
 
 /// Prints a reply for people.
 func show(_ reply: Reply, answerShown: Bool = false) {
@@ -9,26 +8,26 @@ func show(_ reply: Reply, answerShown: Bool = false) {
         )
         return
     }
-    if !answerShown { print(reply.answer ?? "") }
+    if !answerShown { printLine(reply.answer ?? "") }
     if !reply.sources.isEmpty {
-        print("\nSources:")
+        printLine("\nSources:")
         for (index, source) in reply.sources.enumerated() {
-            print("  [\(index + 1)] \(source.id)  \(source.title)  (\(rounded(source.score)))")
+            printLine("  [\(index + 1)] \(oneLine(source.id))  \(oneLine(source.title))  (\(rounded(source.score)))")
         }
     }
     let timings = reply.timings
-    print(
-        "\n\(reply.model ?? ""), \(Int(timings.total.rounded())) ms "
+    printLine(
+        "\n\(oneLine(reply.model ?? "")), \(rounded(timings.total, decimals: 0)) ms "
             + "(queued \(rounded(timings.queued)), retrieve \(rounded(timings.retrieve)), generate \(rounded(timings.generate)))"
     )
-    flushOutput()
 }
 
-/// Two decimals.
-func rounded(_ value: Double) -> String {
+/// A number with two decimals or none; as a program writes it when it is beyond all that is measured: what others stored
+/// may be any number.
+func rounded(_ value: Double, decimals: Int = 2) -> String {
+    guard abs(value) < 1e12 else { return "\(value)" }
     let hundredths = Int((value * 100).rounded())
+    if decimals == 0 { return "\(Int(value.rounded()))" }
     let cents = abs(hundredths) % 100
     return "\(hundredths < 0 ? "-" : "")\(abs(hundredths) / 100).\(cents < 10 ? "0" : "")\(cents)"
 }
-
-func flushOutput() { fflush(nil) }

@@ -19,13 +19,14 @@ struct RequeueCommand: AsyncParsableCommand {
     @Option(help: "The most letters to send back, oldest first.") var limit: Int?
     @Option(help: "The most letters a second.") var rate: Double?
     @Flag(help: "Only counts what would be sent back.") var dryRun = false
+    @Flag(help: "Also letters that are not signed with secrets.letter_key.") var unsigned = false
 
     func run() async throws {
         var request = RequeueRequest()
         request.filter = try filters.filter()
         guard all || !request.filter.isEmpty else {
             throw CommandFailure(
-                .wrong, "which letters? Give --all, or a filter: --id, --error, --tenant, --before, --after")
+                .wrong, "which letters? Give --all, or a filter: --id, --digest, --error, --tenant, --before, --after")
         }
         if let limit, limit < 1 { throw CommandFailure(.wrong, "--limit \(limit): 1 or more is allowed") }
         if let rate, !(rate >= 0.01 && rate <= 1_000_000) {
@@ -35,14 +36,18 @@ struct RequeueCommand: AsyncParsableCommand {
         request.rate = rate
         request.isDryRun = dryRun
         let context = try await common.operatorContext()
-        let words = request.filter.description + (limit.map { " limit=\($0)" } ?? "")
+        let words =
+            request.filter.description + (limit.map { " limit=\($0)" } ?? "")
+            + (unsigned ? " unsigned" : "")
         if !dryRun { await context.audit.record("requeue", "started", filters: words) }
         let progress = SharedProgress("letters looked at")
-        let summary = await context.letters.requeue(request) { progress.show($0, of: $1) }
+        let letters = unsigned ? context.unsignedLetters : context.letters
+        let summary = await letters.requeue(request) { progress.show($0, of: $1) }
         progress.end()
         for (queue, count) in summary.missingQueues.sorted(by: { $0.key < $1.key }) {
             printError(
-                "warning: the queue \(queue) does not exist any more: \(count) jobs went to \(context.queues.names.base)"
+                "warning: \(oneLine(queue)) is no job queue of this configuration, or does not exist any more: "
+                    + "\(count) jobs went to \(context.queues.names.base)"
             )
         }
         if !dryRun { await context.audit.record(summary, filters: words) }
@@ -52,7 +57,7 @@ struct RequeueCommand: AsyncParsableCommand {
         try finish(
             summary, json: output.json,
             text: dryRun
-                ? "\(summary.matched) of \(summary.scanned) dead letters would be requeued"
+                ? "\(summary.matched - summary.failed) of \(summary.scanned) dead letters would be requeued"
                 : "\(summary.done) of \(summary.matched) dead letters requeued in \(rounded(summary.seconds)) s")
     }
 }

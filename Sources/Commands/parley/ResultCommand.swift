@@ -2,7 +2,10 @@ import ArgumentParser
 import ParleyClient
 
 struct ResultCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "result", abstract: "Prints a stored result.")
+    static let configuration = CommandConfiguration(
+        commandName: "result", abstract: "Prints a stored result.",
+        discussion:
+            "Exit status 1 when there is none, and when the job was not answered: it failed, expired or was revoked.")
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: JSONOption
@@ -17,10 +20,10 @@ struct ResultCommand: AsyncParsableCommand {
         guard let bytes = try await results.result(id) else {
             throw CommandFailure(.failed, "no result is stored for \(id): not answered yet, or no longer kept")
         }
-        if output.json { return printLine(bytes) }
         guard let reply = try? Reply(decoding: bytes) else {
             throw CommandFailure(.failed, "what is stored for \(id) is no reply")
         }
-        show(reply)
+        if output.json { printLine(bytes) } else { show(reply) }
+        guard reply.status == .succeeded else { throw CommandFailure(.failed, "") }
     }
 }

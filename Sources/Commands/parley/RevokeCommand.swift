@@ -2,6 +2,7 @@ import ArgumentParser
 import ChatJobs
 import Operations
 import ParleyJSON
+import Topology
 
 struct RevokeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -14,6 +15,7 @@ struct RevokeCommand: AsyncParsableCommand {
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: JSONOption
     @OptionGroup var owner: TenantOption
+    @Flag(help: "Takes the revocation back: a job whose turn has not come is answered after all.") var undo = false
     @Argument(help: "The jobs' ids.") var ids: [String]
 
     func run() async throws {
@@ -25,6 +27,7 @@ struct RevokeCommand: AsyncParsableCommand {
         let context = try await common.operatorContext()
         var keys = context.keys
         keys.tenant = try owner.checked(context.settings)
+        if undo { return try await takeBack(jobs, context, keys) }
         let revocations = try await revoke(
             jobs, ttl: context.settings.results.ttl, redis: context.redis, keys: keys, logger: context.logger)
         for revocation in revocations {
@@ -38,9 +41,31 @@ struct RevokeCommand: AsyncParsableCommand {
             }
         }
         let answered = revocations.count { $0.isAnswered }
-        let some = ids.prefix(20).joined(separator: ",") + (ids.count > 20 ? " and \(ids.count - 20) more" : "")
         await context.audit.record(
-            "revoke", "done", filters: "id=\(some)",
+            "revoke", "done", filters: some,
             counts: [("revoked", revocations.count - answered), ("answered", answered)])
+    }
+
+    /// The ids for the audit.
+    private var some: String {
+        "id=" + ids.prefix(20).joined(separator: ",") + (ids.count > 20 ? " and \(ids.count - 20) more" : "")
+    }
+
+    private func takeBack(_ jobs: [JobID], _ context: OperatorContext, _ keys: RedisKeys) async throws {
+        let found = try await unrevoke(jobs, redis: context.redis, keys: keys, logger: context.logger)
+        for (id, wasRevoked) in zip(jobs, found) {
+            if output.json {
+                var json = JSONWriter()
+                json.object {
+                    $0.member("id", id.text)
+                    $0.member("state", wasRevoked ? "restored" : "not revoked")
+                }
+                printLine(json.bytes)
+            } else {
+                printLine("\(id)  \(wasRevoked ? "no longer revoked" : "was not revoked")")
+            }
+        }
+        await context.audit.record(
+            "undo revoke", "done", filters: some, counts: [("restored", found.count { $0 })])
     }
 }

@@ -36,10 +36,10 @@ struct SearchCommand: AsyncParsableCommand {
         }
         let found = try await assembly.retriever.retrieve([query], topK: topK, timeout: .seconds(30)).first ?? []
         if output.json { return printJSON(query, found) }
-        if found.isEmpty { print("nothing found") }
+        if found.isEmpty { printLine("nothing found") }
         for (index, source) in found.enumerated() {
-            print("[\(index + 1)] \(source.id)  \(source.title)  (\(rounded(source.score)))")
-            print(source.text.split(separator: "\n").map { "    \($0)" }.joined(separator: "\n") + "\n")
+            printLine("[\(index + 1)] \(oneLine(source.id))  \(oneLine(source.title))  (\(rounded(source.score)))")
+            printLine(source.text.split(separator: "\n").map { "    \($0)" }.joined(separator: "\n") + "\n")
         }
     }
 

@@ -19,21 +19,25 @@ struct StatusCommand: AsyncParsableCommand {
             throw CommandFailure(.wrong, "--every \(every): a duration from 100ms, such as 2s, is needed")
         }
         let context = try await common.operatorContext()
+        var isFirst = true
         while true {
             let status = await SystemStatus.read(
                 rabbitMQ: context.rabbitMQ, redis: context.redis, queues: context.queues, keys: context.keys,
-                logger: context.logger)
+                looksClosely: isFirst, logger: context.logger)
+            // Before a screen that is rewritten, and not again.
+            for queue in status.queues { if let warning = queue.warning { printError("warning: \(oneLine(warning))") } }
+            isFirst = false
             if output.json {
                 var json = JSONWriter()
                 status.write(to: &json)
                 printLine(json.bytes)
             } else {
-                // Home, the text, and away with what was longer before: a full clear would flicker.
                 let text = lines(of: status)
-                printLine(
-                    watch && isTerminal
-                        ? "\u{1B}[H" + text.map { $0 + "\u{1B}[K\n" }.joined() + "\u{1B}[J"
-                        : text.joined(separator: "\n"))
+                if watch, isTerminal {
+                    rewriteScreen(text)
+                } else {
+                    printLine(text.map(oneLine).joined(separator: "\n"))
+                }
             }
             guard watch else {
                 if let problem = status.problem { throw CommandFailure(CommandFailure.status(of: problem), "") }
@@ -46,9 +50,8 @@ struct StatusCommand: AsyncParsableCommand {
     private func lines(of status: SystemStatus) -> [String] {
         var lines: [String] = []
         for service in status.services {
-            let state = service.version ?? service.problem.map { "away: \($0.message)" } ?? ""
-            lines.append(
-                "\(padded(service.name, 10))\(service.version == nil ? state : "\(state)  \(service.address)")")
+            let state = service.problem.map { "\(service.state): \($0.message)" }
+            lines.append(padded(service.name, 10) + (state ?? "\(service.version ?? "unknown")  \(service.address)"))
         }
         if !status.queues.isEmpty {
             let width = max(12, (status.queues.map(\.name.count).max() ?? 0) + 2)
@@ -61,23 +64,28 @@ struct StatusCommand: AsyncParsableCommand {
             }
         }
         lines.append("")
-        if !status.workers.isEmpty {
+        if status.workers?.isEmpty == false {
             lines.append(
                 padded("WORKER", 28) + padded("STATE", 10) + right("IN FLIGHT", 10) + right("JOBS/S", 9)
                     + right("JOBS", 10) + "  WAITS FOR")
         }
-        for worker in status.workers {
+        for worker in status.workers ?? [] {
             let name = "\(worker.host ?? "?"):\(worker.pid.map { "\($0)" } ?? "?")"
             lines.append(
                 padded(name, 28) + padded(worker.state ?? "", 10) + right(worker.inFlight.map { "\($0)" } ?? "", 10)
                     + right(worker.rate.map { rounded($0) } ?? "", 9) + right(worker.jobs.map { "\($0)" } ?? "", 10)
                     + "  " + worker.away.joined(separator: ", "))
         }
-        let depths =
-            "\(status.messages(.jobs)) ready, \(status.messages(.delay)) delayed, \(status.messages(.dead)) dead, "
-        lines.append(
-            (status.queues.isEmpty ? "" : depths)
-                + "\(status.workers.count) workers with \(status.inFlight) in flight, \(rounded(status.rate)) jobs/s")
+        let depths = [("ready", SystemStatus.Kind.jobs), ("delayed", .delay), ("dead", .dead)].map { word, kind in
+            "\(status.messages(kind).map { "\($0)" } ?? "unknown") \(word)"
+        }
+        let workers =
+            if let workers = status.workers, let inFlight = status.inFlight, let rate = status.rate {
+                "\(workers.count) workers with \(inFlight) in flight, \(rounded(rate)) jobs/s"
+            } else {
+                "workers unknown"
+            }
+        lines.append((status.queues.isEmpty ? ["queues unknown"] : depths).joined(separator: ", ") + ", " + workers)
         return lines
     }
 

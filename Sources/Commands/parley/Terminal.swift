@@ -1,26 +1,38 @@
 import Glibc
+import ParleyPrimitives
 import Telemetry
 
-/// Writes a line to standard output at once, so that a reader of a pipe sees it; a reader that has gone ends the command.
-func printLine(_ bytes: some Collection<UInt8>) {
-    if !writeAll(Array(bytes) + [UInt8(ascii: "\n")], to: STDOUT_FILENO) { _exit(ExitStatus.failed.rawValue) }
-}
+// What commands print goes through these, since nearly all of it holds what others sent: no byte of that reaches a terminal
+// raw. Each line is written at once, so that a reader of a pipe sees it; a reader that has gone ends the command.
 
-/// On a terminal without control characters: what producers send could write anywhere on it, or type.
-func printLine(_ text: String) {
-    guard isTerminal else { return printLine(text.utf8) }
-    var clean = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-        let isKept = scalar.properties.generalCategory != .control || scalar == "\n" || scalar == "\t"
-        clean.append(isKept ? scalar : "\u{FFFD}")
-    }
-    printLine(String(clean).utf8)
+/// Writes JSON: to programs as it is, on a terminal with JSON's escapes for what would steer it.
+func printLine(_ json: [UInt8]) { writeLine(isTerminal ? VisibleText.ofJSON(json) : json) }
+
+/// Writes text for people.
+func printLine(_ text: String) { writeLine(Array(VisibleText.of(text).utf8)) }
+
+/// Writes the parts of a line without its end.
+func printPiece(_ text: String) { writeOut(Array(VisibleText.of(text).utf8)) }
+
+/// Foreign text that belongs on one line, and cannot make a second.
+func oneLine(_ text: String) -> String { VisibleText.of(text, lines: false) }
+
+/// Rewrites a terminal from its top with lines of text: home, the text, and away with what was longer before; a full clear
+/// would flicker.
+func rewriteScreen(_ lines: [String]) {
+    writeOut(Array(("\u{1B}[H" + lines.map { oneLine($0) + "\u{1B}[K\n" }.joined() + "\u{1B}[J").utf8))
 }
 
 /// Writes a line to standard error, behind what was logged before.
 func printError(_ text: String) {
     flushLog()
-    _ = writeAll(Array((text + "\n").utf8), to: STDERR_FILENO)
+    _ = writeAll(Array((VisibleText.of(text) + "\n").utf8), to: STDERR_FILENO)
+}
+
+private func writeLine(_ bytes: [UInt8]) { writeOut(bytes + [UInt8(ascii: "\n")]) }
+
+private func writeOut(_ bytes: [UInt8]) {
+    if !writeAll(bytes, to: STDOUT_FILENO) { _exit(ExitStatus.failed.rawValue) }
 }
 
 private func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
@@ -55,7 +67,7 @@ struct ProgressLine {
             text += "\(done)"
         }
         text += " \(what)"
-        if let rate { text += ", \(Int(rate))/s" }
+        if let rate { text += ", \(Int(exactly: rate.rounded()) ?? 0)/s" }
         _ = writeAll(Array((text + "\u{1B}[K").utf8), to: STDERR_FILENO)
     }
 

@@ -9,7 +9,7 @@ package struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertib
             case unavailable, denied, rejected, incompatible
             case tooLong = "too long"
             case notFound = "not found"
-            case corrupt
+            case corrupt, foreign
             case invalidResponse = "invalid response"
             case unreadable
             case invalidSetting = "invalid setting"
@@ -34,8 +34,10 @@ package struct RetrievalError: Error, Sendable, Equatable, CustomStringConvertib
         package static let incompatible = Code(value: .incompatible)
         /// There is no index.
         package static let notFound = Code(value: .notFound)
-        /// The index file is damaged, or not ours.
+        /// The index file is damaged; it can be made again.
         package static let corrupt = Code(value: .corrupt)
+        /// What is there is no index of Parley's, or one of a newer Parley: it is left alone.
+        package static let foreign = Code(value: .foreign)
         /// The service's answer is not what its protocol says.
         package static let invalidResponse = Code(value: .invalidResponse)
         /// A file or folder cannot be read or written.

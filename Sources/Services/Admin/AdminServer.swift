@@ -17,6 +17,10 @@ package struct AdminServer: Service, CustomStringConvertible {
     /// More connections wait in the backlog: probes and scrapers need a handful, and a flood must not eat descriptors
     /// that the brokers' connections need.
     private static let maximumConnections = 64
+    /// Of one address: the rest is for others.
+    private static let maximumPerAddress = 32
+    /// For the headers of a connection's first request.
+    private let headerLimit: Duration
 
     private let listen: AdminAddress
     private let routes: AdminRoutes
@@ -25,16 +29,20 @@ package struct AdminServer: Service, CustomStringConvertible {
 
     /// - Parameters:
     ///   - listen: where; `off` runs without serving anything.
+    ///   - token: `admin.token`: what must be sent as a bearer token for all but `/livez`.
+    ///   - headerLimit: how long the headers of a connection's first request may take.
     ///   - registry: what `/metrics` renders.
     ///   - readiness: asked for each `/readyz`; answers from what is known already, without calling a service.
     ///   - logger: for one line when listening begins.
     ///   - onBound: told the port once connections are accepted.
     package init(
-        listen: AdminAddress, registry: MetricsRegistry, readiness: @escaping @Sendable () async -> Readiness,
+        listen: AdminAddress, token: String? = nil, headerLimit: Duration = .seconds(10), registry: MetricsRegistry,
+        readiness: @escaping @Sendable () async -> Readiness,
         logger: Logger, onBound: @escaping @Sendable (Int) -> Void = { _ in }
     ) {
         self.listen = listen
-        routes = AdminRoutes(registry: registry, readiness: readiness)
+        self.headerLimit = headerLimit
+        routes = AdminRoutes(registry: registry, readiness: readiness, token: token)
         self.logger = logger
         self.onBound = onBound
     }
@@ -56,12 +64,20 @@ package struct AdminServer: Service, CustomStringConvertible {
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
         let routes = routes
+        let census = ConnectionGuard.Census(most: Self.maximumPerAddress)
+        let headerLimit = headerLimit
         let channel = HTTP1Channel(
-            responder: { request, writer, _ in
-                let answer = await routes.answer(method: request.method.rawValue, target: request.uri.string)
+            responder: { request, writer, channel in
+                ConnectionGuard.requestArrived(on: channel)
+                let answer = await routes.answer(
+                    method: request.method.rawValue, target: request.uri.string,
+                    authorization: request.head.headerFields[.authorization])
                 try await Self.write(answer, isHead: request.method == .head, to: writer)
             },
             configuration: .init(
+                additionalChannelHandlers: [
+                    ConnectionGuard(census: census, first: TimeAmount(headerLimit), later: .seconds(75))
+                ],
                 idleTimeout: .seconds(75),
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: 16 * 1024, maxHeaderListSize: 16 * 1024, maxHeaderFieldCount: 100)))
@@ -86,6 +102,7 @@ package struct AdminServer: Service, CustomStringConvertible {
         fields[.contentLength] = "\(answer.body.count)"
         fields[.cacheControl] = "no-store"
         if let allow = answer.allow { fields[.allow] = allow }
+        if answer.status == 401 { fields[.wwwAuthenticate] = "Bearer" }
         let head = HTTPResponse(status: .init(code: answer.status), headerFields: fields)
         let body = isHead ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body))
         try await writer.write(response: head, body: body)

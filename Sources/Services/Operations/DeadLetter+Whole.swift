@@ -26,6 +26,7 @@ extension DeadLetter {
     package func writeWhole(to json: inout JSONWriter) {
         json.object {
             $0.member("id", id)
+            $0.member("digest", digest)
             $0.member("tenant", tenant)
             $0.member("redelivered", delivery.redelivered)
             $0.key("properties")

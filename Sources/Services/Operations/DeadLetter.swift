@@ -1,4 +1,5 @@
 import ChatJobs
+import ParleyDigest
 import ParleyGzip
 import ParleyJSON
 import ParleyRabbitMQ
@@ -15,15 +16,19 @@ package struct DeadLetter: Sendable {
     /// From the contract's closed set, unless another program wrote it.
     package var code: String? { header(MessageHeaders.errorCode)?.string }
     package var error: String? { header(MessageHeaders.error)?.string }
-    package var attempts: Int? { header(MessageHeaders.attempts)?.int.map { Int($0) } }
+    package var attempts: Int? { header(MessageHeaders.attempts)?.int.map { Int(clamping: $0) } }
     /// How often an operator has sent it back so far.
-    package var requeues: Int { max(0, Int(header(MessageHeaders.requeues)?.int ?? 0)) }
+    package var requeues: Int { max(0, Int(clamping: header(MessageHeaders.requeues)?.int ?? 0)) }
     package var deadAt: Timestamp? { header(MessageHeaders.deadAt)?.string.flatMap { Timestamp($0) } }
     /// The job queue that it came from.
     package var sourceQueue: String? { header(MessageHeaders.sourceQueue)?.string }
 
     /// The property `message_id`, or else the body's `id`; need not be a valid job id.
     package var id: String? { delivery.properties.messageID ?? job?["id"]?.string }
+    /// The SHA-256 of the body in hexadecimal digits: names a letter that has no id.
+    package var digest: String { SHA256.hex(of: delivery.body) ?? "" }
+    /// As much of it as people need.
+    package var shortDigest: String { String(digest.prefix(LetterFilter.digestDigits)) }
     /// The body's `tenant`. Reads the body.
     package var tenant: String? { job?["tenant"]?.string }
     /// The body's `user_id`.
@@ -49,7 +54,9 @@ package struct DeadLetter: Sendable {
     package func write(to json: inout JSONWriter) {
         let job = job
         json.object {
-            $0.member("id", delivery.properties.messageID ?? job?["id"]?.string)
+            let id = delivery.properties.messageID ?? job?["id"]?.string
+            $0.member("id", id)
+            $0.member("digest", shortDigest)
             $0.member("code", code)
             $0.member("error", error)
             $0.member("attempts", attempts)

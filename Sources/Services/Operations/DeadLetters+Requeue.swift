@@ -94,6 +94,8 @@ extension DeadLetters {
                     matched += batch.count
                     let count = batch.count
                     tally.update { $0.matched += count }
+                    // What the run would refuse a dry run refuses, too.
+                    if request.isDryRun { _ = sendable(batch, tally) }
                     await scan.keep(request.isDryRun ? deliveries : rest)
                     if !request.isDryRun, !batch.isEmpty {
                         if running == Self.concurrentBatches {
@@ -122,31 +124,28 @@ extension DeadLetters {
     private func send(
         _ all: [Delivery], _ scan: LetterScan, _ publisher: RabbitMQPublisher, _ tally: Tally
     ) async {
-        let stubs = all.filter(\.isStub)
-        for stub in stubs {
-            tally.failed(
-                OperationError(
-                    .refused,
-                    "the body of \(stub.properties.messageID ?? "a letter") was above limits.body and was not kept: "
-                        + "its producer has to send it again"),
-                isOutage: false)
-        }
-        await scan.keep(stubs)
-        let letters = stubs.isEmpty ? all : all.filter { !$0.isStub }
+        let (letters, refused) = sendable(all, tally)
+        await scan.keep(refused)
         guard !letters.isEmpty else { return }
         var outcomes = await publisher.publish(letters.map { job($0, to: target(of: $0)) })
-        // The queue is gone: to the main one instead.
+        // The lane is gone: to the main queue instead.
         let returned = outcomes.indices.filter { index in
-            if case .success(.returned) = outcomes[index] { letters[index].sourceQueue != nil } else { false }
+            if case .success(.returned) = outcomes[index] {
+                target(of: letters[index]) != queues.names.base
+            } else {
+                false
+            }
         }
         if !returned.isEmpty {
             let again = await publisher.publish(returned.map { job(letters[$0], to: queues.names.base) })
-            for (index, outcome) in zip(returned, again) {
-                outcomes[index] = outcome
-                if case .success(.confirmed) = outcome {
-                    tally.update { $0.missingQueues[target(of: letters[index]), default: 0] += 1 }
-                }
+            for (index, outcome) in zip(returned, again) { outcomes[index] = outcome }
+        }
+        for (index, letter) in letters.enumerated() {
+            guard case .success(.confirmed) = outcomes[index], let named = letter.sourceQueue, !named.isEmpty else {
+                continue
             }
+            guard named != target(of: letter) || returned.contains(index) else { continue }
+            tally.update { $0.missingQueues[String(named.prefix(255)), default: 0] += 1 }
         }
         var done: [Delivery] = []
         var failed: [Delivery] = []
@@ -178,11 +177,33 @@ extension DeadLetters {
         return OutgoingMessage(routingKey: queue, properties: properties, body: letter.body)
     }
 
-    /// The queue that the letter came from, unless it names none or a queue that is not for jobs.
+    /// The letters that may become jobs, and the others, which are failures.
+    private func sendable(_ letters: [Delivery], _ tally: Tally) -> (letters: [Delivery], refused: [Delivery]) {
+        var refused: [Delivery] = []
+        let good = letters.filter { letter in
+            let reason: String
+            if letter.isStub {
+                reason = "was above limits.body and was not kept: its producer has to send it again"
+            } else if let signature, !signature.isRight(letter.properties, body: letter.body) {
+                reason =
+                    "is not signed with secrets.letter_key: no worker with that key wrote this letter, so it is not sent back; "
+                    + "parley dead show shows it, --unsigned sends it all the same"
+            } else {
+                return true
+            }
+            tally.failed(
+                OperationError(.refused, "the body of \(letter.properties.messageID ?? "a letter") \(reason)"),
+                isOutage: false)
+            refused.append(letter)
+            return false
+        }
+        return (good, refused)
+    }
+
+    /// The queue that the letter came from, when that is one of the configuration's job queues; else the main one. A header is
+    /// anybody's to write: jobs go nowhere else.
     private func target(of letter: Delivery) -> String {
-        guard let queue = letter.sourceQueue, !queue.isEmpty, queue != queues.names.dead,
-            !queue.hasPrefix("amq."), !queue.hasPrefix(queues.names.base + ".delay.")
-        else { return queues.names.base }
+        guard let queue = letter.sourceQueue, queues.jobNames.contains(queue) else { return queues.names.base }
         return queue
     }
 }

@@ -14,6 +14,8 @@ package struct DeadLetters: Sendable {
     let queues: JobQueues
     let relay: Relay?
     let logger: Logger
+    /// `secrets.letter_key`: letters without a right signature are not requeued.
+    let signature: LetterSignature?
     let isInterrupted: @Sendable () -> Bool
     let onConnected: @Sendable () -> Void
 
@@ -22,10 +24,12 @@ package struct DeadLetters: Sendable {
 
     /// - Parameters:
     ///   - relay: where the broker's users decide on tenants.
+    ///   - letterKey: `secrets.letter_key`: what is not signed with it is not requeued.
     ///   - isInterrupted: asked often; once true, whatever runs comes to an orderly end.
     ///   - onConnected: told when work is about to begin; before that there is nothing to bring to an end.
     package init(
         configuration: RabbitMQConfiguration, queues: JobQueues, relay: Relay? = nil, logger: Logger,
+        letterKey: String? = nil,
         isInterrupted: @escaping @Sendable () -> Bool = { false }, onConnected: @escaping @Sendable () -> Void = {}
     ) {
         self.configuration = configuration
@@ -34,6 +38,7 @@ package struct DeadLetters: Sendable {
         self.queues = queues
         self.relay = relay
         self.logger = logger
+        signature = letterKey.map { LetterSignature(key: $0) }
         self.isInterrupted = isInterrupted
         self.onConnected = onConnected
     }
@@ -50,39 +55,58 @@ package struct DeadLetters: Sendable {
     /// Looks at every letter of the filter, oldest first, and leaves all where they are.
     /// - Parameter visit: returns false when it has seen enough.
     /// - Throws: ``OperationError``. An interruption ends the look without an error.
-    /// - Returns: how many letters were looked at.
+    /// - Returns: how many letters were looked at and how many were meant, and whether another command held some meanwhile,
+    ///   which were not met.
     @discardableResult
     package func look(
         _ filter: LetterFilter, progress: Progress = { _, _ in }, visit: @Sendable (DeadLetter) -> Bool
-    ) async throws(OperationError) -> Int {
+    ) async throws(OperationError) -> Look {
         try await connected { connection, loop throws(RabbitMQError) in
-            guard try await depth(on: connection) != nil else { return 0 }
+            var look = Look()
+            guard try await depth(on: connection) != nil else { return look }
             let scan = try await LetterScan(connection, queue: queue, loop: loop, isInterrupted: isInterrupted)
-            var wantsMore = true
-            while wantsMore, let deliveries = try await scan.next(atMost: 512) {
-                for delivery in deliveries where wantsMore {
-                    let letter = DeadLetter(delivery)
-                    if filter.matches(letter) { wantsMore = visit(letter) }
+            let result: Result<Void, RabbitMQError>
+            do throws(RabbitMQError) {
+                var wantsMore = true
+                while wantsMore, let deliveries = try await scan.next(atMost: 512) {
+                    for delivery in deliveries where wantsMore {
+                        let letter = DeadLetter(delivery)
+                        guard filter.matches(letter) else { continue }
+                        look.matched += 1
+                        wantsMore = visit(letter)
+                    }
+                    await scan.keep(deliveries)
+                    progress(await scan.scanned, scan.depth)
                 }
-                await scan.keep(deliveries)
-                progress(await scan.scanned, scan.depth)
+                result = .success(())
+            } catch {
+                result = .failure(error)
             }
-            let scanned = await scan.scanned
+            look.scanned = await scan.scanned
             await scan.finish()
-            return scanned
+            look.hadCompany = await scan.hadCompany
+            try result.get()
+            return look
         }
+    }
+
+    /// What a look has met.
+    package struct Look: Sendable {
+        package var scanned = 0
+        package var matched = 0
+        package var hadCompany = false
     }
 
     /// The letters of the filter by cause and queue, the most frequent first.
     package func groups(
         _ filter: LetterFilter, progress: Progress = { _, _ in }
-    ) async throws(OperationError) -> [LetterGroup] {
+    ) async throws(OperationError) -> (groups: [LetterGroup], look: Look) {
         let groups = LetterGroups()
-        try await look(filter, progress: progress) { letter in
+        let look = try await look(filter, progress: progress) { letter in
             groups.add(letter)
             return true
         }
-        return groups.sorted
+        return (groups.sorted, look)
     }
 
     // MARK: - Connecting

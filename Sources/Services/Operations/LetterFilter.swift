@@ -1,10 +1,13 @@
 import ChatJobs
 import ParleyRabbitMQ
 
-/// Which dead letters are meant: all that is given must hold; of several ids or codes any one.
+/// Which dead letters are meant: all that is given must hold; of several ids, digests or codes any one.
 package struct LetterFilter: Sendable, Equatable {
     package var ids: Set<String> = []
     package var codes: Set<ErrorCode> = []
+    /// The first hexadecimal digits of the body's SHA-256, 12 at least.
+    package var digests: Set<String> = []
+    static let digestDigits = 12
     package var tenant: String?
     /// The tenants of users (`tenants.users`) where those decide; nil where the letter's body does.
     package var users: [String: String]?
@@ -40,6 +43,10 @@ package struct LetterFilter: Sendable, Equatable {
         if !ids.isEmpty {
             guard let id = letter.id, ids.contains(id) else { return false }
         }
+        if !digests.isEmpty {
+            let digest = letter.digest
+            guard digests.contains(where: { digest.hasPrefix($0) }) else { return false }
+        }
         if let tenant, self.tenant(of: letter) != tenant { return false }
         if let userID, letter.userID != userID { return false }
         return true
@@ -58,6 +65,7 @@ package struct LetterFilter: Sendable, Equatable {
             parts.append("id=\(some)" + (ids.count > 20 ? " and \(ids.count - 20) more" : ""))
         }
         if !codes.isEmpty { parts.append("error=" + codes.map(\.rawValue).sorted().joined(separator: ",")) }
+        if !digests.isEmpty { parts.append("digest=" + digests.sorted().prefix(20).joined(separator: ",")) }
         if let tenant { parts.append("tenant=\(tenant)") }
         if let userID { parts.append("user=\(userID)") }
         if let before { parts.append("before=\(before.rfc3339)") }

@@ -1,6 +1,7 @@
 import IOLoop
 import Logging
 import ParleyRabbitMQ
+import Topology
 
 /// Goes once through a queue, oldest message first, without holding it in memory.
 ///
@@ -11,6 +12,10 @@ import ParleyRabbitMQ
 ///
 /// ``finish()``, or the end of the process in any way, puts what was not acknowledged back in its old place. A quorum
 /// queue gets it back as well, but lines it up in an order of its own.
+///
+/// Quorum queues count what they get back, and drop what has come back too often (RabbitMQ 4: 20 times). A message that is
+/// near is put into its queue anew, confirmed, before the old one is acknowledged: looking never uses a letter up. Where
+/// that is not possible the scan ends with an error, before the limit.
 ///
 /// The scan ends after as many messages as the queue had when it began, so that letters which die again meanwhile are
 /// not met.
@@ -42,6 +47,11 @@ actor LetterScan {
     /// Given to the caller, and neither kept nor acknowledged yet.
     private var open = 0
     private var acknowledged = 0
+    private let renews: Bool
+    /// Returned so often a message is put in anew; asked of the broker when the first one has been returned.
+    private var mostReturns: Int?
+    private var renewalChannel: UInt16?
+    private var problem: RabbitMQError?
     private var window = 64
     private var largestBody = 0
     private var started = ContinuousClock.now
@@ -49,11 +59,14 @@ actor LetterScan {
     /// - Parameters:
     ///   - round: after so long the messages kept are given back and met again, because brokers close channels that hold
     ///     a message for long (`consumer_timeout`, 30 minutes unless configured).
+    ///   - renews: false where a message cannot be put in anew: then one that is near its limit ends the scan.
     ///   - isInterrupted: asked at least every 100 ms; true ends the scan.
     init(
         _ connection: RabbitMQConnection, queue: String, loop: IOLoop, largestWindow: Int = 2048,
-        round: Duration = .seconds(900), isInterrupted: @escaping @Sendable () -> Bool = { false }
+        round: Duration = .seconds(900), renews: Bool = true,
+        isInterrupted: @escaping @Sendable () -> Bool = { false }
     ) async throws(RabbitMQError) {
+        self.renews = renews
         self.connection = connection
         self.queue = queue
         self.loop = loop
@@ -74,6 +87,7 @@ actor LetterScan {
     func next(atMost: Int) async throws(RabbitMQError) -> [Delivery]? {
         var emptyLooks = 0
         while left > 0, !isInterrupted() {
+            if let problem { throw problem }
             let batch = feed.take(min(atMost, left))
             if !batch.isEmpty {
                 left -= batch.count
@@ -100,12 +114,79 @@ actor LetterScan {
     }
 
     /// These are to stay in the queue.
-    func keep(_ deliveries: [Delivery]) {
-        for delivery in deliveries {
+    func keep(_ deliveries: [Delivery]) async {
+        let worn = await worn(deliveries)
+        let renewed = await renew(worn)
+        for delivery in deliveries where !renewed.contains(delivery.tag) {
             kept[delivery.consumerTag, default: 0] += 1
             if delivery.tag.epoch == channels.last?.epoch { keptOnChannel += 1 }
         }
         open -= deliveries.count
+    }
+
+    /// Those that have come back too often to be returned once more.
+    private func worn(_ deliveries: [Delivery]) async -> [Delivery] {
+        guard deliveries.contains(where: { $0.returns ?? 0 > 0 }) else { return [] }
+        if mostReturns == nil {
+            switch await JobQueues.deliveryLimit(of: queue, on: connection) {
+            case .never: mostReturns = .max
+            case .after(let limit): mostReturns = max(1, limit / 2)
+            // It may be a small one.
+            case .unknown: mostReturns = renews ? 1 : 10
+            }
+        }
+        return deliveries.filter { $0.returns ?? 0 >= mostReturns ?? 1 }
+    }
+
+    /// Puts them in anew and lets go of the old ones.
+    /// - Returns: those of which that is done; with the others the scan has a problem.
+    private func renew(_ deliveries: [Delivery]) async -> Set<DeliveryTag> {
+        guard !deliveries.isEmpty else { return [] }
+        var renewed: Set<DeliveryTag> = []
+        do throws(RabbitMQError) {
+            guard renews else { throw RabbitMQError(.nacked, "a message that waits cannot be put in anew") }
+            let channel = try await confirmingChannel()
+            let outcomes = await withTaskGroup(of: (Delivery, Result<PublishOutcome, RabbitMQError>).self) { group in
+                for delivery in deliveries {
+                    group.addTask(executorPreference: loop) { [connection, queue] in
+                        let message = OutgoingMessage(
+                            routingKey: queue,
+                            properties: MessageHeaders.renewed(delivery.properties, as: connection.username),
+                            body: delivery.body)
+                        do throws(RabbitMQError) {
+                            return (delivery, .success(try await connection.publish(message, channel: channel)))
+                        } catch {
+                            return (delivery, .failure(error))
+                        }
+                    }
+                }
+                var outcomes: [(Delivery, Result<PublishOutcome, RabbitMQError>)] = []
+                for await outcome in group { outcomes.append(outcome) }
+                return outcomes
+            }
+            for (delivery, outcome) in outcomes {
+                guard case .confirmed = try outcome.get() else {
+                    throw RabbitMQError(.nacked, "the queue does not take it")
+                }
+                await connection.ack(delivery.tag)
+                renewed.insert(delivery.tag)
+            }
+        } catch {
+            let most = deliveries.reduce(0) { max($0, $1.returns ?? 0) }
+            problem = RabbitMQError(
+                error.isUnreachable ? error.code : .nacked,
+                "messages in \(queue) have been looked at \(most) times, the queue drops them when they come back too often, and "
+                    + "they cannot be put in anew (\(error.message)): this stops before any is lost")
+        }
+        return renewed
+    }
+
+    private func confirmingChannel() async throws(RabbitMQError) -> UInt16 {
+        if let renewalChannel { return renewalChannel }
+        let channel = try await connection.openChannel()
+        try await connection.confirmSelect(channel: channel)
+        renewalChannel = channel
+        return channel
     }
 
     /// These are done: they leave the queue.
@@ -126,6 +207,8 @@ actor LetterScan {
         if let channel = channels.last {
             _ = try await connection.declare(look, passive: true, channel: channel.number)
         }
+        // What nobody has read goes back as well, and counts.
+        _ = await renew(await worn(feed.take(.max)))
         // Newest first: what the queue gets back goes in front of what is there already.
         for channel in channels.reversed() {
             if let epoch = channel.epoch {

@@ -20,7 +20,8 @@ package struct LetterSummary: Sendable, Equatable {
     package var seconds = 0.0
     /// Why it did not come to its end, or why letters failed.
     package var problem: OperationError?
-    /// Source queues that do not exist any more, and how many letters went to the job queue instead.
+    /// Source queues that do not exist any more or are none of the job queues, and how many letters went to the job queue
+    /// instead.
     package var missingQueues: [String: Int] = [:]
 
     init(_ action: Action, dryRun: Bool = false) {

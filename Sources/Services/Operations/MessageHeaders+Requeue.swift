@@ -9,11 +9,14 @@ extension MessageHeaders {
     /// must not vanish in the queue.
     static func requeued(_ properties: MessageProperties) -> MessageProperties {
         var requeued = forwarded(properties)
-        let requeues = max(0, properties.headers[requeues]?.int ?? 0)
-        for key in [errorCode, error, attempts, deadAt, sourceQueue, earlierAttempts, deferrals, outages, refusals] {
+        // A header is anybody's to write: a count that could wrap starts again.
+        let requeues = properties.headers[requeues]?.int.flatMap { (0...1_000_000).contains($0) ? $0 : nil } ?? 0
+        for key in [
+            errorCode, error, attempts, deadAt, sourceQueue, earlierAttempts, deferrals, outages, refusals, signature,
+        ] {
             requeued.headers[key] = nil
         }
-        requeued.headers[Self.requeues] = .int(requeues &+ 1)
+        requeued.headers[Self.requeues] = .int(requeues + 1)
         return requeued
     }
 }

@@ -1,6 +1,7 @@
 import ChatJobs
 import Logging
 import ParleyJSON
+import ParleyPrimitives
 import ParleyRedis
 import Topology
 
@@ -32,7 +33,7 @@ package struct Revocation: Sendable, Equatable {
 package func revoke(
     _ ids: [JobID], ttl: Duration, redis: RedisConfiguration, keys: RedisKeys, logger: Logger
 ) async throws(OperationError) -> [Revocation] {
-    let milliseconds = max(1, Int(ttl / .milliseconds(1)))
+    let milliseconds = max(1, Int(ttl.wholeMilliseconds))
     return try await withRedis(redis, logger: logger) { client throws(RedisError) in
         var revocations: [Revocation] = []
         // So many in one pipeline, whose replies may be whole answers.
@@ -51,6 +52,24 @@ package func revoke(
             revocations += zip(some, try await statuses(some, client, keys)).map { Revocation(id: $0, status: $1) }
         }
         return revocations
+    }
+}
+
+/// Takes revocations back: a job that was not yet refused because of one is answered as if nothing had been.
+/// - Returns: in the order of `ids`, whether there was a mark.
+/// - Throws: ``OperationError`` when Redis is away or refuses.
+package func unrevoke(
+    _ ids: [JobID], redis: RedisConfiguration, keys: RedisKeys, logger: Logger
+) async throws(OperationError) -> [Bool] {
+    try await withRedis(redis, logger: logger) { client throws(RedisError) in
+        var found: [Bool] = []
+        for start in stride(from: 0, to: ids.count, by: 256) {
+            let some = ids[start..<min(start + 256, ids.count)]
+            for value in try await client.send(some.map { RedisCommand("DEL", keys.revoked(keys.job($0))) }) {
+                found.append(try value.get().int ?? 0 > 0)
+            }
+        }
+        return found
     }
 }
 

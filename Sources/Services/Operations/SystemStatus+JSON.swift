@@ -1,7 +1,7 @@
 import ParleyJSON
 
 extension SystemStatus {
-    /// One object: `queues`, `services`, `workers`, `totals`.
+    /// One object: `queues`, `services`, `workers`, `totals`. What is not known is null.
     package func write(to json: inout JSONWriter) {
         json.object {
             $0.key("queues")
@@ -14,6 +14,10 @@ extension SystemStatus {
                         if let messages = queue.messages { $0.int(messages) } else { $0.null() }
                         $0.key("consumers")
                         if let consumers = queue.consumers { $0.int(consumers) } else { $0.null() }
+                        if queue.kind == .jobs {
+                            $0.key("priorities")
+                            if let known = queue.hasPriorities { $0.bool(known) } else { $0.null() }
+                        }
                     }
                 }
             }
@@ -23,6 +27,7 @@ extension SystemStatus {
                     list.object {
                         $0.member("name", service.name)
                         $0.member("reachable", service.problem == nil)
+                        $0.member("state", service.state)
                         $0.member("address", service.address)
                         $0.member("version", service.version)
                         $0.member("problem", service.problem?.message)
@@ -30,15 +35,22 @@ extension SystemStatus {
                 }
             }
             $0.key("workers")
-            $0.array { list in for worker in workers { worker.write(to: &list) } }
+            if let workers {
+                $0.array { list in for worker in workers { worker.write(to: &list) } }
+            } else {
+                $0.null()
+            }
             $0.key("totals")
             $0.object {
-                $0.member("ready", messages(.jobs))
-                $0.member("delayed", messages(.delay))
-                $0.member("dead", messages(.dead))
-                $0.member("in_flight", inFlight)
+                for (name, count) in [
+                    ("ready", messages(.jobs)), ("delayed", messages(.delay)), ("dead", messages(.dead)),
+                    ("workers", workers?.count), ("in_flight", inFlight),
+                ] {
+                    $0.key(named: name)
+                    if let count { $0.int(count) } else { $0.null() }
+                }
                 $0.key("rate")
-                $0.rounded(rate)
+                if let rate { $0.rounded(rate) } else { $0.null() }
             }
         }
     }

@@ -81,7 +81,8 @@ extension ParleyClient {
     private func openInbox() async throws(ParleyClientError) -> ReplyInbox {
         if let replies { return replies }
         let queue = "chat.replies.\(JobID.random().text)"
-        let declaration = QueueDeclaration(name: queue, durable: false, exclusive: true, autoDelete: true)
+        let declaration = QueueDeclaration(
+            name: queue, durable: false, exclusive: true, autoDelete: true, arguments: ["x-queue-type": "classic"])
         let consumer = RabbitMQConsumer(
             configuration: configuration.rabbitMQ, loop: loop, queues: [queue], noAck: true,
             setup: { connection throws(RabbitMQError) in _ = try await connection.declare(declaration) },

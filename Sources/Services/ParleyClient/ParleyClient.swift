@@ -95,7 +95,7 @@ public actor ParleyClient {
     /// Makes sure that a durable queue for replies exists.
     public func ensureReplyQueue(_ name: String) async throws(ParleyClientError) {
         do throws(RabbitMQError) {
-            _ = try await publisher.ensureQueue(QueueDeclaration(name: name))
+            _ = try await publisher.ensureQueue(QueueDeclaration(name: name, arguments: ["x-queue-type": "classic"]))
         } catch {
             throw ParleyClientError(error)
         }

@@ -59,7 +59,7 @@ final class ConnectionWatch: Sendable {
     private func lost(_ service: String, _ error: RabbitMQError) {
         disconnected(service)
         switch error.code {
-        case .authenticationFailed, .tlsFailed, .accessRefused: refused(service, error)
+        case .authenticationFailed, .tlsFailed, .accessRefused, .preconditionFailed: refused(service, error)
         default:
             let isNews = away.withLock { away in
                 defer { away[service] = .unreachable }
@@ -77,12 +77,22 @@ final class ConnectionWatch: Sendable {
             defer { away[service] = .refused(error.code) }
             return !away.values.contains(.refused(error.code))
         }
-        logger.log(
-            level: isNews ? .error : .debug,
-            error.code == .accessRefused
-                ? "RabbitMQ refuses what a worker needs, trying again until it does not: check the permissions of rabbitmq.url's user"
-                : "RabbitMQ refuses the worker, trying again until it does not: check rabbitmq.url",
-            metadata: ["service": "\(service)", "reason": "\(error.message)"])
+        var metadata: Logger.Metadata = ["service": "\(service)", "reason": "\(error.message)"]
+        if let argument = error.argument { metadata["argument"] = "\(argument)" }
+        logger.log(level: isNews ? .error : .debug, Self.sentence(for: error), metadata: metadata)
+    }
+
+    private static func sentence(for error: RabbitMQError) -> Logger.Message {
+        switch error.code {
+        case .accessRefused:
+            "RabbitMQ refuses what a worker needs, trying again until it does not: check the permissions of rabbitmq.url's user"
+        case .preconditionFailed:
+            """
+            a queue or exchange is there with other arguments than a worker needs, trying again until it is not: delete it \
+            when it is empty, or choose another queue.name
+            """
+        default: "RabbitMQ refuses the worker, trying again until it does not: check rabbitmq.url"
+        }
     }
 
     private func gauge(_ label: String, _ value: Int, _ service: String? = nil) {

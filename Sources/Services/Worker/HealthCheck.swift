@@ -1,8 +1,6 @@
 import Generation
-import IOLoop
 import Logging
-import ParleyRabbitMQ
-import ParleyRedis
+import ParleyPrimitives
 import ParleySettings
 import Retrieval
 
@@ -18,7 +16,8 @@ package struct CheckResult: Sendable, Equatable {
     package init(name: String, outcome: Outcome, detail: String) {
         self.name = name
         self.outcome = outcome
-        self.detail = detail
+        // Whoever pastes this somewhere tells no user, no password, and no query in which a service may want its key.
+        self.detail = URLText.redacted(in: detail)
     }
 }
 
@@ -40,99 +39,6 @@ package struct HealthCheck: Sendable {
         async let vectors = checkVectors()
         async let model = checkModel()
         return await [rabbitMQ, redis, embeddings, vectors, model]
-    }
-
-    private func checkRabbitMQ() async -> CheckResult {
-        let address = assembly.rabbitMQ.redacted
-        let queue = assembly.queues.names.base
-        do throws(RabbitMQError) {
-            let connection = try await RabbitMQConnection.open(assembly.rabbitMQ, loop: assembly.loop, logger: logger)
-            let version = connection.serverProperties["version"]?.string ?? "of unknown version"
-            let status: Result<QueueStatus, RabbitMQError>
-            do throws(RabbitMQError) {
-                let declaration = QueueDeclaration(name: queue)
-                status = .success(try await connection.declare(declaration, passive: true))
-            } catch {
-                status = .failure(error)
-            }
-            let delays = await refusalOfDelays(connection)
-            await connection.close()
-            switch status {
-            case .success(let status):
-                if let delays {
-                    return CheckResult(
-                        name: "rabbitmq", outcome: .warning,
-                        detail: "\(address): RabbitMQ \(version); a worker with this user could not retry or delay "
-                            + "jobs, which needs permission to configure \(queue).delay and \(queue).delay.*: \(delays)"
-                    )
-                }
-                return CheckResult(
-                    name: "rabbitmq", outcome: .ok,
-                    detail: "\(address): RabbitMQ \(version); \(queue) holds \(status.messages) messages, "
-                        + "\(status.consumers) consumers")
-            case .failure(let error) where error.code == .notFound:
-                return CheckResult(
-                    name: "rabbitmq", outcome: .warning,
-                    detail: "\(address): RabbitMQ \(version); \(queue) does not exist yet: a worker declares it, if "
-                        + "its user may (with config/rabbitmq it comes with the definitions)"
-                )
-            case .failure(let error):
-                return CheckResult(name: "rabbitmq", outcome: .wrong, detail: "\(address): \(queue): \(error.message)")
-            }
-        } catch {
-            return CheckResult(
-                name: "rabbitmq", outcome: error.isUnreachable ? .unreachable : .wrong,
-                detail: "\(address): \(error.message) (rabbitmq.url)")
-        }
-    }
-
-    /// Why the user may not declare the delay queues; nil when it may. Deleting takes the same permission as declaring, and
-    /// what does not exist is deleted without an effect (RabbitMQ documentation, Access Control).
-    private func refusalOfDelays(_ connection: RabbitMQConnection) async -> String? {
-        do throws(RabbitMQError) {
-            try await connection.deleteExchange("\(assembly.queues.names.base).delay.parley-check")
-            return nil
-        } catch {
-            return error.code == .accessRefused ? error.message : nil
-        }
-    }
-
-    private func checkRedis() async -> CheckResult {
-        let client = RedisClient(configuration: assembly.redis, loop: assembly.loop, logger: logger)
-        let result: CheckResult
-        do throws(RedisError) {
-            try await client.connect()
-            // A key that only a probe would use: what a worker does, without leaving anything behind.
-            let key = "\(assembly.keys.prefix):result:parley-check"
-            let probe = try await client.send([
-                RedisCommand("SET", key, "{}", "PX", 1000),
-                RedisCommand("DEL", key), RedisCommand("INFO", "server"),
-            ])
-            // First: a cluster may refuse the key for another's.
-            if probe.last?.string?.contains("redis_mode:cluster") == true {
-                result = CheckResult(
-                    name: "redis", outcome: .wrong,
-                    detail:
-                        "\(assembly.redis.redacted) is a Redis Cluster: a single primary is needed, with or without replicas"
-                )
-            } else if let refusal = probe.first?.refusal {
-                result = CheckResult(
-                    name: "redis", outcome: .wrong,
-                    detail: "\(assembly.redis.redacted): results cannot be written: \(refusal)")
-            } else {
-                let version = probe.last?.string?.split(separator: "\r\n").first { $0.hasPrefix("redis_version:") }
-                result = CheckResult(
-                    name: "redis", outcome: .ok,
-                    detail: "\(assembly.redis.redacted): Redis \(version?.dropFirst(14) ?? "of unknown version")")
-            }
-        } catch {
-            let isWrong = error.code == .authenticationFailed || error.code == .invalidConfiguration
-            result = CheckResult(
-                name: "redis", outcome: isWrong ? .wrong : .unreachable,
-                detail: "\(assembly.redis.redacted): \(error.message) (redis.url)")
-        }
-        await client.close()
-        return result
     }
 
     private func checkEmbeddings() async -> CheckResult {
@@ -167,7 +73,9 @@ package struct HealthCheck: Sendable {
         guard let problem = await assembly.model.check() else {
             return CheckResult(name: "model", outcome: .ok, detail: "\(assembly.settings.model.url)\(name) answers")
         }
-        return CheckResult(name: "model", outcome: .unreachable, detail: problem)
+        // A service that answers, but not with what is needed, is asked or configured wrongly.
+        let answers = await assembly.model.isThere()
+        return CheckResult(name: "model", outcome: answers ? .wrong : .unreachable, detail: problem)
     }
 
     private func failed(_ name: String, _ error: RetrievalError, key: String) -> CheckResult {

@@ -9,7 +9,7 @@ actor Presence {
     private let host: String
     private let settings: Settings
     private let started: Timestamp
-    private var isDraining = false
+    private(set) var isDraining = false
     /// Settled jobs at each of the last pulses.
     private var history: [(at: ContinuousClock.Instant, settled: UInt64)] = []
 

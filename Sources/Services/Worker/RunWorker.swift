@@ -10,7 +10,7 @@ import Telemetry
 /// - Throws: ``SettingsError`` when a part refuses its settings or the index does not fit the embedder; ``AdminError``
 ///   when `admin.listen` cannot be bound. Servers that cannot be reached are not errors: a worker waits for them.
 package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: Logger) async throws {
-    describeTransports(in: registry)
+    describeMetrics(in: registry)
     raiseDescriptorLimit(for: settings, logger: logger)
     let assembly = try Assembly(settings, logger: logger)
     do throws(RetrievalError) {
@@ -31,7 +31,8 @@ package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: 
     }
     let worker = WorkerService(assembly, logger: logger)
     let admin = AdminServer(
-        listen: assembly.admin, registry: registry, readiness: { await worker.readiness() }, logger: logger)
+        listen: assembly.admin, token: settings.adminToken, registry: registry, readiness: { await worker.readiness() },
+        logger: logger)
     let group = ServiceGroup(
         configuration: ServiceGroupConfiguration(
             services: [

@@ -15,8 +15,36 @@ extension HTTPWaiting {
     }
 }
 
-/// Says what the transports' metrics mean.
-func describeTransports(in registry: MetricsRegistry) {
+/// Says what the metrics mean: each has its sentence (docs/runbook.md says when to worry).
+func describeMetrics(in registry: MetricsRegistry) {
+    let sentences: KeyValuePairs = [
+        "parley_service_away": "1 while no jobs are taken because of the service.",
+        "parley_connected": "Whether there is a connection to the service.",
+        "parley_disconnects_total": "Connections lost, and attempts that failed.",
+        "parley_rabbitmq_blocked": "1 while the broker takes no messages: a memory or disk alarm.",
+        "parley_jobs_total": "Jobs ended, by the status of their reply.",
+        "parley_jobs_in_flight": "Jobs taken and not yet settled.",
+        "parley_jobs_handed_back_total": "Jobs given back to their queue at shutdown.",
+        "parley_jobs_id_conflicts_total": "Jobs under an id that belongs to another job.",
+        "parley_jobs_in_work_elsewhere_total": "Jobs put aside because another worker has them.",
+        "parley_job_duration_seconds": "From a job's arrival in the worker to its settlement.",
+        "parley_stage_duration_seconds": "How long a stage of a job took.",
+        "parley_window_size": "Jobs in a window.",
+        "parley_chunks_total": "Pieces of streamed answers published.",
+        "parley_replays_total": "Jobs answered from a stored result.",
+        "parley_replies_unroutable_total": "Replies whose queue was gone.",
+        "parley_dead_letters_total": "Dead letters written, by error code.",
+        "parley_retries_total": "Failures that are tried again, by error code.",
+        "parley_delayed_total": "Jobs put aside without a failure.",
+        "parley_redeliveries_total": "Deliveries that the broker had made before.",
+        "parley_worker_lost_total": "Jobs given up because workers died of them.",
+        "parley_model_calls_total": "Calls to the model.",
+        "parley_model_calls_in_flight": "Calls to the model that are under way.",
+        "parley_model_queue": "Jobs that wait for a call to the model.",
+        "parley_prompt_tokens_total": "Tokens of prompts, as the model's service counts them.",
+        "parley_completion_tokens_total": "Tokens of answers, as the model's service counts them.",
+    ]
+    for (label, sentence) in sentences { registry.describe(label, sentence) }
     registry.describe(
         "parley_loop_lag_seconds",
         "How long the turns of the I/O loop took: a heartbeat, a timer or an answer that came meanwhile waited so long."

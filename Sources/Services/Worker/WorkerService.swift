@@ -4,6 +4,7 @@ import Answering
 import ChatJobs
 import IOLoop
 import Logging
+import Metrics
 import ParleyGzip
 import ParleyRabbitMQ
 import ParleyRedis
@@ -41,10 +42,16 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         let queues = assembly.queues
         let clock = SystemClock()
         let watch = ConnectionWatch(logger: logger)
+        let limits = DeliveryLimits()
+        let oddities = QueueOddities(logger: logger)
         consumer = RabbitMQConsumer(
             configuration: assembly.rabbitMQ, loop: assembly.loop,
             queues: queues.consumed(prefetch: settings.worker.prefetch), maxBody: settings.limits.body,
-            setup: { connection throws(RabbitMQError) in try await queues.ensure(on: connection) },
+            keeps: { limits.isWorn($0) },
+            setup: { connection throws(RabbitMQError) in
+                try await queues.ensure(on: connection)
+                await oddities.look(at: queues, on: connection)
+            },
             onEvent: { watch.rabbitMQ($0, role: "consumer") }, logger: logger)
         publisher = RabbitMQPublisher(
             configuration: assembly.rabbitMQ, loop: assembly.loop, addressBudget: Self.addressBudget,
@@ -70,14 +77,16 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
         passages = RetrieverSource(retriever: assembly.retriever)
         let relay = Relay(settings, assembly.rabbitMQ)
+        let outbox = RabbitMQOutbox(
+            publisher: publisher, queues: queues, clock: clock, relay: relay, letterKey: settings.letterKey,
+            logger: logger)
         var decoder = JobDecoder(
             maxBody: settings.limits.body, maxQuery: settings.limits.query, ceilings: JobCeilings(settings),
             ownQueues: queues.names, repliesAllowed: NamePatterns(settings.replyAllow))
         decoder.tenancy = Tenancy(settings)
         pipeline = Pipeline(
-            intake: RabbitMQIntake(consumer: consumer, clock: clock, relay: relay),
-            results: results,
-            outbox: RabbitMQOutbox(publisher: publisher, queues: queues, clock: clock, relay: relay, logger: logger),
+            intake: RabbitMQIntake(consumer: consumer, clock: clock, relay: relay, renewing: outbox, limits),
+            results: results, outbox: outbox,
             passageSource: passages,
             model: GeneratedAnswers(model: assembly.model),
             decoder: decoder,
@@ -137,9 +146,9 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         // Once more after each change: a job may just have begun that was not revoked when it asked.
         var looksAgain = false
         while !Task.isCancelled {
-            let away = await pipeline.dependenciesDown
-            let shown = await presence.json(
-                inFlight: pipeline.inFlight, settled: pipeline.settled, away: away.keys.sorted())
+            let away = await absent()
+            showAbsence(away)
+            let shown = await presence.json(inFlight: pipeline.inFlight, settled: pipeline.settled, away: away.sorted())
             if let revocations = try? await results.pulse(shown) {
                 let isNews = revocations != known
                 if isNews || looksAgain { await pipeline.checkRevocations() }
@@ -148,6 +157,26 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             }
             await pipeline.renewClaims()
             try? await Task.sleep(for: .seconds(1))
+        }
+    }
+
+    /// What this worker waits for. The broker counts from the moment its connection is cut, whether or not there was a job to
+    /// notice it.
+    private func absent() async -> Set<Dependency> {
+        var away = Set(await pipeline.dependenciesDown.keys)
+        let isDraining = await presence.isDraining
+        let isConsuming = await consumer.isConsuming
+        // While something else is away nothing is consumed, and that is no fault of the broker's.
+        if await !publisher.isConnected || (!isConsuming && !isDraining && away.isEmpty) { away.insert(.rabbitMQ) }
+        if await !redis.isConnected { away.insert(.redis) }
+        return away
+    }
+
+    /// One series for each service from the start, so that an alert is about a number and not about its absence.
+    private func showAbsence(_ away: Set<Dependency>) {
+        for service in away.union(Dependency.Kind.allCases.map { Dependency($0) }) {
+            Gauge(label: "parley_service_away", dimensions: [("service", service.description)])
+                .record(away.contains(service) ? 1 : 0)
         }
     }
 

@@ -18,6 +18,8 @@ final class Inbox: @unchecked Sendable {
     private weak var session: Session?
     private var channel: UInt16 = 0
     private let noAck: Bool
+    /// Deliveries that must not be returned: they wait until they are taken.
+    private let keeps: @Sendable (Delivery) -> Bool
     private(set) var epoch: UInt64 = 0
     private(set) var dropped = 0
     private(set) var isFinished = false
@@ -26,7 +28,10 @@ final class Inbox: @unchecked Sendable {
     /// Called after a settlement while it is set.
     var onSettled: (() -> Void)?
 
-    init(noAck: Bool) { self.noAck = noAck }
+    init(noAck: Bool, keeps: @escaping @Sendable (Delivery) -> Bool = { _ in false }) {
+        self.noAck = noAck
+        self.keeps = keeps
+    }
 
     var buffered: Int { buffer.count }
     var unsettled: Int { book.outstanding }
@@ -59,7 +64,7 @@ final class Inbox: @unchecked Sendable {
 
     func receive(_ delivery: Delivery) {
         if !noAck, !take(note: book.delivered(delivery.tag.number)) { return }
-        if isReturning, !noAck {
+        if isReturning, !noAck, !keeps(delivery) {
             settle(delivery.tag, requeue: true)
         } else {
             buffer.append(delivery)
@@ -127,7 +132,9 @@ final class Inbox: @unchecked Sendable {
         guard !noAck else { return }
         let deliveries = buffer
         buffer.removeAll()
-        for delivery in deliveries { settle(delivery.tag, requeue: true) }
+        for delivery in deliveries {
+            if keeps(delivery) { buffer.append(delivery) } else { settle(delivery.tag, requeue: true) }
+        }
     }
 
     // MARK: - Settling

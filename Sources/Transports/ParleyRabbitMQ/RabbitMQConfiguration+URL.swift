@@ -62,6 +62,11 @@ extension RabbitMQConfiguration {
             query = rest[rest.index(after: index)...]
             rest = rest[..<index]
         }
+        let authority = rest.prefix { $0 != "/" }
+        // From here on parts are quoted in errors: no piece of a password may be among them.
+        guard !query.contains("@"), !rest[authority.endIndex...].contains("@") else {
+            throw .invalid("an @ after the host: percent-encode /, ? and # in the user name and password (%2F %3F %23)")
+        }
         guard !query.contains("#"), !rest.contains("#") else {
             throw .invalid("the URL has a fragment ('#'); write %23 when it belongs to a name or password")
         }
@@ -113,7 +118,10 @@ extension RabbitMQConfiguration {
         guard !name.isEmpty else { throw .invalid("the URL names no host") }
         guard let port, !port.isEmpty else { return Endpoint(host: name, port: defaultPort) }
         guard let number = Int(port), (1...65535).contains(number) else {
-            throw .invalid("port '\(port)' is not a number from 1 to 65535")
+            let isNumber = port.allSatisfy { $0.isASCII && $0.isNumber }
+            throw .invalid(
+                "the port \(isNumber ? "\(port) " : "")is not a number from 1 to 65535; with a user, write user:password@host:port"
+            )
         }
         return Endpoint(host: name, port: number)
     }

@@ -63,6 +63,8 @@ package actor RabbitMQConnection {
 
     /// What the broker says of itself: product, version, capabilities.
     package nonisolated var serverProperties: FieldTable { session.serverProperties }
+    /// Whom the broker knows this connection as.
+    package nonisolated var username: String { session.configuration.username }
     /// The endpoint in use.
     package nonisolated var endpoint: RabbitMQConfiguration.Endpoint { session.endpoint }
     /// Whether the connection has not ended.

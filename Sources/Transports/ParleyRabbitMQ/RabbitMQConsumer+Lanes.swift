@@ -135,7 +135,8 @@ extension RabbitMQConsumer {
         let wanted = lanes[index].queue
         var name = wanted.name
         if name.isEmpty {
-            let own = QueueDeclaration(name: "", durable: false, exclusive: true, autoDelete: true)
+            let own = QueueDeclaration(
+                name: "", durable: false, exclusive: true, autoDelete: true, arguments: ["x-queue-type": "classic"])
             name = try await connection.declare(own).name
         } else if lanes.count > 1 || channel.hasConsumed {
             // Consuming what is not there ends the channel, and with it what the other queues have delivered on it.

@@ -51,12 +51,14 @@ package actor RabbitMQConsumer {
     ///   - queues: in any order; the broker serves them side by side.
     ///   - noAck: the broker forgets messages when it has sent them; nothing is to be settled, and prefetch is ignored.
     ///   - maxBody: the most bytes of a body; a larger one is discarded while it is read: ``Delivery/discarded``.
+    ///   - keeps: says of which deliveries nobody returns them when consuming is paused or stopped: ``next(atMost:)`` hands
+    ///     them out also then. Called on the loop.
     ///   - setup: runs on each new connection before consuming, to declare what is needed.
     ///   - onEvent: called on the loop; must not block.
     package init(
         configuration: RabbitMQConfiguration, loop: IOLoop, queues: [ConsumedQueue],
         noAck: Bool = false, exclusive: Bool = false, consumerArguments: FieldTable = FieldTable(),
-        maxBody: Int = .max,
+        maxBody: Int = .max, keeps: @escaping @Sendable (Delivery) -> Bool = { _ in false },
         setup: @escaping @Sendable (RabbitMQConnection) async throws(RabbitMQError) -> Void = { _ in },
         onEvent: @escaping @Sendable (ConnectionEvent) -> Void = { _ in }, logger: Logger
     ) {
@@ -70,7 +72,7 @@ package actor RabbitMQConsumer {
         self.setup = setup
         self.onEvent = onEvent
         self.logger = logger
-        inbox = Inbox(noAck: noAck)
+        inbox = Inbox(noAck: noAck, keeps: keeps)
     }
 
     /// Consumes queues with the same prefetch each.

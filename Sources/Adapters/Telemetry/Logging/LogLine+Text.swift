@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import ParleyPrimitives
 
 extension LogLine {
     /// Where metadata begin when the message leaves room for it.
@@ -66,12 +67,8 @@ extension LogLine {
         return escaped
     }
 
-    /// C0, delete and C1 controls, and the marks that turn the direction of writing.
     private static func isControl(_ character: UnicodeScalar) -> Bool {
-        switch character.value {
-        case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029, 0x202A...0x202E, 0x2066...0x2069: true
-        default: false
-        }
+        character.value < 0x20 || character.value >= 0x7F && VisibleText.steers(character)
     }
 }
 

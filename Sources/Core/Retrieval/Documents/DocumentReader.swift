@@ -3,7 +3,8 @@ import ParleyJSON
 /// Reads documents from files and folders: Markdown (`.md`, `.markdown`), plain text (`.txt`, `.text`) and JSON Lines
 /// (`.jsonl`, `.ndjson`: a line is `{"id", "title", "text" or "content", "language"}`, of which id and text are needed).
 ///
-/// Folders are walked with all below them, in the order of names, hidden files left out.
+/// Folders are walked with all below them, in the order of names, hidden files left out. Links in them are followed to files
+/// within the folder that was named, and nowhere else: what else the user may read is not what was meant.
 package struct DocumentReader: Sendable {
     /// A longer file is skipped. Default 64 MiB.
     package var maxFileBytes = 64 << 20
@@ -17,6 +18,15 @@ package struct DocumentReader: Sendable {
         var skipped: [SkippedInput] = []
         /// Where each id came from.
         var origins: [String: String] = [:]
+        /// The named folder, links resolved.
+        var root = ""
+        /// Folders that were walked: a mount may lead back to one.
+        var walked: Set<Place> = []
+    }
+
+    private struct Place: Hashable {
+        let device: UInt
+        let inode: UInt
     }
 
     /// All documents below `paths`, and what was left out. An id that comes twice keeps its first document.
@@ -28,6 +38,7 @@ package struct DocumentReader: Sendable {
                 throw RetrievalError(.noDocuments, "\(path) does not exist or may not be read")
             }
             if stamp.isDirectory {
+                reading.root = Files.resolved(path) ?? path
                 try walk(path, prefix: "", depth: 0, into: &reading)
             } else {
                 let name = path.split(separator: "/").last.map(String.init) ?? path
@@ -44,17 +55,45 @@ package struct DocumentReader: Sendable {
             return reading.skipped.append(
                 SkippedInput(path: folder, reason: "lies more than \(Self.maxDepth) folders deep"))
         }
+        if let stamp = FileStamp(path: folder),
+            !reading.walked.insert(Place(device: stamp.device, inode: stamp.inode)).inserted
+        {
+            return reading.skipped.append(SkippedInput(path: folder, reason: "is a folder that was read already"))
+        }
         for name in try Files.list(folder) {
             let path = folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
-            if FileStamp(path: path)?.isDirectory == true {
+            guard let stamp = FileStamp(path: path, followsLinks: false) else {
+                reading.skipped.append(SkippedInput(path: path, reason: "may not be looked at"))
+                continue
+            }
+            if stamp.isDirectory {
                 try walk(path, prefix: "\(prefix)\(name)/", depth: depth + 1, into: &reading)
+            } else if stamp.isLink {
+                follow(path, id: prefix + name, into: &reading)
             } else {
-                add(path, id: prefix + name, into: &reading)
+                add(path, id: prefix + name, followsLinks: false, into: &reading)
             }
         }
     }
 
-    private func add(_ path: String, id: String, into reading: inout Reading) {
+    /// A link to a file within the named folder is that file (Kubernetes mounts configuration so).
+    private func follow(_ path: String, id: String, into reading: inout Reading) {
+        func skip(_ reason: String) { reading.skipped.append(SkippedInput(path: path, reason: reason)) }
+        guard let target = Files.resolved(path), let stamp = FileStamp(path: target, followsLinks: false) else {
+            return skip("is a link to nothing")
+        }
+        let root = reading.root.hasSuffix("/") ? reading.root : reading.root + "/"
+        guard target.hasPrefix(root) else {
+            return skip("is a link out of the folder: name what it leads to, if you mean it")
+        }
+        guard !stamp.isDirectory else { return skip("is a link to a folder, which is read where it is") }
+        add(target, id: id, shown: path, followsLinks: false, into: &reading)
+    }
+
+    private func add(
+        _ file: String, id: String, shown: String? = nil, followsLinks: Bool = true, into reading: inout Reading
+    ) {
+        let path = shown ?? file
         let name = id.split(separator: "/").last.map(String.init) ?? id
         let stem = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
         let ending = name.lastIndex(of: ".").map { name[$0...].dropFirst().lowercased() } ?? ""
@@ -63,7 +102,7 @@ package struct DocumentReader: Sendable {
             return skip("is not Markdown (.md), text (.txt) or JSON Lines (.jsonl)")
         }
         do throws(RetrievalError) {
-            var bytes = try Files.read(path, limit: maxFileBytes)
+            var bytes = try Files.read(file, limit: maxFileBytes, followsLinks: followsLinks)
             if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
             if ending == "jsonl" || ending == "ndjson" { return addLines(bytes, path: path, into: &reading) }
             guard let text = String(validating: bytes, as: UTF8.self) else { return skip("is not valid UTF-8") }

@@ -5,15 +5,18 @@ struct FileStamp: Equatable, Sendable {
     var isDirectory: Bool
     var isRegular: Bool
     var size: Int
-    private var device: UInt
-    private var inode: UInt
+    /// A link, when links were not followed.
+    var isLink: Bool
+    private(set) var device: UInt
+    private(set) var inode: UInt
     private var seconds: Int
     private var nanoseconds: Int
 
     /// Nil when there is nothing at `path`, or it may not be looked at.
-    init?(path: String) {
+    init?(path: String, followsLinks: Bool = true) {
         var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
+        guard (followsLinks ? stat(path, &status) : lstat(path, &status)) == 0 else { return nil }
+        isLink = status.st_mode & S_IFMT == S_IFLNK
         isDirectory = status.st_mode & S_IFMT == S_IFDIR
         isRegular = status.st_mode & S_IFMT == S_IFREG
         size = Int(status.st_size)
@@ -41,8 +44,9 @@ enum Files {
     }
 
     /// - Throws: `unreadable`, also for more than `limit` bytes.
-    static func read(_ path: String, limit: Int) throws(RetrievalError) -> [UInt8] {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
+    static func read(_ path: String, limit: Int, followsLinks: Bool = true) throws(RetrievalError) -> [UInt8] {
+        // Without blocking: a pipe that nobody writes to would be waited for.
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (followsLinks ? 0 : O_NOFOLLOW))
         guard file >= 0 else { throw failure("cannot open", path) }
         defer { close(file) }
         var status = stat()
@@ -70,6 +74,24 @@ enum Files {
         return bytes
     }
 
+    /// The first bytes of a file, as many as there are of `count`.
+    static func beginning(of path: String, _ count: Int) throws(RetrievalError) -> [UInt8] {
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard file >= 0 else { throw failure("cannot open", path) }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: count)
+        let filled = Glibc.read(file, &bytes, count)
+        guard filled >= 0 else { throw failure("cannot read", path) }
+        return Array(bytes.prefix(filled))
+    }
+
+    /// Where a path leads, links followed; nil when it leads nowhere.
+    static func resolved(_ path: String) -> String? {
+        guard let text = realpath(path, nil) else { return nil }
+        defer { free(text) }
+        return String(cString: text)
+    }
+
     /// Puts `bytes` at `path` whole or not at all: written to a temporary file beside it, flushed to disk, renamed.
     /// Folders that are missing are made.
     static func write(_ bytes: [UInt8], to path: String) throws(RetrievalError) {
@@ -91,10 +113,10 @@ enum Files {
                 guard count > 0 else { throw failure("cannot write", temporary) }
                 done += count
             }
-            // mkostemp gives 0600; workers may run as another user.
-            let mask = umask(0o022)
-            umask(mask)
-            guard fchmod(file, 0o644 & ~mask) == 0, fsync(file) == 0 else { throw failure("cannot write", temporary) }
+            // What documents say is its owner's; a group that was let in before stays in.
+            var old = stat()
+            let group = stat(path, &old) == 0 ? old.st_mode & 0o060 : 0
+            guard fchmod(file, 0o600 | group) == 0, fsync(file) == 0 else { throw failure("cannot write", temporary) }
         } catch {
             unlink(temporary)
             throw error

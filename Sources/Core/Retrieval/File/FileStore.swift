@@ -113,6 +113,10 @@ package final class FileStore: VectorStore {
             for index in unit.vectors.indices { normalize(&unit.vectors[index]) }
             file.append(unit)
         }
+        // Also when it starts over, whatever is there then.
+        if FileStamp(path: path) != nil {
+            try IndexFile.refuseForeign(try Files.beginning(of: path, IndexFile.headerSize)[...], path: path)
+        }
         try Files.write(file.encoded(), to: path)
         state.withLock { $0.nextLook = nil }
     }

@@ -2,16 +2,17 @@ extension IndexFile {
     /// Reads an index file's bytes.
     ///
     /// - Parameter path: for the message.
-    /// - Throws: ``RetrievalError/Code-swift.struct/corrupt`` for anything but a whole file of a version that is known.
+    /// - Throws: ``RetrievalError/Code-swift.struct/corrupt`` for a damaged index, or one of an older format;
+    ///   ``RetrievalError/Code-swift.struct/foreign`` for what is none of ours to replace.
     init(decoding bytes: [UInt8], path: String) throws(RetrievalError) {
         func corrupt(_ what: String) -> RetrievalError {
             RetrievalError(.corrupt, "\(path) \(what): run parley ingest again")
         }
+        try Self.refuseForeign(bytes.prefix(Self.headerSize), path: path)
         var header = ByteReader(bytes)
-        guard header.take(Self.magic.count)?.elementsEqual(Self.magic) == true else {
-            throw corrupt("is not an index file of Parley")
+        guard header.take(Self.magic.count) != nil, let version: UInt32 = header.integer() else {
+            throw corrupt("is cut off")
         }
-        guard let version: UInt32 = header.integer() else { throw corrupt("is cut off") }
         guard version == Self.version else {
             throw corrupt("has format \(version), this program reads \(Self.version)")
         }
@@ -22,6 +23,21 @@ extension IndexFile {
         // The checksum holds, so what follows fails only for a file that somebody made on purpose.
         guard let index = Self(payload: header) else { throw corrupt("is damaged") }
         self = index
+    }
+
+    /// Says no to a file that must not be replaced: one that does not begin as an index does, and one of a format that only a
+    /// newer program knows. What is cut off within its first bytes is taken for an index.
+    static func refuseForeign(_ beginning: ArraySlice<UInt8>, path: String) throws(RetrievalError) {
+        guard beginning.prefix(magic.count).elementsEqual(magic.prefix(beginning.count)) else {
+            throw RetrievalError(
+                .foreign, "\(path) is not an index file of Parley and is left alone: name another file in vectors.url")
+        }
+        var rest = ByteReader(Array(beginning.dropFirst(magic.count)))
+        guard let found: UInt32 = rest.integer(), found > version else { return }
+        throw RetrievalError(
+            .foreign,
+            "\(path) has format \(found), which a newer Parley wrote (this one knows \(version)), and is left alone: "
+                + "update this program, or name another file in vectors.url")
     }
 
     private init?(payload: ByteReader) {
