@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Retrieval
@@ -41,8 +42,10 @@ import Testing
 
     @Test func ingestingOverADamagedFileStartsOver() async throws {
         let folder = try TemporaryFolder()
-        try folder.write("k.index", "damaged")
         let store = FileStore(path: "\(folder.path)/k.index", logger: quiet)
+        _ = try await Ingestor(embedder: embedder, store: store).ingest([Document(id: "b", title: "B", text: "letter")])
+        let whole = try Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/k.index"))
+        try whole.dropLast(9).write(to: URL(fileURLWithPath: "\(folder.path)/k.index"))
         let summary = try await Ingestor(embedder: embedder, store: store).ingest([
             Document(id: "a", title: "A", text: "parcel")
         ])
