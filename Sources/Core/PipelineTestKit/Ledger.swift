@@ -223,6 +223,10 @@ package final class Ledger: Sendable {
         }
     }
 
+    /// A claim was taken over from a worker that left while it could not tell the store that it gave the job up: what it had
+    /// begun counts as an attempt.
+    func inherited(_ id: JobID) { state.withLock { $0.lostCalls[id, default: 0] += 1 } }
+
     /// The job has killed a worker.
     func killed(by id: JobID, _ life: ProcessLife) {
         state.withLock { state in

@@ -95,6 +95,8 @@ package actor SimulatedStore {
                 if holder.endedAt.map({ executor.now < $0 + Self.presence }) ?? true { return .elsewhere }
                 if claim.isInGroup { claim.mustBeAlone = true } else { claim.losses += 1 }
                 ledger.takenOver(id, from: holder)
+            } else {
+                ledger.inherited(id)
             }
         }
         claim.life = life
