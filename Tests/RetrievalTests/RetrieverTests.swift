@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 import Testing
 
 @testable import Retrieval
@@ -44,8 +44,7 @@ import Testing
         let folder = try TemporaryFolder()
         let store = FileStore(path: "\(folder.path)/k.index", logger: quiet)
         _ = try await Ingestor(embedder: embedder, store: store).ingest([Document(id: "b", title: "B", text: "letter")])
-        let whole = try Data(contentsOf: URL(fileURLWithPath: "\(folder.path)/k.index"))
-        try whole.dropLast(9).write(to: URL(fileURLWithPath: "\(folder.path)/k.index"))
+        #expect(truncate("\(folder.path)/k.index", 100) == 0)
         let summary = try await Ingestor(embedder: embedder, store: store).ingest([
             Document(id: "a", title: "A", text: "parcel")
         ])
