@@ -52,7 +52,8 @@ extension RedisKeys {
 
 extension RedisResults {
     func begin(_ ids: [JobID], anew: Bool = false, inGroup: Bool = false) async throws(Outage) -> [ClaimState] {
-        try await begin(ids.map { JobIdentity($0) }, anew: anew, inGroup: inGroup)
+        try await begin(
+            ids.map { JobIdentity($0) }, anew: anew, for: inGroup ? .groupTrial : .work(suspectsFrom: 100))
     }
 
     /// - Returns: what was stored before.

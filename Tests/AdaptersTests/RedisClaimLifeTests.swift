@@ -39,6 +39,38 @@ struct RedisClaimLifeTests {
         }
     }
 
+    @Test func anIDStaysBoundForAsLongAsItsResultIsThere() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["me", "heir"]) { workers in
+            let (me, heir, id, other) = (workers[0], workers[1], try jobID("a"), try jobID("b"))
+            func expectBound(_ id: JobID, _ when: String) async throws {
+                let result = try #require(try await me.redis("PTTL", keys.result(id)).int)
+                let claim = try #require(try await me.redis("PTTL", keys.claim(id)).int)
+                #expect(result > 0 && claim > result, "\(when): \(claim) and \(result)")
+            }
+            #expect(try await me.results.store(id, reply(.succeeded), status: .succeeded) == nil)
+            try await expectBound(id, "stored")
+            // A longer life than the next worker would give it.
+            for key in [keys.result(id), keys.claim(id)] { try await me.redis("PEXPIRE", key, "7200000") }
+            try await me.redis("PEXPIRE", keys.claim(id), "7300000")
+            #expect(try await heir.results.store(id, reply(.failed), status: .failed) == reply(.succeeded))
+            try await expectBound(id, "stored again")
+
+            // Taken over by another worker, which is still at work when the first one stores, and never ends.
+            _ = try await me.begin(other)
+            try await me.redis("DEL", keys.worker("me"))
+            _ = try await heir.begin(other)
+            let text = String(decoding: reply(.succeeded), as: UTF8.self)
+            try await me.redis("SET", keys.result(other), text, "PX", "7200000")
+            #expect(try await me.results.store(other, reply(.succeeded), status: .succeeded) == reply(.succeeded))
+            try await expectBound(other, "while another has the claim")
+            try await heir.results.renew([other])
+            try await expectBound(other, "renewed")
+            try await heir.results.release(other, keepingStarts: 1)
+            try await expectBound(other, "given up")
+        }
+    }
+
     @Test func aClaimStaysWhileItsResultCannotBeStored() async throws {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["me"]) { workers in
@@ -134,6 +166,39 @@ struct RedisClaimLifeTests {
             await first.results.farewell()
             #expect(try await second.begin(left) == .claimed(starts: 2, losses: 0))
             #expect(try await second.claim(left) == "second 2 0")
+        }
+    }
+
+    @Test func aSuspectThatWaitsForItsTrialIsNotBlamedForItsWorkersDeath() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["first", "second", "third"]) { workers in
+            let (first, second, third) = (workers[0], workers[1], workers[2])
+            func look(_ worker: Ledger, _ id: JobID) async throws -> ClaimState? {
+                try await worker.results.begin([JobIdentity(id)], anew: false, for: .work(suspectsFrom: 2)).first
+            }
+            let (suspect, lonely, other) = (try jobID("suspect"), try jobID("lonely"), try jobID("other"))
+            try await first.claim(suspect, " 2 2")
+            try await first.claim(lonely, " 2 2 a")
+            try await first.claim(other, " 2 1")
+            #expect(try await look(first, suspect) == .claimed(starts: 3, losses: 2))
+            #expect(try await look(first, lonely) == .claimed(starts: 3, losses: 2, mustBeAlone: true))
+            #expect(try await look(first, other) == .claimed(starts: 3, losses: 1))
+            #expect(try await first.claim(suspect) == "first 3 2 p")
+            #expect(try await first.claim(lonely) == "first 3 2 q")
+            #expect(try await first.claim(other) == "first 3 1", "it is begun")
+
+            try await first.redis("DEL", keys.worker("first"))
+            #expect(try await look(second, suspect) == .claimed(starts: 3, losses: 2), "nothing was begun")
+            #expect(try await look(second, lonely) == .claimed(starts: 3, losses: 2, mustBeAlone: true))
+            #expect(try await look(second, other) == .claimed(starts: 4, losses: 2))
+
+            // Given back, then tried: from then on a death counts.
+            for id in [suspect, lonely] { try await second.results.release(id, keepingStarts: 2) }
+            #expect(try await second.claim(suspect) == " 2 2")
+            #expect(try await second.claim(lonely) == " 2 2 a")
+            _ = try await second.results.begin([JobIdentity(suspect)], anew: true, for: .trial)
+            try await second.redis("DEL", keys.worker("second"))
+            #expect(try await look(third, suspect) == .claimed(starts: 4, losses: 3))
         }
     }
 

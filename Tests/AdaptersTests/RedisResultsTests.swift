@@ -150,7 +150,7 @@ struct RedisResultsTests {
     /// What a worker's entry in the access control list has to allow, and nothing more.
     static let rights = [
         "-@all", "+ping", "+client|setname", "+role", "+mget", "+get", "+set", "+del", "+exists", "+evalsha",
-        "+eval", "+pexpire", "~test:result:*", "~test:claim:*", "~test:worker:*", "~test:revoked:*",
+        "+eval", "+pexpire", "+pttl", "~test:result:*", "~test:claim:*", "~test:worker:*", "~test:revoked:*",
         "%R~test:revocations",
     ]
 

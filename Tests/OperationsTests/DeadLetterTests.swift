@@ -45,6 +45,21 @@ struct DeadLetterTests {
         #expect((try? JSONDocument(json.bytes))?.root.kind == .object)
     }
 
+    @Test func whereUsersDecideALetterIsTheirTenants() {
+        var tenancy = Tenancy()
+        tenancy.mode = .authenticated
+        tenancy.tenants = ["anna": "shop-eu"]
+        let relay = Relay(user: "guest", others: [], tenancy: tenancy)
+        // The body says shop.
+        #expect(DeadLetter(letter(headers: ["x-parley-user": "anna"]), relay: relay).tenant == "shop-eu")
+        #expect(DeadLetter(letter(headers: ["x-parley-user": "bert"]), relay: relay).tenant == "bert")
+        var filter = LetterFilter()
+        filter.tenant = "shop"
+        #expect(!filter.matches(DeadLetter(letter(headers: ["x-parley-user": "anna"]), relay: relay)))
+        filter.tenant = "shop-eu"
+        #expect(filter.matches(DeadLetter(letter(headers: ["x-parley-user": "anna"]), relay: relay)))
+    }
+
     @Test func whatClaimsToBeGzipAndIsNotIsLeftAsItIs() {
         #expect(DeadLetter(letter(encoding: "gzip")).tenant == "shop")
     }

@@ -56,6 +56,22 @@ import Topology
         #expect(producer("worker", [:]) == "worker")
     }
 
+    @Test func aMessageThatIsPutInAnewStaysItsProducers() {
+        let worker = Relay(user: "worker", others: [])
+        let byOperator = Relay(user: "operator", others: ["worker"])
+        var letter = MessageProperties()
+        worker.sign(&letter, for: "anna")
+        let renewed = MessageHeaders.renewed(letter, as: "operator", relay: byOperator)
+        #expect(renewed.userID == "operator", "the broker takes no other name")
+        #expect(byOperator.producer(of: renewed) == "anna")
+        // What no relay wrote is whoever's the broker says it is, whatever its header says.
+        let forged = MessageProperties(headers: ["x-parley-user": "anna"], userID: "mallory")
+        #expect(byOperator.producer(of: MessageHeaders.renewed(forged, as: "operator", relay: byOperator)) == "mallory")
+        let nobodys = MessageProperties(headers: ["x-parley-user": "anna"])
+        #expect(byOperator.producer(of: MessageHeaders.renewed(nobodys, as: "operator", relay: byOperator)) == nil)
+        #expect(MessageHeaders.renewed(letter, as: "operator").userID == nil)
+    }
+
     @Test func aHeaderGivenTwiceStaysGivenTwice() {
         var headers: FieldTable = ["CC": "x"]
         headers.append("a", 1)

@@ -12,6 +12,8 @@ import Pipeline
 /// - `g`: in a group of suspects. A worker's death over it is no loss of the job's, since it may have been another's doing;
 ///   the next claim is marked `a` instead. Gone when the claim is given up.
 /// - `a`: to be worked on alone. A worker's death over it counts. Stays until the job ends.
+/// - `p`, and `q` for one that must be alone: a suspect that waits for its trial and is not begun. A worker's death is neither
+///   a loss nor a start of its.
 extension RedisResults {
     /// How long a claim stays when nobody renews or deletes it: an hour. One that expires costs a job its counts and,
     /// while it is in work, its protection against a duplicate; never its result. Work that may take longer renews.
@@ -32,14 +34,13 @@ extension RedisResults {
     ///
     /// - Parameters:
     ///   - anew: only a succeeded reply counts as stored; any other is passed over.
-    ///   - inGroup: the jobs are suspects that are tried together: none of them is blamed when this worker dies of one.
-    ///     A claim with `mustBeAlone` is not in the group.
+    ///   - purpose: what this worker's death will mean. A claim with `mustBeAlone` is in no group.
     package func begin(
-        _ jobs: [JobIdentity], anew: Bool, inGroup: Bool
+        _ jobs: [JobIdentity], anew: Bool, for purpose: ClaimPurpose
     ) async throws(Outage) -> [ClaimState] {
         let what = "claiming jobs"
         let chunks = jobs.chunked(by: Self.keysAtOnce)
-        let replies = try await send(chunks.map { beginning($0, anew: anew, inGroup: inGroup) }, what)
+        let replies = try await send(chunks.map { beginning($0, anew: anew, purpose) }, what)
         var states: [ClaimState] = []
         states.reserveCapacity(jobs.count)
         for (chunk, reply) in zip(chunks, replies) {
@@ -66,15 +67,17 @@ extension RedisResults {
         }
     }
 
-    private func beginning(_ jobs: ArraySlice<JobIdentity>, anew: Bool, inGroup: Bool) -> RedisCommand {
-        RedisCommand(
+    private func beginning(_ jobs: ArraySlice<JobIdentity>, anew: Bool, _ purpose: ClaimPurpose) -> RedisCommand {
+        var suspects: [UInt8] = []
+        if case .work(let losses) = purpose { suspects = losses.redisBytes }
+        return RedisCommand(
             script: ClaimScripts.begin,
             keys: jobs.map { keys.result($0.key) } + jobs.map { keys.revoked($0.key) }
                 + jobs.map { keys.claim($0.key) } + [keys.worker(worker)],
             arguments: [
                 worker.redisBytes, keys.worker("").redisBytes, Self.claimLife.wholeMilliseconds.redisBytes,
                 Self.presenceLife.wholeMilliseconds.redisBytes, anew ? "anew".redisBytes : [],
-                (inGroup ? "g" : "-").redisBytes,
+                (purpose == .groupTrial ? "g" : "-").redisBytes, suspects,
             ] + jobs.map { $0.fingerprint.text.redisBytes })
     }
 

@@ -5,11 +5,11 @@ import ParleyRedis
 /// The scripts that read and write claims.
 enum ClaimScripts {
     /// `read`: the token, starts, losses, mark and fingerprint of a claim's text; nothing when it is no claim. `write`: the
-    /// reverse.
+    /// reverse. `put` and `extend` never shorten a claim's life: while a result is there, its claim says whose the id is.
     private static let claimText =
         """
         local function read(held)
-          local token, starts, losses, mark, job = string.match(held, '^(%S*) (%d+) (%d+) ([-ga]) (%x+)$')
+          local token, starts, losses, mark, job = string.match(held, '^(%S*) (%d+) (%d+) ([-gapq]) (%x+)$')
           if not token or #starts > 9 or #losses > 9 then return end
           return token, starts + 0, losses + 0, mark, job
         end
@@ -23,11 +23,20 @@ enum ClaimScripts {
           return token and bound ~= job
         end
 
+        local function put(key, text, life)
+          redis.call('SET', key, text, 'PX', math.max(life, redis.call('PTTL', key)))
+        end
+
+        local function extend(key, life)
+          if redis.call('PTTL', key) < tonumber(life) then redis.call('PEXPIRE', key, life) end
+        end
+
         """
 
     /// Keys: of n jobs the results, the revocations, the claims; then this worker's. Arguments: this worker's token, the
     /// prefix of workers' keys, the lives of a claim and of a worker's key in milliseconds, `anew` or nothing, the mark
-    /// `g` or `-`, then the jobs' fingerprints.
+    /// `g` or `-`, from how many losses on a job is a suspect that is not begun (nothing: none is), then the jobs'
+    /// fingerprints.
     ///
     /// For each job: its result; 0 revoked; -1 elsewhere; -2 the id belongs to another job; 1 claimed for the first time;
     /// {starts, losses, 1 when it must be alone} claimed.
@@ -40,6 +49,7 @@ enum ClaimScripts {
         claimText + ResultScripts.succeeded + """
             local call = redis.call
             local worker, prefix, life, group = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
+            local suspects = tonumber(ARGV[7]) or math.huge
             local count = (#KEYS - 1) / 3
             call('SET', KEYS[#KEYS], '{}', 'NX', 'PX', ARGV[4])
 
@@ -54,26 +64,29 @@ enum ClaimScripts {
               local token, starts, losses, mark = read(held)
               if not token then token, starts, losses, mark = '', 0, 0, '-' end
               local own = token == worker
+              local pending = mark == 'p' or mark == 'q'
               if not own then
                 local sign = token ~= '' and sign_of(token)
                 if sign and sign ~= '' then return -1 end
-                if token ~= '' and not sign then
+                if token ~= '' and not sign and not pending then
                   if mark == 'g' then mark = 'a' else losses = losses + 1 end
                 end
-                starts = starts + 1
+                if token == '' or not pending then starts = starts + 1 end
               end
-              local now = mark == 'a' and mark or group
+              local alone = mark == 'a' or mark == 'q'
+              local now = alone and 'a' or group
+              if losses >= suspects then now = alone and 'q' or 'p' end
               if not own or now ~= mark then
-                call('SET', key, write(worker, starts, losses, now, job), 'PX', life)
+                put(key, write(worker, starts, losses, now, job), life)
               end
-              return {starts, losses, now == 'a' and 1 or 0}
+              return {starts, losses, alone and 1 or 0}
             end
 
             local known = call('MGET', unpack(KEYS, 1, 3 * count))
             local first = write(worker, 1, 0, group, '')
             local standings, begun = {}, {}
             for i = 1, count do
-              local key, job = KEYS[2 * count + i], ARGV[6 + i]
+              local key, job = KEYS[2 * count + i], ARGV[7 + i]
               local held = begun[key] or known[2 * count + i]
               if held and isOfAnother(held, job) then
                 standings[i] = -2
@@ -94,23 +107,24 @@ enum ClaimScripts {
 
     /// Keys: claims. Arguments: this worker's token, the life of a claim. How many are this worker's.
     static let renew = RedisScript(
-        """
-        local mine, renewed = ARGV[1] .. ' ', 0
-        for i, held in ipairs(redis.call('MGET', unpack(KEYS))) do
-          if held and string.sub(held, 1, #mine) == mine then
-            renewed = renewed + redis.call('PEXPIRE', KEYS[i], ARGV[2])
-          end
-        end
-        return renewed
-        """)
+        claimText + """
+            local mine, renewed = ARGV[1] .. ' ', 0
+            for i, held in ipairs(redis.call('MGET', unpack(KEYS))) do
+              if held and string.sub(held, 1, #mine) == mine then
+                extend(KEYS[i], ARGV[2])
+                renewed = renewed + 1
+              end
+            end
+            return renewed
+            """)
 
     /// Key: the claim. Arguments: this worker's token, the starts to keep, the life of a claim.
     static let release = RedisScript(
         claimText + """
             local token, _, losses, mark, job = read(redis.call('MGET', KEYS[1])[1] or '')
             if token ~= ARGV[1] then return 0 end
-            if mark == 'g' then mark = '-' end
-            redis.call('SET', KEYS[1], write('', ARGV[2], losses, mark, job), 'PX', ARGV[3])
+            if mark == 'g' or mark == 'p' then mark = '-' elseif mark == 'q' then mark = 'a' end
+            put(KEYS[1], write('', ARGV[2], losses, mark, job), ARGV[3])
             return 1
             """)
 
@@ -119,23 +133,25 @@ enum ClaimScripts {
     ///
     /// Nothing: the reply is kept. -2: the id belongs to another job. A stored reply that succeeded: that one stays.
     ///
-    /// The claim of this worker, or of nobody, then says whose the id is for as long as the reply is there, and a minute
-    /// more: no other job may find the one without the other. A claim that another worker has taken over protects that
-    /// one's work.
+    /// The claim says whose the id is for as long as a reply is there, and a minute more: no other job may find the one
+    /// without the other. It is nobody's then, unless another worker has taken it over: then it protects that one's work.
     static let store = RedisScript(
         claimText + ResultScripts.succeeded + """
             local known = redis.call('MGET', KEYS[1], KEYS[2])
             local stored, held, job = known[1], known[2], ARGV[4]
             if held and isOfAnother(held, job) then return -2 end
+            local stays = stored and succeeded(stored)
+            if not stays then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
             if job ~= '' then
+              local life = redis.call('PTTL', KEYS[1]) + 60000
               local token = held and read(held)
-              if not token or token == '' or token == ARGV[3] then
-                redis.call('SET', KEYS[2], write('', 0, 0, '-', job), 'PX', ARGV[2] + 60000)
+              if token and token ~= '' and token ~= ARGV[3] then
+                extend(KEYS[2], life)
+              else
+                put(KEYS[2], write('', 0, 0, '-', job), life)
               end
             end
-            if stored and succeeded(stored) then return stored end
-            redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-            return false
+            return stays and stored or false
             """)
 }
 

@@ -226,32 +226,16 @@ extension Settings {
         let variables = keys.map { "PARLEY_" + $0.uppercased().replacing(".", with: "_") }.sorted()
         return environment.filter { !$0.value.isEmpty }.keys.sorted().compactMap { name in
             guard name.hasPrefix("PARLEY_"), name != "PARLEY_CONFIG", !variables.contains(name),
-                let near = variables.min(by: { distance($0, name) < distance($1, name) }),
-                distance(near, name) <= 2
+                let near = variables.min(by: { $0.editDistance(to: name) < $1.editDistance(to: name) }),
+                near.editDistance(to: name) <= 2
             else { return nil }
             return "the environment variable \(name) has no effect; did you mean \(near)?"
         }
     }
 
     private static func unknown(_ key: String, in place: String) -> String {
-        let near = keys.min { distance($0, key) < distance($1, key) }
-        let hint = near.flatMap { distance($0, key) <= 4 ? "; did you mean \($0)?" : nil } ?? ""
+        let near = keys.min { $0.editDistance(to: key) < $1.editDistance(to: key) }
+        let hint = near.flatMap { $0.editDistance(to: key) <= 4 ? "; did you mean \($0)?" : nil } ?? ""
         return "\(key) in \(place) is no key of Parley's\(hint)"
-    }
-
-    /// Levenshtein distance.
-    private static func distance(_ a: String, _ b: String) -> Int {
-        let b = Array(b.utf8)
-        var row = Array(0...b.count)
-        for (i, x) in a.utf8.enumerated() {
-            var previous = row[0]
-            row[0] = i + 1
-            for (j, y) in b.enumerated() {
-                let substituted = previous + (x == y ? 0 : 1)
-                previous = row[j + 1]
-                row[j + 1] = min(substituted, row[j] + 1, previous + 1)
-            }
-        }
-        return row[b.count]
     }
 }

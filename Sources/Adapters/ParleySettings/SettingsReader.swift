@@ -1,4 +1,5 @@
 import Configuration
+import ParleyPrimitives
 
 /// Reads typed values and remembers every mistake instead of stopping at the first.
 struct SettingsReader {
@@ -140,7 +141,7 @@ struct SettingsReader {
     /// Names with `*`, separated by commas.
     mutating func patterns(_ key: String, _ value: inout [String], placeholders: [String] = []) {
         guard let text = text(key), !text.isEmpty else { return }
-        let patterns = text.split(separator: ",").map { $0.trimmingSpaces() }
+        let patterns = text.split(separator: ",").map { String($0.trimmingSpaces()) }
         let areFine = patterns.allSatisfy { pattern in
             let rest = placeholders.reduce(pattern) { $0.replacing($1, with: "") }
             return !pattern.isEmpty && !rest.contains { $0 == "{" || $0 == "}" }
@@ -155,7 +156,7 @@ struct SettingsReader {
     /// Texts separated by commas.
     mutating func list(_ key: String, _ value: inout [String]) {
         guard let text = text(key), !text.isEmpty else { return }
-        value = text.split(separator: ",").map { $0.trimmingSpaces() }.filter { !$0.isEmpty }
+        value = text.split(separator: ",").map { String($0.trimmingSpaces()) }.filter { !$0.isEmpty }
     }
 
     /// `a=b, c=d`
@@ -163,7 +164,7 @@ struct SettingsReader {
         guard let text = text(key), !text.isEmpty else { return }
         var pairs: [String: String] = [:]
         for part in text.split(separator: ",") {
-            let pair = part.split(separator: "=", maxSplits: 1).map { $0.trimmingSpaces() }
+            let pair = part.split(separator: "=", maxSplits: 1).map { String($0.trimmingSpaces()) }
             guard pair.count == 2, !pair[0].isEmpty, !pair[1].isEmpty, pairs[pair[0]] == nil else {
                 return wrong(key, text, "user=tenant pairs with different users, such as shop1=shop-eu, shop2=shop-eu")
             }
@@ -227,11 +228,5 @@ package enum Quantity {
             if count == count.rounded() { return "\(Int(count))\(unit)" }
         }
         return duration == .zero ? "0s" : "\(duration)"
-    }
-}
-
-extension Substring {
-    fileprivate func trimmingSpaces() -> String {
-        String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
     }
 }

@@ -1,3 +1,4 @@
+import ChatJobs
 import ParleyRabbitMQ
 
 /// How the user behind a message stays known when Parley publishes it again, with `tenants.mode: authenticated`.
@@ -8,10 +9,12 @@ package struct Relay: Sendable, Equatable {
     /// The user that this process connects with.
     package let user: String
     private let trusted: Set<String>
+    private let tenancy: Tenancy
 
     /// - Parameter others: `tenants.relays`, users of other processes of Parley's: operators who send letters back.
-    package init(user: String, others: [String]) {
+    package init(user: String, others: [String], tenancy: Tenancy = Tenancy()) {
         self.user = user
+        self.tenancy = tenancy
         trusted = Set(others + [user])
     }
 
@@ -19,6 +22,11 @@ package struct Relay: Sendable, Equatable {
     package func producer(of properties: MessageProperties) -> String? {
         guard let user = properties.userID, trusted.contains(user) else { return properties.userID }
         return properties.headers[MessageHeaders.user]?.string ?? user
+    }
+
+    /// Whose the message is; nil when the broker vouches for nobody.
+    package func tenant(of properties: MessageProperties) -> String? {
+        producer(of: properties).map { tenancy.tenant(of: $0) }
     }
 
     /// Makes the properties of a message that is published again for `producer`.

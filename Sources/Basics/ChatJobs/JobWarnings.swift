@@ -1,3 +1,5 @@
+import ParleyPrimitives
+
 /// What a body has that nobody reads, and that its producer probably expects to be read. No mistake, since unknown members
 /// are free to be there; most bodies have none, and cost one look at their names.
 extension JobFields {
@@ -71,28 +73,12 @@ extension JobFields {
         let limit = plain.utf8.count < 4 ? 0 : plain.utf8.count < 8 ? 1 : 2
         return known.first { candidate in
             let candidate = Self.plain(candidate)
-            return candidate == plain || (candidate.utf8.count > 3 && distance(candidate, plain) <= limit)
+            return candidate == plain || (candidate.utf8.count > 3 && candidate.editDistance(to: plain) <= limit)
         }
     }
 
     /// Without what differs between `maxTokens`, `max-tokens` and `max_tokens`.
     private static func plain(_ name: String) -> String {
         name.lowercased().filter { $0 != "_" && $0 != "-" && $0 != " " }
-    }
-
-    /// Levenshtein distance.
-    private static func distance(_ a: String, _ b: String) -> Int {
-        let b = Array(b.utf8)
-        var row = Array(0...b.count)
-        for (i, x) in a.utf8.enumerated() {
-            var previous = row[0]
-            row[0] = i + 1
-            for (j, y) in b.enumerated() {
-                let substituted = previous + (x == y ? 0 : 1)
-                previous = row[j + 1]
-                row[j + 1] = min(substituted, row[j] + 1, previous + 1)
-            }
-        }
-        return row[b.count]
     }
 }

@@ -1,3 +1,5 @@
+import ParleyPrimitives
+
 /// What `content_type` and `content_encoding` may be (contract, section 1): many clients write what they always write, and
 /// the body tells whether it is JSON.
 enum MediaType {
@@ -34,14 +36,5 @@ enum MediaType {
         case "gzip", "x-gzip": .gzip
         default: .unknown
         }
-    }
-}
-
-extension Substring {
-    fileprivate func trimmingSpaces() -> Substring {
-        var text = self
-        while text.first == " " || text.first == "\t" { text.removeFirst() }
-        while text.last == " " || text.last == "\t" { text.removeLast() }
-        return text
     }
 }

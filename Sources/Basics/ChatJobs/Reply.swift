@@ -24,6 +24,7 @@ public struct Usage: Sendable, Equatable {
     /// Those of the prompt that the service had read before, and charges less for.
     public var cachedTokens: Int
 
+    /// - Parameter cachedTokens: at most `promptTokens`; 0 where the service does not say.
     public init(promptTokens: Int, completionTokens: Int, cachedTokens: Int = 0) {
         self.promptTokens = promptTokens
         self.completionTokens = completionTokens
@@ -57,6 +58,7 @@ public struct Reply: Sendable, Equatable {
     public var sources: [Source] = []
     public var model: String?
     public var usage: Usage?
+    /// Of an answer; nil in every other reply.
     public var finishReason: FinishReason?
     public var cached: Cached = .none
     public var agent: String?

@@ -14,6 +14,9 @@ package struct Tenancy: Sendable, Equatable {
 
     package init() {}
 
+    /// Whose jobs a user publishes.
+    package func tenant(of user: String) -> String { tenants[user] ?? user }
+
     /// Whose a job is.
     ///
     /// - Parameters:
@@ -27,7 +30,7 @@ package struct Tenancy: Sendable, Equatable {
                 .invalidJob,
                 "no user: the property user_id is needed here, the name of the user that you connect to RabbitMQ with")
         }
-        let tenant = tenants[user] ?? user
+        let tenant = tenant(of: user)
         guard claimed == nil || claimed == tenant else {
             throw JobFailure(
                 .invalidJob, "tenant is \(shown(claimed ?? "")), and the user \(shown(user)) publishes for another")

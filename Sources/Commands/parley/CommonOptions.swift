@@ -1,4 +1,5 @@
 import ArgumentParser
+import ChatJobs
 import Foundation
 import Logging
 import ParleyClient
@@ -73,8 +74,8 @@ struct CommonOptions: ParsableArguments {
         var configuration = ParleyClientConfiguration(
             rabbitMQ: servers.rabbitMQ, redis: servers.redis, queues: servers.queues, keys: servers.keys)
         configuration.exchange = servers.settings.queue.exchange
-        let (tenants, user) = (servers.settings.tenants, servers.rabbitMQ.username)
-        if tenants.mode == .authenticated { configuration.tenant = tenants.users[user] ?? user }
+        let tenancy = Tenancy(servers.settings)
+        if tenancy.mode == .authenticated { configuration.tenant = tenancy.tenant(of: servers.rabbitMQ.username) }
         return try await ParleyClient.connect(configuration)
     }
 }

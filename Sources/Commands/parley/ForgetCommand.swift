@@ -65,7 +65,6 @@ struct ForgetCommand: AsyncParsableCommand {
         var filter = LetterFilter()
         filter.ids = Set(ids)
         filter.tenant = tenant
-        if context.settings.tenants.mode == .authenticated { filter.users = context.settings.tenants.users }
         filter.userID = user
         let summary = await context.letters.purge(filter)
         forgotten.deadLetters = summary.done

@@ -63,8 +63,10 @@ enum Admission {
 
     /// One more worker that dies of it ends it: it is tried apart from others.
     static func isSuspect(_ delivery: JobDelivery, maxDeliveries: Int) -> Bool {
-        delivery.losses >= max(1, maxDeliveries - 1)
+        delivery.losses >= lossesOfSuspects(maxDeliveries)
     }
+
+    static func lossesOfSuspects(_ maxDeliveries: Int) -> Int { max(1, maxDeliveries - 1) }
 
     /// How long the job has to wait for its `not_before`; nil when it is due. A deadline before that ends the wait.
     static func untilDue(_ job: Job, wall: Timestamp) -> Duration? {

@@ -158,7 +158,9 @@ actor Deliveries {
         let isFree = answering.isLocal && !anew && !asking.contains { $0.incoming.redelivered || $0.job.stream }
         return isFree
             ? try await results.look(asking.map(\.identity))
-            : try await results.begin(asking.map(\.identity), anew: anew, inGroup: false)
+            : try await results.begin(
+                asking.map(\.identity), anew: anew,
+                for: .work(suspectsFrom: Admission.lossesOfSuspects(maxDeliveries)))
     }
 
     private func endClaims() {
@@ -375,7 +377,7 @@ actor Deliveries {
         let identities = trial.deliveries.map(\.identity)
         var states: [ClaimState] = []
         let isAsked = await health.insist { () throws(Outage) in
-            states = try await self.results.begin(identities, anew: true, inGroup: !trial.isAlone)
+            states = try await self.results.begin(identities, anew: true, for: trial.isAlone ? .trial : .groupTrial)
         }
         guard isAsked, !isAbandoned else {
             for delivery in trial.deliveries {

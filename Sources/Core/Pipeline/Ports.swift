@@ -25,8 +25,8 @@ package protocol ResultStore: Sendable {
     ///
     /// - Parameters:
     ///   - anew: claims unless a success is stored: for jobs whose stored failure does not count.
-    ///   - inGroup: a worker that dies with the claim counts as no loss; the next one is told `mustBeAlone`.
-    func begin(_ jobs: [JobIdentity], anew: Bool, inGroup: Bool) async throws(Outage) -> [ClaimState]
+    ///   - purpose: what a worker's death with the claim means.
+    func begin(_ jobs: [JobIdentity], anew: Bool, for purpose: ClaimPurpose) async throws(Outage) -> [ClaimState]
     /// The same without claiming any: each is ``ClaimState/stored(_:)``, ``ClaimState/revoked``, ``ClaimState/conflict`` or
     /// ``ClaimState/free``.
     func look(_ jobs: [JobIdentity]) async throws(Outage) -> [ClaimState]
@@ -50,6 +50,17 @@ package protocol ResultStore: Sendable {
     func revoked(among keys: [JobKey]) async throws(Outage) -> [JobKey]
     /// Returns when the store may be asked again, or the task is cancelled.
     func untilAvailable() async
+}
+
+/// What jobs are claimed for.
+package enum ClaimPurpose: Sendable, Equatable {
+    /// To be begun beside others: a worker that dies is a loss. But those that so many workers have died over are not begun
+    /// yet, they wait for a trial: a worker that dies meanwhile died of something else.
+    case work(suspectsFrom: Int)
+    /// A trial of one job: a worker that dies is a loss.
+    case trial
+    /// A trial of several: a worker that dies is no loss, but the next worker is told `mustBeAlone`.
+    case groupTrial
 }
 
 /// What became of a reply that was to be kept.

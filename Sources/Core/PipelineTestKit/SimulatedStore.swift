@@ -20,6 +20,8 @@ package actor SimulatedStore {
         var isInGroup = false
         /// It was among a few suspects when their worker died.
         var mustBeAlone = false
+        /// It waits for a trial, and is not begun: a worker that dies with it is no loss.
+        var isPending = false
     }
 
     /// How long a dead worker is still believed to live.
@@ -68,9 +70,9 @@ package actor SimulatedStore {
     }
 
     func begin(
-        _ jobs: [JobIdentity], anew: Bool, inGroup: Bool, _ life: ProcessLife
+        _ jobs: [JobIdentity], anew: Bool, for purpose: ClaimPurpose, _ life: ProcessLife
     ) async throws(Outage) -> [ClaimState] {
-        try await perform(life) { jobs.map { self.state($0, anew, inGroup, life) } }
+        try await perform(life) { jobs.map { self.state($0, anew, purpose, life) } }
     }
 
     func look(_ jobs: [JobIdentity], _ life: ProcessLife) async throws(Outage) -> [ClaimState] {
@@ -83,33 +85,34 @@ package actor SimulatedStore {
         }
     }
 
-    private func state(_ job: JobIdentity, _ anew: Bool, _ inGroup: Bool, _ life: ProcessLife) -> ClaimState {
+    private func state(_ job: JobIdentity, _ anew: Bool, _ purpose: ClaimPurpose, _ life: ProcessLife) -> ClaimState {
         let id = job.key.id
         if let claim = claims[id], claim.fingerprint != job.fingerprint { return .conflict }
         if let stored = results[id], !anew || stored.status == .succeeded { return .stored(stored.body) }
         if revocations.contains(id) { return .revoked }
         var claim = claims[id] ?? Claim(fingerprint: job.fingerprint, life: nil, starts: 0, losses: 0)
-        if claim.life === life { return claimed(claim) }
-        if let holder = claim.life {
-            if !holder.hasLeft {
-                if holder.endedAt.map({ executor.now < $0 + Self.presence }) ?? true { return .elsewhere }
-                if claim.isInGroup { claim.mustBeAlone = true } else { claim.losses += 1 }
-                ledger.takenOver(id, from: holder)
-            } else {
-                ledger.inherited(id)
+        if claim.life !== life {
+            if let holder = claim.life {
+                let isDead = !holder.hasLeft
+                if isDead, holder.endedAt.map({ executor.now < $0 + Self.presence }) ?? true { return .elsewhere }
+                if !claim.isPending { takeOver(&claim, id, from: holder, isDead) }
             }
+            if claim.life == nil || !claim.isPending { claim.starts += 1 }
+            claim.life = life
+            claimsTaken += 1
         }
-        claim.life = life
-        claim.isInGroup = inGroup
-        claim.starts += 1
-        claimsTaken += 1
+        claim.isInGroup = purpose == .groupTrial && !claim.mustBeAlone
+        claim.isPending = false
+        if case .work(let suspects) = purpose { claim.isPending = claim.losses >= suspects }
         claims[id] = claim
-        ledger.claimed(id, losses: inGroup ? 0 : claim.losses)
-        return claimed(claim)
+        ledger.claimed(id, losses: claim.isInGroup || claim.isPending ? 0 : claim.losses)
+        return .claimed(starts: claim.starts, losses: claim.losses, mustBeAlone: claim.mustBeAlone)
     }
 
-    private func claimed(_ claim: Claim) -> ClaimState {
-        .claimed(starts: claim.starts, losses: claim.losses, mustBeAlone: claim.mustBeAlone)
+    private func takeOver(_ claim: inout Claim, _ id: JobID, from holder: ProcessLife, _ isDead: Bool) {
+        guard isDead else { return ledger.inherited(id) }
+        if claim.isInGroup { claim.mustBeAlone = true } else { claim.losses += 1 }
+        ledger.takenOver(id, from: holder)
     }
 
     func store(
@@ -191,8 +194,10 @@ package struct SimulatedResults: ResultStore {
         self.life = life
     }
 
-    package func begin(_ jobs: [JobIdentity], anew: Bool, inGroup: Bool) async throws(Outage) -> [ClaimState] {
-        try await store.begin(jobs, anew: anew, inGroup: inGroup, life)
+    package func begin(
+        _ jobs: [JobIdentity], anew: Bool, for purpose: ClaimPurpose
+    ) async throws(Outage) -> [ClaimState] {
+        try await store.begin(jobs, anew: anew, for: purpose, life)
     }
 
     package func renew(_ keys: [JobKey]) async throws(Outage) {}

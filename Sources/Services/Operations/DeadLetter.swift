@@ -9,7 +9,13 @@ import Topology
 package struct DeadLetter: Sendable {
     package let delivery: Delivery
 
-    package init(_ delivery: Delivery) { self.delivery = delivery }
+    private let relay: Relay?
+
+    /// - Parameter relay: where the broker's users decide on tenants.
+    package init(_ delivery: Delivery, relay: Relay? = nil) {
+        self.delivery = delivery
+        self.relay = relay
+    }
 
     private func header(_ name: String) -> FieldValue? { delivery.properties.headers[name] }
 
@@ -29,12 +35,13 @@ package struct DeadLetter: Sendable {
     package var digest: String { SHA256.hex(of: delivery.body) ?? "" }
     /// As much of it as people need.
     package var shortDigest: String { String(digest.prefix(LetterFilter.digestDigits)) }
-    /// The body's `tenant`. Reads the body.
-    package var tenant: String? { job?["tenant"]?.string }
+    /// That of the user who published it where users decide; else the body's `tenant`, which reads the body.
+    package var tenant: String? {
+        if let relay { return relay.tenant(of: delivery.properties) }
+        return job?["tenant"]?.string
+    }
     /// The body's `user_id`.
     package var userID: String? { job?["user_id"]?.string }
-    /// The AMQP user that published the job, where the broker's users decide on tenants.
-    package var producer: String? { delivery.properties.headers[MessageHeaders.user]?.string }
 
     /// The body as JSON; nil when it is none.
     package var job: JSONElement? { try? JSONDocument(content).root }
@@ -61,7 +68,7 @@ package struct DeadLetter: Sendable {
             $0.member("error", error)
             $0.member("attempts", attempts)
             $0.member("requeues", requeues)
-            $0.member("tenant", job?["tenant"]?.string)
+            $0.member("tenant", relay == nil ? job?["tenant"]?.string : tenant)
             $0.member("dead_at", deadAt?.rfc3339)
             $0.member("source_queue", sourceQueue)
         }

@@ -18,9 +18,10 @@ extension DeadLetters {
                         ($0.scanned, $0.matched, $0.done) = (count, count, dryRun ? 0 : count)
                     }
                 }
-                let scan = try await LetterScan(connection, queue: queue, loop: loop, isInterrupted: isInterrupted)
+                let scan = try await LetterScan(
+                    connection, queue: queue, loop: loop, relay: relay, isInterrupted: isInterrupted)
                 while let deliveries = try await scan.next(atMost: 512) {
-                    let meant = deliveries.map { filter.matches(DeadLetter($0)) }
+                    let meant = deliveries.map { filter.matches(DeadLetter($0, relay: relay)) }
                     let matching = zip(deliveries, meant).filter(\.1).map(\.0)
                     let rest = dryRun ? deliveries : zip(deliveries, meant).filter { !$0.1 }.map(\.0)
                     if !dryRun { await scan.acknowledge(matching) }

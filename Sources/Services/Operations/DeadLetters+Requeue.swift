@@ -38,7 +38,7 @@ extension DeadLetters {
                 if !request.isDryRun { try await queues.ensure(on: connection, deadLetters: false) }
                 let scan = try await LetterScan(
                     connection, queue: queue, loop: loop,
-                    largestWindow: request.rate.map { max(64, Int(min($0, 2048))) } ?? 2048,
+                    largestWindow: request.rate.map { max(64, Int(min($0, 2048))) } ?? 2048, relay: relay,
                     isInterrupted: isInterrupted)
                 let publisher = RabbitMQPublisher(configuration: configuration, loop: loop, logger: logger)
                 if !request.isDryRun { await publisher.start() }
@@ -88,7 +88,7 @@ extension DeadLetters {
                     for delivery in deliveries {
                         let isMeant =
                             matched + batch.count < request.limit ?? .max
-                            && request.filter.matches(DeadLetter(delivery))
+                            && request.filter.matches(DeadLetter(delivery, relay: relay))
                         if isMeant { batch.append(delivery) } else { rest.append(delivery) }
                     }
                     matched += batch.count

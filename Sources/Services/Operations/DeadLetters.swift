@@ -64,13 +64,14 @@ package struct DeadLetters: Sendable {
         try await connected { connection, loop throws(RabbitMQError) in
             var look = Look()
             guard try await depth(on: connection) != nil else { return look }
-            let scan = try await LetterScan(connection, queue: queue, loop: loop, isInterrupted: isInterrupted)
+            let scan = try await LetterScan(
+                connection, queue: queue, loop: loop, relay: relay, isInterrupted: isInterrupted)
             let result: Result<Void, RabbitMQError>
             do throws(RabbitMQError) {
                 var wantsMore = true
                 while wantsMore, let deliveries = try await scan.next(atMost: 512) {
                     for delivery in deliveries where wantsMore {
-                        let letter = DeadLetter(delivery)
+                        let letter = DeadLetter(delivery, relay: relay)
                         guard filter.matches(letter) else { continue }
                         look.matched += 1
                         wantsMore = visit(letter)

@@ -9,8 +9,6 @@ package struct LetterFilter: Sendable, Equatable {
     package var digests: Set<String> = []
     static let digestDigits = 12
     package var tenant: String?
-    /// The tenants of users (`tenants.users`) where those decide; nil where the letter's body does.
-    package var users: [String: String]?
     /// The member `user_id`.
     package var userID: String?
     /// Died before this moment.
@@ -21,11 +19,7 @@ package struct LetterFilter: Sendable, Equatable {
     package init() {}
 
     /// Whether every letter is meant.
-    package var isEmpty: Bool {
-        var empty = LetterFilter()
-        empty.users = users
-        return self == empty
-    }
+    package var isEmpty: Bool { self == LetterFilter() }
 
     /// What a letter lacks cannot match: no time of death is neither before nor after, no JSON body has no tenant.
     package func matches(_ letter: DeadLetter) -> Bool {
@@ -47,14 +41,9 @@ package struct LetterFilter: Sendable, Equatable {
             let digest = letter.digest
             guard digests.contains(where: { digest.hasPrefix($0) }) else { return false }
         }
-        if let tenant, self.tenant(of: letter) != tenant { return false }
+        if let tenant, letter.tenant != tenant { return false }
         if let userID, letter.userID != userID { return false }
         return true
-    }
-
-    private func tenant(of letter: DeadLetter) -> String? {
-        guard let users else { return letter.tenant }
-        return letter.producer.map { users[$0] ?? $0 }
     }
 
     /// The filter in the words of the command line, for the audit; `all` when it is empty.

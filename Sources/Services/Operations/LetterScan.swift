@@ -48,6 +48,7 @@ actor LetterScan {
     private var open = 0
     private var acknowledged = 0
     private let renews: Bool
+    private let relay: Relay?
     /// Returned so often a message is put in anew; asked of the broker when the first one has been returned.
     private var mostReturns: Int?
     private var renewalChannel: UInt16?
@@ -59,14 +60,16 @@ actor LetterScan {
     /// - Parameters:
     ///   - round: after so long the messages kept are given back and met again, because brokers close channels that hold
     ///     a message for long (`consumer_timeout`, 30 minutes unless configured).
+    ///   - relay: where the broker's users decide on tenants: a message that is put in anew stays its producer's.
     ///   - renews: false where a message cannot be put in anew: then one that is near its limit ends the scan.
     ///   - isInterrupted: asked at least every 100 ms; true ends the scan.
     init(
         _ connection: RabbitMQConnection, queue: String, loop: IOLoop, largestWindow: Int = 2048,
-        round: Duration = .seconds(900), renews: Bool = true,
+        round: Duration = .seconds(900), relay: Relay? = nil, renews: Bool = true,
         isInterrupted: @escaping @Sendable () -> Bool = { false }
     ) async throws(RabbitMQError) {
         self.renews = renews
+        self.relay = relay
         self.connection = connection
         self.queue = queue
         self.loop = loop
@@ -148,11 +151,11 @@ actor LetterScan {
             let channel = try await confirmingChannel()
             let outcomes = await withTaskGroup(of: (Delivery, Result<PublishOutcome, RabbitMQError>).self) { group in
                 for delivery in deliveries {
-                    group.addTask(executorPreference: loop) { [connection, queue] in
+                    group.addTask(executorPreference: loop) { [connection, queue, relay] in
                         let message = OutgoingMessage(
                             routingKey: queue,
-                            properties: MessageHeaders.renewed(delivery.properties, as: connection.username),
-                            body: delivery.body)
+                            properties: MessageHeaders.renewed(
+                                delivery.properties, as: connection.username, relay: relay), body: delivery.body)
                         do throws(RabbitMQError) {
                             return (delivery, .success(try await connection.publish(message, channel: channel)))
                         } catch {

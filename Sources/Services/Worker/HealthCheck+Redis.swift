@@ -58,7 +58,7 @@ extension HealthCheck {
         call('SET', KEYS[2], 'x', 'PX', 1000)
         call('SET', KEYS[3], '{}', 'NX', 'PX', 1000)
         local known = call('MGET', KEYS[1], KEYS[2], KEYS[4])
-        call('PEXPIRE', KEYS[2], 1000)
+        call('PEXPIRE', KEYS[2], call('PTTL', KEYS[2]))
         call('GET', KEYS[3])
         local json = cjson.new and cjson.new() or cjson
         local readable, read = pcall(json.decode, '{"a":"parley"}')

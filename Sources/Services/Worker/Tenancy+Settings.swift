@@ -6,7 +6,7 @@ import Topology
 extension Tenancy {
     package init(_ settings: Settings) {
         self.init()
-        mode = settings.tenants.mode == .authenticated ? .authenticated : .open
+        mode = Mode(rawValue: settings.tenants.mode.rawValue) ?? .open
         tenants = settings.tenants.users
     }
 }
@@ -15,6 +15,6 @@ extension Relay {
     /// Nil where jobs say themselves whose they are.
     package init?(_ settings: Settings, _ rabbitMQ: RabbitMQConfiguration) {
         guard settings.tenants.mode == .authenticated else { return nil }
-        self.init(user: rabbitMQ.username, others: settings.tenants.relays)
+        self.init(user: rabbitMQ.username, others: settings.tenants.relays, tenancy: Tenancy(settings))
     }
 }
