@@ -348,6 +348,7 @@ actor Deliveries {
     /// Has the job answered in a trial. Until then its claim is given back: who waits is not in work, and must not be
     /// counted out with whoever is.
     private func awaitTrial(_ delivery: JobDelivery) {
+        guard !isAbandoned else { return handBackSuspect(delivery) }
         suspects.add(delivery)
         suspects.claimsBegin()
         start {
@@ -433,13 +434,16 @@ actor Deliveries {
         tasks.cancelAll()
         answering.assumeIsolated { $0.abandon() }
         handBackFollowers()
-        for delivery in suspects.takeWaiting() {
-            start {
-                await $0.handBack(delivery)
-                $0.complete(delivery)
-            }
-        }
+        for delivery in suspects.takeWaiting() { handBackSuspect(delivery) }
         trialsEnd.release()
+    }
+
+    /// No trial begins any more.
+    private func handBackSuspect(_ delivery: JobDelivery) {
+        start {
+            await $0.handBack(delivery)
+            $0.complete(delivery)
+        }
     }
 
     private func handBackFollowers() {
