@@ -93,11 +93,13 @@ extension LeastPrivilegeTests {
             try await publish(#"{"query":"theirs"}"#, as: "operator", id: other, userID: "operator", to: worker)
             _ = try await stored("chat:result:operator:\(other)")
             try await publish("nonsense", as: "producer", id: bad, userID: "producer", to: worker)
-            _ = try await stored("chat:result:shop-eu:\(bad)")
-
             let owned = settings("operator").merging(
                 ["tenants.mode": "authenticated", "tenants.users": "producer=shop-eu"]
             ) { $1 }
+            // The letter is written after the result is stored.
+            try await waitUntil("the dead letter") {
+                try await parley("dead", "list", "--each", "--json", settings: owned).output.contains(bad)
+            }
             let none = try await parley("forget", "--id", ids[0], "--yes", settings: owned)
             #expect(none.status == 2, "whose?")
             let one = try await parley(
