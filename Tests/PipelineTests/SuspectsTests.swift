@@ -56,6 +56,25 @@ import Testing
         #expect(suspects.areThere, "until the trial has ended")
     }
 
+    /// Two deliveries of an id in one window, with a suspect between them: the second waits for the trial, and must not give
+    /// up the claim that the first is in work under.
+    @Test func aClaimIsNotGivenBackWhileAnotherDeliveryOfTheIDIsInWorkUnderIt() throws {
+        let bench = Workbench()
+        let (twin, suspect) = (try job("twin"), try job("suspect"))
+        let identity = JobIdentity(key: JobKey(suspect.id), fingerprint: Fingerprint(of: suspect))
+        let messages = [twin, suspect, twin].enumerated().map { SimulatedMessage(number: $0, $1) }
+        bench.run {
+            await $0.store.seed(identity, losses: 2)
+            await $0.broker.publish(messages)
+            await $0.executor.sleep(.milliseconds(50))
+            #expect($0.model.calls == [twin.id], "the twin is in work")
+            #expect(await $0.store.isClaimed(twin.id))
+            #expect(await !$0.store.isClaimed(suspect.id), "who waits for a trial has no claim")
+        }
+        #expect(bench.replies.map(\.status) == [.succeeded, .succeeded, .succeeded])
+        #expect(bench.model.calls == [twin.id, suspect.id])
+    }
+
     /// A killer among 200 neighbours, calls of five seconds: one by one they would take 1,000 s after the second death.
     @Test func twoHundredNeighboursOfAKillerAreAnsweredSoon() throws {
         let executor = SimulatedExecutor(seed: 3)

@@ -5,7 +5,7 @@ import Logging
 /// The deliveries in work: from the window that brought them until each is settled, put aside or handed back.
 actor Deliveries {
     private let intake: any Intake
-    private let results: any ResultStore
+    private let claims: Claims
     private let outbox: any Outbox
     private let answering: Answering
     private let health: HealthMonitor
@@ -44,7 +44,7 @@ actor Deliveries {
         executor: any SerialExecutor & TaskExecutor, metrics: PipelineMetrics, logger: Logger
     ) {
         self.intake = intake
-        self.results = results
+        claims = Claims(results: results, health: health, maxDeliveries: maxDeliveries)
         self.outbox = outbox
         self.answering = answering
         self.health = health
@@ -108,7 +108,7 @@ actor Deliveries {
             guard !asking.isEmpty else { return }
             suspects.claimsBegin()
             do throws(Outage) {
-                let states = try await states(of: asking, anew)
+                let states = try await claims.take(asking, anew: anew, isFree: answering.isLocal)
                 asking = await admit(zip(asking, states))
             } catch {
                 endClaims()
@@ -151,18 +151,6 @@ actor Deliveries {
         Admission.isSuspect(delivery, maxDeliveries: maxDeliveries)
     }
 
-    /// No claim is taken where answering twice is free: an answer made here, of nothing but the question and an index on
-    /// disk. Claimed all the same is what was delivered before, since it may be what its worker died of, and what streams,
-    /// since its attempts are counted.
-    private func states(of asking: [JobDelivery], _ anew: Bool) async throws(Outage) -> [ClaimState] {
-        let isFree = answering.isLocal && !anew && !asking.contains { $0.incoming.redelivered || $0.job.stream }
-        return isFree
-            ? try await results.look(asking.map(\.identity))
-            : try await results.begin(
-                asking.map(\.identity), anew: anew,
-                for: .work(suspectsFrom: Admission.lossesOfSuspects(maxDeliveries)))
-    }
-
     private func endClaims() {
         suspects.claimsEnd()
         beginTrial()
@@ -180,10 +168,7 @@ actor Deliveries {
                 "what is stored for a job is no reply: it is dropped, and the job answered",
                 metadata: ["id": "\(delivery.job.id.text)"])
             start { pipeline in
-                let isDone = await pipeline.health.insist { () throws(Outage) in
-                    try await pipeline.results.discard(delivery.key, stored)
-                }
-                if isDone { await pipeline.work([delivery]) } else { await pipeline.handBack(delivery) }
+                if await pipeline.claims.discard(delivery.key, stored) { await pipeline.work([delivery]) } else { await pipeline.handBack(delivery) }
             }
         // By itself: what is known of the others of its window must not grow old meanwhile.
         case .askAgain: start { await $0.work([delivery], anew: true) }
@@ -360,9 +345,7 @@ actor Deliveries {
     /// Gives back a claim that no work was begun under. Not while a delivery of the id is in work here under it.
     private func giveBack(_ key: JobKey, _ starts: Int) async {
         guard jobs.leader(of: key)?.isClaimed != true || suspects.isWaiting(key) else { return }
-        _ = await health.insist { () throws(Outage) in
-            try await self.results.release(key, keepingStarts: starts - 1)
-        }
+        await claims.giveBack(key, starts: starts)
     }
 
     private func beginTrial() {
@@ -375,12 +358,7 @@ actor Deliveries {
     }
 
     private func hold(_ trial: Suspects.Trial) async {
-        let identities = trial.deliveries.map(\.identity)
-        var states: [ClaimState] = []
-        let isAsked = await health.insist { () throws(Outage) in
-            states = try await self.results.begin(identities, anew: true, for: trial.isAlone ? .trial : .groupTrial)
-        }
-        guard isAsked, !isAbandoned else {
+        guard let states = await claims.take(trial), !isAbandoned else {
             for delivery in trial.deliveries {
                 await handBack(delivery)
                 complete(delivery)
@@ -416,16 +394,14 @@ actor Deliveries {
 
     /// Looks which of the jobs in work have been revoked and stops them: the model's call is aborted.
     func checkRevocations() async {
-        let keys = jobs.keys
-        guard !keys.isEmpty, let revoked = try? await results.revoked(among: keys) else { return }
-        let tokens = revoked.compactMap { jobs.leader(of: $0)?.arrival }
-        for token in tokens { await answering.end(token, .revoked) }
+        for key in await claims.revoked(among: jobs.keys) {
+            if let token = jobs.leader(of: key)?.arrival { await answering.end(token, .revoked) }
+        }
     }
 
     /// Lets the claims on jobs that take long live on. To be called every now and then.
     func renewClaims() async {
-        let due = jobs.claimsToRenew(olderThan: Self.claimRenewal, now: clock.now)
-        if !due.isEmpty { try? await results.renew(due) }
+        await claims.renew(jobs.claimsToRenew(olderThan: Self.claimRenewal, now: clock.now))
     }
 
     /// Gives up what is in flight: transfers are aborted, deliveries handed back. ``run()`` then returns soon.

@@ -63,6 +63,14 @@ package actor SimulatedStore {
         results[id] = (bytes, status)
     }
 
+    /// As if so many workers had died over the job before the run.
+    package func seed(_ job: JobIdentity, losses: Int) {
+        claims[job.key.id] = Claim(fingerprint: job.fingerprint, life: nil, starts: losses, losses: losses)
+    }
+
+    /// Whether a worker has the claim on the job.
+    package func isClaimed(_ id: JobID) -> Bool { claims[id]?.life != nil }
+
     /// What `parley revoke` does.
     package func revoke(_ id: JobID) {
         revocations.insert(id)
