@@ -168,7 +168,8 @@ actor Deliveries {
                 "what is stored for a job is no reply: it is dropped, and the job answered",
                 metadata: ["id": "\(delivery.job.id.text)"])
             start { pipeline in
-                if await pipeline.claims.discard(delivery.key, stored) { await pipeline.work([delivery]) } else { await pipeline.handBack(delivery) }
+                let isDone = await pipeline.claims.discard(delivery.key, stored)
+                if isDone { await pipeline.work([delivery]) } else { await pipeline.handBack(delivery) }
             }
         // By itself: what is known of the others of its window must not grow old meanwhile.
         case .askAgain: start { await $0.work([delivery], anew: true) }
