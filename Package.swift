@@ -85,13 +85,17 @@ let package = Package(
             ]),
 
         // Floor 3: what happens to a job, without a socket in sight.
-        room("Answering", on: .core, uses: ["ChatJobs", "ParleyPrimitives", deque, heap, logging, metrics]),
+        room(
+            "Answering", on: .core,
+            uses: ["ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyPrimitives", deque, heap, logging, metrics]),
         room(
             "Pipeline", on: .core,
             uses: ["Answering", "ChatJobs", "ParleyDigest", "ParleyPrimitives", deque, heap, logging, metrics]),
         room("PipelineTestKit", on: .core, uses: ["Answering", "Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW", path: "Sources/Core/CHNSW"),
-        room("Retrieval", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
+        room(
+            "Retrieval", on: .core,
+            uses: ["ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
         room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", logging]),
 
         // Floor 4: the ports' implementations, the names of queues, the settings.
@@ -105,8 +109,8 @@ let package = Package(
         room(
             "Adapters", on: .adapters,
             uses: [
-                "Pipeline", "ChatJobs", "ParleyPrimitives", "ParleyRabbitMQ", "ParleyRedis", "Retrieval", "Generation",
-                "Topology", logging,
+                "Pipeline", "ChatJobs", "ParleyGzip", "ParleyPrimitives", "ParleyRabbitMQ", "ParleyRedis", "Retrieval",
+                "Generation", "Topology", logging,
             ]),
         room(
             "Admin", on: .services,

@@ -31,6 +31,7 @@ private final class FakeStore: VectorStore {
     init(_ failure: RetrievalError? = nil) { self.failure = failure }
 
     func hasIndex() async -> Bool { failure?.code != .notFound }
+    func version() async -> String? { failure == nil ? "1" : nil }
     func open(timeout: Duration) async throws(RetrievalError) -> StoreDescription? {
         if let failure { throw failure }
         return current

@@ -69,7 +69,6 @@ import Testing
             await $0.executor.sleep(.milliseconds(50))
             #expect($0.model.calls == [twin.id], "the twin is in work")
             #expect(await $0.store.isClaimed(twin.id))
-            #expect(await !$0.store.isClaimed(suspect.id), "who waits for a trial has no claim")
         }
         #expect(bench.replies.map(\.status) == [.succeeded, .succeeded, .succeeded])
         #expect(bench.model.calls == [twin.id, suspect.id])

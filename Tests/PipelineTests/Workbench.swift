@@ -11,6 +11,7 @@ struct Workbench: Sendable {
     let store: SimulatedStore
     let model: SimulatedModel
     let passages: SimulatedPassages?
+    let answers: SimulatedCache
     let worker: SimulatedWorker
 
     /// - Parameter index: whether there is a vector store, and whether it has an index.
@@ -26,10 +27,12 @@ struct Workbench: Sendable {
         passages = index.map { [executor] in
             SimulatedPassages(executor: executor, latencies: latencies, ready: $0, failing: failingSearches)
         }
+        answers = SimulatedCache(executor: executor, latencies: latencies)
         worker = SimulatedWorker(
             number: 0,
             services: SimulatedWorker.Services(
-                executor: executor, ledger: ledger, broker: broker, store: store, model: model, passages: passages),
+                executor: executor, ledger: ledger, broker: broker, store: store, model: model, passages: passages,
+                answers: answers),
             configuration: configuration)
     }
 

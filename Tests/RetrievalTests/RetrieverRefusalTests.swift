@@ -38,6 +38,7 @@ private final class ScriptedStore: VectorStore {
     }
 
     func hasIndex() async -> Bool { true }
+    func version() async -> String? { "1" }
     func open(timeout: Duration) async throws(RetrievalError) -> StoreDescription? { current }
     func search(_ queries: [SearchQuery], topK: Int, timeout: Duration) async throws(RetrievalError) -> [[Match]] {
         asked.withLock { $0.append(queries.map(\.text)) }

@@ -15,6 +15,8 @@ package struct RetrieverSource: PassageSource {
 
     package func isReady() async -> Bool { await retriever.hasIndex() }
 
+    package func version() async -> String? { await retriever.version() }
+
     /// What is wrong although jobs are answered: an index file that is gone or damaged while the last one is in use.
     package func trouble() async -> String? { await retriever.store.trouble() }
 

@@ -133,6 +133,12 @@ extension Settings {
         reader.int("retrieval.max_connections", &retrieval.maxConnections, in: 1...65_535)
         reader.duration("results.ttl", &results.ttl, in: .seconds(1) ... .seconds(10 * 365 * 86_400))
         reader.double("results.ttl_jitter", &results.ttlJitter, in: 0...0.9)
+        reader.size("cache.memory", &cache.memory, in: 0...(1 << 40))
+        reader.duration("cache.memory_ttl", &cache.memoryTTL, in: .zero ... .seconds(30 * 86_400))
+        reader.duration("cache.ttl", &cache.ttl, in: .zero ... .seconds(30 * 86_400))
+        reader.double("cache.ttl_jitter", &cache.ttlJitter, in: 0...0.9)
+        reader.duration("cache.stale", &cache.stale, in: .zero ... .seconds(30 * 86_400))
+        reader.choice("cache.scope", &cache.scope)
         reader.duration("priority.max_wait", &priorityMaxWait, in: .milliseconds(1) ... .seconds(86_400))
         reader.int("retry.max_attempts", &retry.maxAttempts, in: 1...1000)
         reader.duration("retry.base", &retry.base, in: .milliseconds(1) ... .seconds(86_400))
@@ -171,6 +177,7 @@ extension Settings {
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
+        "cache.memory", "cache.memory_ttl", "cache.ttl", "cache.ttl_jitter", "cache.stale", "cache.scope",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.max_connections", "results.ttl",
         "results.ttl_jitter",
         "retry.max_attempts", "retry.base",

@@ -24,6 +24,7 @@ package struct Settings: Sendable, Equatable {
     package var vectorsToken: String?
     package var retrieval = Retrieval()
     package var results = Results()
+    package var cache = Cache()
     package var retry = Retry()
     /// `priority.max_wait`.
     package var priorityMaxWait: Duration = .seconds(60)
@@ -106,6 +107,19 @@ package struct Settings: Sendable, Equatable {
         package var timeout: Duration = .seconds(10)
         /// Nil follows `worker.prefetch`.
         package var maxConnections: Int?
+    }
+
+    /// `cache.*`
+    package struct Cache: Sendable, Equatable {
+        package enum Scope: String, Sendable, CaseIterable { case user, tenant, all }
+        /// Bytes; 0 keeps none in memory.
+        package var memory = 64 << 20
+        package var memoryTTL: Duration = .seconds(60)
+        /// In Redis; 0 keeps none there.
+        package var ttl: Duration = .seconds(600)
+        package var ttlJitter = 0.1
+        package var stale: Duration = .zero
+        package var scope = Scope.tenant
     }
 
     /// `results.*`

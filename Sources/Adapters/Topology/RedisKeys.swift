@@ -10,12 +10,14 @@ package struct RedisKeys: Sendable, Equatable {
     private let results: String
     private let claims: String
     private let revocationsOfJobs: String
+    private let answers: String
 
     package init(prefix: String = "chat") {
         self.prefix = prefix
         results = "\(prefix):result:"
         claims = "\(prefix):claim:"
         revocationsOfJobs = "\(prefix):revoked:"
+        answers = "\(prefix):cache:"
     }
 
     /// What a job of the tenant is known by.
@@ -32,6 +34,8 @@ package struct RedisKeys: Sendable, Equatable {
     package func claim(_ key: JobKey) -> String { claims + key.text }
     /// There when the job was revoked.
     package func revoked(_ key: JobKey) -> String { revocationsOfJobs + key.text }
+    /// An answer that may be given again. Its name begins with whose it is (`AnswerKey`).
+    package func answer(_ name: String) -> String { answers + name }
     /// Counts revocations, so that workers see that there is a new one.
     package var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.

@@ -1,4 +1,5 @@
 import ParleyJSON
+import ParleyPrimitives
 
 /// A passage that an answer rests on.
 public struct Source: Sendable, Equatable {
@@ -24,11 +25,15 @@ public struct Usage: Sendable, Equatable {
     /// Those of the prompt that the service had read before, and charges less for.
     public var cachedTokens: Int
 
+    /// How often the model was asked for this answer; 0 when it was reused.
+    public var calls: Int
+
     /// - Parameter cachedTokens: at most `promptTokens`; 0 where the service does not say.
-    public init(promptTokens: Int, completionTokens: Int, cachedTokens: Int = 0) {
+    public init(promptTokens: Int, completionTokens: Int, cachedTokens: Int = 0, calls: Int = 1) {
         self.promptTokens = promptTokens
         self.completionTokens = completionTokens
         self.cachedTokens = cachedTokens
+        self.calls = calls
     }
 }
 
@@ -61,6 +66,12 @@ public struct Reply: Sendable, Equatable {
     /// Of an answer; nil in every other reply.
     public var finishReason: FinishReason?
     public var cached: Cached = .none
+    /// How old a reused answer is; nil when it was made for this job.
+    public var age: Duration?
+    /// The answer has expired, and stands in while the model is away.
+    public var isStale = false
+    /// The places in `sources`, from 1, that the answer refers to as `[n]`, in order.
+    public var cited: [Int] = []
     public var agent: String?
     /// The question that passages were looked for with, when it was another one than the job's query.
     public var rewrittenQuery: String?
@@ -115,15 +126,22 @@ extension Reply {
                 json.key("sources")
                 json.array { for source in sources { source.write(to: &$0) } }
                 json.member("model", model ?? "")
+                json.key("cited")
+                json.array { for place in cited { $0.int(place) } }
                 json.key("usage")
                 json.object {
                     $0.member("prompt_tokens", usage?.promptTokens ?? 0)
                     $0.member("completion_tokens", usage?.completionTokens ?? 0)
                     $0.member("cached_tokens", usage?.cachedTokens ?? 0)
+                    $0.member("calls", usage?.calls ?? 1)
                 }
                 json.member("finish_reason", (finishReason ?? .stop).rawValue)
             }
             json.member("cached", cached.rawValue)
+            if let age {
+                json.member("age_ms", Int(age.wholeMilliseconds))
+                json.member("stale", isStale)
+            }
             json.member("agent", agent)
             json.member("rewritten_query", rewrittenQuery)
             json.member("attempts", attempts)
@@ -164,15 +182,18 @@ extension Reply {
         }
         self.init(id: root["id"]?.string, status: status)
         answer = root["answer"]?.string
-        sources = (root["sources"]?.elements ?? []).map(Source.init)
+        sources = (root["sources"]?.elements ?? []).map(Source.init(reading:))
         model = root["model"]?.string
         usage = root["usage"].map {
             Usage(
                 promptTokens: $0["prompt_tokens"]?.int ?? 0, completionTokens: $0["completion_tokens"]?.int ?? 0,
-                cachedTokens: $0["cached_tokens"]?.int ?? 0)
+                cachedTokens: $0["cached_tokens"]?.int ?? 0, calls: $0["calls"]?.int ?? 1)
         }
         finishReason = root["finish_reason"]?.string.flatMap(FinishReason.init)
         cached = root["cached"]?.string.flatMap(Cached.init) ?? .none
+        age = root["age_ms"]?.int.map { .milliseconds($0) }
+        isStale = root["stale"]?.bool ?? false
+        cited = (root["cited"]?.elements ?? []).compactMap(\.int)
         agent = root["agent"]?.string
         rewrittenQuery = root["rewritten_query"]?.string
         attempts = root["attempts"]?.int ?? 1
@@ -204,7 +225,8 @@ extension Source {
         }
     }
 
-    init(_ json: JSONElement) {
+    /// The passage that ``write(to:)`` wrote.
+    package init(reading json: JSONElement) {
         self.init(
             id: json["id"]?.string ?? "", score: json["score"]?.double ?? 0, title: json["title"]?.string ?? "",
             text: json["text"]?.string ?? "")

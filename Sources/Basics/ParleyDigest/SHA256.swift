@@ -15,6 +15,8 @@ package final class SHA256 {
 
     package func update(_ bytes: UnsafeRawBufferPointer) { EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) }
 
+    package func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { update($0) } }
+
     /// The digest of all that came. To be called once, last.
     package func finish() -> [UInt8] {
         var digest = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))

@@ -48,12 +48,14 @@ package func gunzip(_ bytes: [UInt8], limit: Int) throws(GzipError) -> [UInt8] {
     return output
 }
 
-/// Compresses with gzip at zlib's default level.
-package func gzip(_ bytes: [UInt8]) throws(GzipError) -> [UInt8] {
+/// Compresses with gzip.
+///
+/// - Parameter level: 1 (fast) … 9 (small); nil: zlib's default.
+package func gzip(_ bytes: [UInt8], level: Int32? = nil) throws(GzipError) -> [UInt8] {
     var stream = z_stream()
     guard
         deflateInit2_(
-            &stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 16 + 15, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
+            &stream, level ?? Z_DEFAULT_COMPRESSION, Z_DEFLATED, 16 + 15, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
             Int32(MemoryLayout<z_stream>.size)) == Z_OK
     else { throw .malformed }
     defer { deflateEnd(&stream) }

@@ -19,5 +19,8 @@ package struct AnsweringConfiguration: Sendable {
     /// The longest that a service that asks for a pause is left alone: a minute, or `retry.max` when that is more.
     package var longestPause: Duration = .seconds(600)
 
+    /// `cache.*`; nil: no answer is given twice.
+    package var cache: CacheSettings?
+
     package init() {}
 }

@@ -29,7 +29,8 @@ package final class Inquiry: Sendable {
 /// What came of an ``Inquiry``.
 package struct AnswerOutcome: Sendable {
     package enum Result: Sendable {
-        case answered(Answer)
+        /// - Parameter reuse: where it comes from, when it was not made for this inquiry.
+        case answered(Answer, reuse: Reuse?)
         case failed(JobFailure)
         /// It was ended before it was answered.
         case ended(Ending)

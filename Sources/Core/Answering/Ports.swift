@@ -19,6 +19,9 @@ package protocol PassageSource: Sendable {
     var isLocal: Bool { get }
     /// Whether there is anything to search, for `retrieve: auto`.
     func isReady() async -> Bool
+    /// Which state of the knowledge questions are answered from: another after each change of it, the same in all workers;
+    /// `none` when there is nothing to search, nil when it cannot be told.
+    func version() async -> String?
     /// The nearest passages of each question, nearest first, in one call for the whole window. One question's failure
     /// is that question's alone. All of it, retries included, ends within `timeout`.
     func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<[Source], PassageFailure>]

@@ -25,8 +25,8 @@ struct Concluder: Sendable {
         _ delivery: JobDelivery, _ outcome: AnswerOutcome, hasStreamed: Bool, isAbandoned: Bool
     ) async -> Conclusion {
         switch outcome.result {
-        case .answered(let answer):
-            return await settle(delivery, .answer(answer, to: delivery, outcome, now: clock.now))
+        case .answered(let answer, let reuse):
+            return await settle(delivery, .answer(answer, reuse, to: delivery, outcome, now: clock.now))
         case .failed where isAbandoned, .ended(.abandoned):
             await settler.giveUp(delivery, countingAttempt: hasStreamed)
             await settler.handBack(delivery.incoming)

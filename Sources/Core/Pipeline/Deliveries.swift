@@ -107,9 +107,10 @@ actor Deliveries {
             asking.removeAll { follow($0) }
             guard !asking.isEmpty else { return }
             suspects.claimsBegin()
+            let foreseen = await answering.foresee(asking.map { ($0.arrival, $0.job) })
             do throws(Outage) {
                 let states = try await claims.take(asking, anew: anew, isFree: answering.isLocal)
-                asking = await admit(zip(asking, states))
+                asking = await admit(zip(asking, states), foreseen)
             } catch {
                 endClaims()
                 if Task.isCancelled { return await handBackClaimed(asking) }
@@ -123,7 +124,9 @@ actor Deliveries {
     /// - Returns: those that have to wait because suspects have come up meanwhile. They ask again: what is true before may
     ///   not be after. Their claims are given back first: they are not in work, and must not be counted when one that is
     ///   takes the worker down.
-    private func admit(_ asked: Zip2Sequence<[JobDelivery], [ClaimState]>) async -> [JobDelivery] {
+    private func admit(
+        _ asked: Zip2Sequence<[JobDelivery], [ClaimState]>, _ foreseen: Answering.Foreseen?
+    ) async -> [JobDelivery] {
         var admitted: [JobDelivery] = []
         var waiting: [JobDelivery] = []
         for (delivery, state) in asked {
@@ -136,7 +139,7 @@ actor Deliveries {
             }
         }
         endClaims()
-        ask(admitted)
+        ask(admitted, foreseen)
         return waiting
     }
 
@@ -222,10 +225,10 @@ actor Deliveries {
 
     // MARK: - Work
 
-    private func ask(_ deliveries: [JobDelivery]) {
+    private func ask(_ deliveries: [JobDelivery], _ foreseen: Answering.Foreseen? = nil) {
         guard !deliveries.isEmpty else { return }
         let inquiries = deliveries.map(inquiry)
-        answering.assumeIsolated { $0.answer(inquiries) }
+        answering.assumeIsolated { $0.answer(inquiries, foreseen) }
     }
 
     private func inquiry(_ delivery: JobDelivery) -> Inquiry {
@@ -331,21 +334,14 @@ actor Deliveries {
 
     // MARK: - Suspects
 
-    /// Has the job answered in a trial. Until then its claim is given back: who waits is not in work, and must not be
-    /// counted out with whoever is.
+    /// Has the job answered in a trial. Its claim says that it waits for one: it is not counted out with whoever is in work.
     private func awaitTrial(_ delivery: JobDelivery) {
-        guard !isAbandoned else { return handBackSuspect(delivery) }
-        suspects.add(delivery)
-        suspects.claimsBegin()
-        start {
-            await $0.giveBack(delivery.key, delivery.starts)
-            $0.endClaims()
-        }
+        if isAbandoned { handBackSuspect(delivery) } else { suspects.add(delivery) }
     }
 
     /// Gives back a claim that no work was begun under. Not while a delivery of the id is in work here under it.
     private func giveBack(_ key: JobKey, _ starts: Int) async {
-        guard jobs.leader(of: key)?.isClaimed != true || suspects.isWaiting(key) else { return }
+        guard jobs.leader(of: key)?.isClaimed != true else { return }
         await claims.giveBack(key, starts: starts)
     }
 

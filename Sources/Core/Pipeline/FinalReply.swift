@@ -43,12 +43,17 @@ final class FinalReply: Sendable {
 
     @inline(never)
     static func answer(
-        _ answer: Answer, to delivery: JobDelivery, _ outcome: AnswerOutcome, now: Duration
+        _ answer: Answer, _ reuse: Reuse?, to delivery: JobDelivery, _ outcome: AnswerOutcome, now: Duration
     ) -> FinalReply {
         var reply = Reply(id: delivery.job.id.text, status: .succeeded)
         reply.answer = answer.text
         reply.model = answer.model
-        reply.usage = answer.usage
+        // What was not asked for anew is not paid for again.
+        reply.usage = reuse == nil ? answer.usage : Usage(promptTokens: 0, completionTokens: 0, calls: 0)
+        reply.cached = reuse?.from ?? .none
+        reply.age = reuse?.age
+        reply.isStale = reuse?.isStale ?? false
+        reply.cited = Citations.places(in: answer.text, of: answer.sources.count)
         reply.finishReason = answer.finishReason
         reply.sources = answer.sources
         complete(&reply, delivery, outcome, now)

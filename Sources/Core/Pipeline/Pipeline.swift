@@ -30,10 +30,11 @@ package actor Pipeline {
 
     /// - Parameters:
     ///   - passageSource: nil when no vector store is configured; `retrieve: always` then fails.
+    ///   - answers: the answer cache's second tier.
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
     package init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
-        model: any AnswerModel, decoder: JobDecoder,
+        model: any AnswerModel, answers: (any AnswerStore)? = nil, decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
     ) {
@@ -45,7 +46,7 @@ package actor Pipeline {
             probe: DependencyProbes(results: results, outbox: outbox, model: model, passageSource: passageSource),
             clock: clock, configuration: configuration.answering, executor: executor, logger: logger)
         answering = Answering(
-            passageSource: passageSource, model: model, health: health, clock: clock,
+            passageSource: passageSource, model: model, answers: answers, health: health, clock: clock,
             configuration: configuration.answering, executor: executor)
         let metrics = PipelineMetrics()
         let settler = Settler(

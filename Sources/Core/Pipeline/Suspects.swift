@@ -28,8 +28,6 @@ struct Suspects {
     /// Nothing else is to be begun.
     var areThere: Bool { !waiting.isEmpty || !onTrial.isEmpty }
 
-    func isWaiting(_ key: JobKey) -> Bool { waiting.contains { $0.key == key } }
-
     mutating func add(_ delivery: JobDelivery) { waiting.append(delivery) }
 
     mutating func claimsBegin() { claimsInDoubt += 1 }

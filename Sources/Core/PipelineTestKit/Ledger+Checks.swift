@@ -34,7 +34,7 @@ extension Ledger.State {
         guard let message = accounts[number]?.message, let id = message.id else { return }
         let reply = try? Reply(decoding: body)
         if let query = message.query, let answer = reply?.answer, answer.hasPrefix("Answer "),
-            !answer.hasSuffix(" to \(query).")
+            !answer.hasSuffix(SimulatedModel.ending(of: query, message.tenant))
         {
             violations.append("message \(number) was answered with another job's reply")
         }

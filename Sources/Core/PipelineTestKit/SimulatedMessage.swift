@@ -24,6 +24,7 @@ package struct SimulatedMessage: Sendable {
     /// What its id is bound to by it; nil when it is no job.
     package var fingerprint: Fingerprint?
     package var query: String?
+    package var tenant: String?
     package var deadline: Timestamp?
     package var hasDeadline: Bool { deadline != nil }
     package var streams = false
@@ -60,6 +61,7 @@ package struct SimulatedMessage: Sendable {
             refusal: replyQueue == .own ? .invalidJob : nil)
         if refusal == nil { fingerprint = Fingerprint(of: job) }
         query = job.query
+        tenant = job.tenant
         deadline = job.deadline
         streams = job.stream
     }

@@ -5,13 +5,16 @@ enum SimulatedMessages {
     /// The workers' limit of a query, small so that a message over it costs little to make.
     static let maxQuery = 256
 
-    static func draw(_ draw: inout SeededGenerator) -> [(at: Duration, messages: [SimulatedMessage])] {
+    /// - Parameter sharing: many ask the same.
+    static func draw(
+        _ draw: inout SeededGenerator, sharing: Bool = false
+    ) -> [(at: Duration, messages: [SimulatedMessage])] {
         let count = Int.random(in: 1...10, using: &draw)
         var jobs: [Job] = []
         var bursts: [(at: Duration, messages: [SimulatedMessage])] = []
         var at = Duration.zero
         for number in 0..<count {
-            let message = draw.chance(10) ? bad(number, &draw) : job(number, &jobs, &draw)
+            let message = draw.chance(10) ? bad(number, &draw) : job(number, &jobs, &draw, sharing)
             if bursts.isEmpty || draw.chance(30) {
                 at += .milliseconds(Int.random(in: 0...300, using: &draw))
                 bursts.append((at, []))
@@ -30,7 +33,7 @@ enum SimulatedMessages {
     }
 
     private static func job(
-        _ number: Int, _ jobs: inout [Job], _ draw: inout SeededGenerator
+        _ number: Int, _ jobs: inout [Job], _ draw: inout SeededGenerator, _ sharing: Bool
     ) -> SimulatedMessage {
         let reply: SimulatedMessage.ReplyQueue =
             switch Int.random(in: 0..<20, using: &draw) {
@@ -44,6 +47,13 @@ enum SimulatedMessages {
         let isPoison = twin == nil && reply != .own && draw.chance(3)
         guard let id = twin?.id ?? JobID("job-\(number)") else { return bad(number, &draw) }
         var job = Job(id: id, query: "question \(number)")
+        // What kills, kills whoever asks it.
+        let isShared = sharing && !isPoison && number % 4 > 0
+        if isShared {
+            job.query = "shared question \(number % 2)"
+            job.tenant = [nil, "a", "b"][number % 3]
+            if number % 5 == 0 { job.options.cache = number % 2 == 0 ? .refresh : .bypass }
+        }
         job.stream = draw.chance(30)
         if draw.chance(20) {
             job.deadline = Timestamp(
@@ -61,7 +71,7 @@ enum SimulatedMessages {
             number: number, job, replyQueue: reply,
             priority: draw.chance(50) ? UInt8.random(in: 0...9, using: &draw) : nil)
         message.isPoison = isPoison
-        message.isHopeless = !isPoison && draw.chance(10)
+        message.isHopeless = !isPoison && draw.chance(10) && !isShared
         return message
     }
 

@@ -88,6 +88,11 @@ package final class SimulatedModel: Sendable {
         }
     }
 
+    /// How the answer to a question ends.
+    static func ending(of query: String, _ tenant: String?) -> String {
+        " to \(query).\(tenant.map { " For \($0)." } ?? "")"
+    }
+
     private func ended(_ job: Job, _ life: ProcessLife, answered: Bool) {
         ledger.callEnded(job, life, answered: answered, now: executor.now, wall: SimulatedClock(executor).wall)
     }
@@ -111,7 +116,7 @@ package final class SimulatedModel: Sendable {
             if executor.chance(50) { await executor.sleep(executor.draw(latencies.store)) }
             throw JobFailure(.modelUnavailable, "nobody listens", blame: .absence)
         }
-        let text = "Answer \(call) to \(job.query)."
+        let text = "Answer \(call)\(Self.ending(of: job.query, job.tenant))"
         let latency = executor.draw(latencies.model)
         let reaction = reaction(job)
         if case .failsAtOnce(let failure) = reaction { throw failure }

@@ -12,6 +12,7 @@ package final class SimulatedPassages: PassageSource {
         var topKs: [Int] = []
         var awayUntil: Duration = .zero
         var hangs = false
+        var version = "1"
     }
 
     private let state = Mutex(State())
@@ -29,6 +30,11 @@ package final class SimulatedPassages: PassageSource {
         self.ready = ready
         self.failing = failing
     }
+
+    package func version() async -> String? { state.withLock { $0.version } }
+
+    /// As an ingest does.
+    package func change() { state.withLock { $0.version += "+" } }
 
     /// The questions of each call.
     package var calls: [[String]] { state.withLock { $0.calls } }

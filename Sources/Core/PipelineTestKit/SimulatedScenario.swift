@@ -1,3 +1,4 @@
+import Answering
 import ChatJobs
 import Pipeline
 
@@ -56,8 +57,12 @@ package struct SimulatedScenario: Sendable {
         let executor = SimulatedExecutor(seed: seed)
         let ledger = Ledger()
         let failing = [0, 20, 60].randomElement(using: &draw) ?? 0
-        let messages = SimulatedMessages.draw(&draw)
         // Of a generator of its own, so that the other draws of a seed are as they were.
+        var shares = SeededGenerator(seed: seed ^ 0x5A4E)
+        let isSharing = shares.chance(40)
+        let messages = SimulatedMessages.draw(&draw, sharing: isSharing)
+        ledger.sharesCalls = isSharing
+        // Likewise.
         var another = SeededGenerator(seed: seed ^ 0x10CA1)
         var fullQueues = SeededGenerator(seed: seed ^ 0xF011)
         let poison = Set(messages.flatMap(\.messages).filter(\.isPoison).compactMap(\.id))
@@ -78,7 +83,8 @@ package struct SimulatedScenario: Sendable {
             passages: draw.chance(80)
                 ? SimulatedPassages(
                     executor: executor, latencies: .wild, ready: draw.chance(80), failing: draw.chance(30) ? 20 : 0)
-                : nil)
+                : nil,
+            answers: isSharing && shares.chance(70) ? SimulatedCache(executor: executor, latencies: .wild) : nil)
         var configuration = PipelineConfiguration()
         configuration.window = Int.random(in: 1...8, using: &draw)
         configuration.answering.modelConcurrency = Int.random(in: 1...6, using: &draw)
@@ -90,6 +96,7 @@ package struct SimulatedScenario: Sendable {
         configuration.retry.base = .milliseconds(100)
         configuration.retry.max = .seconds(2)
         configuration.retry.maxDeliveries = Int.random(in: 1...3, using: &draw)
+        if isSharing { configuration.answering.cache = .draw(&shares) }
         let workers = draw.chance(50) ? 2 : 1
         let day = SimulatedDay(
             services: services, configuration: configuration, workers: workers,
@@ -102,8 +109,19 @@ package struct SimulatedScenario: Sendable {
         if executor.strays > 0 {
             ledger.violation("\(executor.strays) jobs left the executor: the run cannot be replayed")
         }
-        ledger.checkEnd(configuration, searchesFail: services.passages?.failing ?? 0 > 0)
+        ledger.checkEnd(configuration, searchesFail: services.passages?.failing ?? 0 > 0 || isSharing)
         return Report(seed: seed, outcome: outcome, violations: ledger.violations, events: ledger.events)
+    }
+}
+
+extension CacheSettings {
+    static func draw(_ draw: inout SeededGenerator) -> CacheSettings {
+        CacheSettings(
+            keys: AnswerKeys(scope: .tenant, worker: "simulated", retrieve: .auto, topK: 4),
+            memory: draw.chance(80) ? 1 << 20 : 0,
+            memoryLife: .milliseconds(Int.random(in: 1...1000, using: &draw)),
+            storeLife: .milliseconds(Int.random(in: 1...3000, using: &draw)), jitter: 0.1,
+            stale: draw.chance(50) ? .seconds(2) : .zero)
     }
 }
 

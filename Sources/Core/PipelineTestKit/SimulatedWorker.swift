@@ -13,11 +13,13 @@ package struct SimulatedWorker: Sendable {
         package let store: SimulatedStore
         package let model: SimulatedModel
         package let passages: SimulatedPassages?
+        package let answers: SimulatedCache?
 
         package init(
             executor: SimulatedExecutor, ledger: Ledger, broker: SimulatedBroker, store: SimulatedStore,
-            model: SimulatedModel, passages: SimulatedPassages?
+            model: SimulatedModel, passages: SimulatedPassages?, answers: SimulatedCache? = nil
         ) {
+            self.answers = answers
             self.executor = executor
             self.ledger = ledger
             self.broker = broker
@@ -50,6 +52,7 @@ package struct SimulatedWorker: Sendable {
                 life.end(at: services.executor.now)
                 crashed()
             },
+            answers: services.answers,
             decoder: JobDecoder(maxQuery: SimulatedMessages.maxQuery),
             inflate: { (_, _) throws(JobFailure) in throw JobFailure(.unsupportedMediaType, "no gzip here") },
             clock: SimulatedClock(services.executor), configuration: configuration, executor: services.executor,

@@ -14,6 +14,9 @@ package struct Retriever: Sendable {
     /// Whether there is an index: for "with no index, no retrieval". See ``VectorStore/hasIndex()``.
     package func hasIndex() async -> Bool { await store.hasIndex() }
 
+    /// See ``VectorStore/version()``; another one, too, when questions are embedded by another model.
+    package func version() async -> String? { await store.version().map { "\(embedder.identity) \($0)" } }
+
     /// Opens the index and makes sure that the embedder fits it. No index is not an error.
     ///
     /// - Returns: what the index holds; nil when there is none yet.

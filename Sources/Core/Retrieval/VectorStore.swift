@@ -75,6 +75,9 @@ package protocol VectorStore: Sendable {
     func hasIndex() async -> Bool
     /// The index in use; nil when there is none or nothing is known yet.
     var current: StoreDescription? { get }
+    /// Which state of its contents searches find: another after each change of them, the same for all who search it; looked
+    /// at anew, if not more than once a second. `none` when there is no index, nil when it cannot be told.
+    func version() async -> String?
     /// What is wrong although searches go on, in one sentence.
     func trouble() async -> String?
     /// Looks at the index; nil when there is none yet.

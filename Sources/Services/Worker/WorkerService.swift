@@ -66,6 +66,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.answering.topK = settings.retrieval.topK
         configuration.answering.retrievalTimeout = settings.retrieval.timeout
         configuration.answering.priorityMaxWait = settings.priorityMaxWait
+        configuration.answering.cache = CacheSettings(settings)
         configuration.retry.maxAttempts = settings.retry.maxAttempts
         configuration.retry.base = settings.retry.base
         configuration.retry.factor = settings.retry.factor
@@ -89,6 +90,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             results: results, outbox: outbox,
             passageSource: passages,
             model: GeneratedAnswers(model: assembly.model),
+            answers: settings.cache.ttl > .zero ? RedisAnswers(redis: redis, keys: assembly.keys) : nil,
             decoder: decoder,
             inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
         presence = Presence(settings)

@@ -82,6 +82,11 @@ struct Gate {
         return nil
     }
 
+    /// A waiter's rank is another now. The entry of the old one is passed over once the waiter has gone.
+    mutating func promote(_ rank: Rank, token: Token) {
+        if waiting.contains(token) { ranked.insert(Entry(rank: rank, token: token)) }
+    }
+
     /// A waiter has given up.
     mutating func withdraw(_ token: Token) { waiting.remove(token) }
 

@@ -40,6 +40,11 @@ final class ModelGate {
         }
     }
 
+    /// Somebody of a better rank waits for the same call.
+    func promote(_ rank: Rank) {
+        if waiters[rank.arrival] != nil { gate.promote(rank, token: rank.arrival) }
+    }
+
     /// A call has ended, its place is free.
     func leave(_ result: Gate.Result) {
         gate.leave(result)

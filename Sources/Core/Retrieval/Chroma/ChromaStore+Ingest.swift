@@ -37,6 +37,8 @@ extension ChromaStore {
     /// new end go first. A run that is cut short is taken up by the next.
     package func replace(_ update: StoreUpdate) async throws(RetrievalError) {
         let collection = try await prepared(for: update)
+        // Before and after: what was answered from half of it is not taken for an answer from all of it.
+        try await renewVersion(of: collection)
         try await removeStale(update, in: collection)
         var records: [(passage: Passage, vector: [Float], hash: String)] = []
         for document in update.documents {
@@ -54,7 +56,27 @@ extension ChromaStore {
             let batch = records[start..<min(start + Self.upsertSize, records.count)]
             _ = try await call(collection, "upsert", Self.upsertBody(batch))
         }
+        try await renewVersion(of: collection)
         _ = try await lookUp(timeout: Self.writeTimeout)
+    }
+
+    /// Workers that look see that the contents are others.
+    private func renewVersion(of collection: Collection) async throws(RetrievalError) {
+        var writer = JSONWriter()
+        writer.object { json in
+            json.key("new_metadata")
+            json.object { json in
+                for (name, value) in collection.metadata where name != Self.versionKey {
+                    json.key(named: name)
+                    json.raw(value)
+                }
+                json.key(named: Self.versionKey)
+                json.string(String(UInt64.random(in: 0...UInt64.max), radix: 16))
+            }
+        }
+        let url = "\(base)/collections/\(collection.id)"
+        let response = try await service.send("PUT", url, body: writer.bytes, timeout: Self.writeTimeout)
+        guard response.isSuccess else { throw service.failure(response, "PUT", url) }
     }
 
     /// The collection, made if it is not there, made anew if the update starts over.

@@ -12,6 +12,8 @@ package final class ChromaStore: VectorStore {
         var id: String
         var queryURL: String
         var description: StoreDescription
+        /// Names and values, as JSON.
+        var metadata: [(name: String, value: [UInt8])] = []
         /// Similarity is one minus this much of the distance: Chroma's `l2` is the square of the Euclidean distance,
         /// which for unit vectors is twice `cosine`'s and `ip`'s.
         var distanceScale: Double
@@ -27,8 +29,9 @@ package final class ChromaStore: VectorStore {
         case untold(since: ContinuousClock.Instant)
     }
 
-    /// The key of a collection's metadata that holds the embedder's identity.
+    /// The keys of a collection's metadata that hold the embedder's identity, and what every ingest draws anew.
     static let embedderKey = "parley_embedder"
+    static let versionKey = "parley_version"
     /// What was missing or could not be told is looked for again when this has passed.
     private static let lookAgainAfter: Duration = .seconds(2)
     private static let lookTimeout: Duration = .seconds(2)
@@ -82,6 +85,17 @@ package final class ChromaStore: VectorStore {
     }
 
     package var current: StoreDescription? { known?.description }
+
+    /// Who writes to the collection with another program should change its metadata, too.
+    package func version() async -> String? {
+        do throws(RetrievalError) {
+            guard let collection = try await lookUp(timeout: Self.lookTimeout) else { return "none" }
+            let version = collection.metadata.first { $0.name == Self.versionKey }?.value ?? []
+            return collection.id + String(decoding: version, as: UTF8.self)
+        } catch {
+            return nil
+        }
+    }
 
     package func open(timeout: Duration) async throws(RetrievalError) -> StoreDescription? {
         let deadline = ContinuousClock.now + timeout
@@ -169,6 +183,7 @@ package final class ChromaStore: VectorStore {
             description: StoreDescription(
                 dimension: json["dimension"]?.int, embedder: json["metadata"]?[Self.embedderKey]?.string, passages: 0,
                 documents: nil),
+            metadata: (json["metadata"]?.members ?? []).map { ($0.name, Array($0.value.raw)) },
             distanceScale: space == "l2" ? 0.5 : 1, needsUnitVectors: space == "l2" || space == "ip")
     }
 

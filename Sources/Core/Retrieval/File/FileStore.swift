@@ -48,6 +48,12 @@ package final class FileStore: VectorStore {
 
     package var current: StoreDescription? { state.withLock { $0.snapshot }?.file.description }
 
+    @concurrent
+    package func version() async -> String? {
+        guard let snapshot = try? snapshot(lookNow: false) else { return FileStamp(path: path) == nil ? "none" : nil }
+        return snapshot.version
+    }
+
     /// Why the index in use is not the file's, or why there is none in use.
     @concurrent
     package func trouble() async -> String? {

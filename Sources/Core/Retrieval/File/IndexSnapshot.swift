@@ -1,13 +1,21 @@
+import ParleyDigest
 import Synchronization
 
 /// An index as one file held it, ready for searching. Never changes, except that a graph is added when it is built.
 final class IndexSnapshot: Sendable {
     let file: IndexFile
+    /// A digest of the documents in it; nil when there is no SHA-256.
+    let version: String?
     private let terms: TermIndex?
     private let graph = Mutex<VectorGraph?>(nil)
 
     init(_ file: IndexFile) {
         self.file = file
+        let digest = SHA256()
+        for document in file.documents.sorted(by: { $0.id < $1.id }) {
+            for text in [document.id, document.contentHash] { digest?.update(Array("\(text)\n".utf8)) }
+        }
+        version = (digest?.finish()).map { $0.prefix(16).hex }
         terms =
             file.hasVectors
             ? nil

@@ -1,0 +1,53 @@
+import Answering
+import ParleyGzip
+import ParleyPrimitives
+import ParleyRedis
+import Topology
+
+/// Kept answers in Redis, for all workers: `chat:cache:…`. Compressed, since an answer comes with its passages.
+///
+/// What Redis cannot do at the moment is a miss: claims and results, which cannot do without it, say so.
+package struct RedisAnswers: AnswerStore {
+    /// Answers are read and written off the loop: (de)compressing one takes as long as all else that is done for a job.
+    private static let longest = 16 << 20
+
+    let redis: RedisClient
+    let keys: RedisKeys
+
+    package init(redis: RedisClient, keys: RedisKeys) {
+        self.redis = redis
+        self.keys = keys
+    }
+
+    package func answers(to sought: [AnswerKey]) async -> [AnswerKey: KeptAnswer] {
+        var found: [AnswerKey: [UInt8]] = [:]
+        for some in sought.chunked(by: RedisResults.keysAtOnce) {
+            let names = some.map { keys.answer($0.text).redisBytes }
+            guard let values = try? await redis.send(RedisCommand(arguments: [Array("MGET".utf8)] + names)).array,
+                values.count == some.count
+            else { continue }
+            for (key, value) in zip(some, values) { if let bytes = value.bytes { found[key] = bytes } }
+        }
+        guard !found.isEmpty else { return [:] }
+        let kept = found
+        return await offTheLoop { kept.compactMapValues(Self.read) }
+    }
+
+    package func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async {
+        guard let bytes = await offTheLoop({ Self.written(answer) }) else { return }
+        _ = try? await redis.send(
+            RedisCommand(arguments: [
+                RedisResults.set, keys.answer(key.text).redisBytes, bytes, RedisResults.px,
+                max(1, life.wholeMilliseconds).redisBytes,
+            ]))
+    }
+
+    @Sendable private static func read(_ bytes: [UInt8]) -> KeptAnswer? {
+        (try? gunzip(bytes, limit: longest)).flatMap(KeptAnswer.init(decoding:))
+    }
+
+    private static func written(_ answer: KeptAnswer) -> [UInt8]? {
+        let bytes = answer.encoded()
+        return bytes.count <= longest ? try? gzip(bytes, level: 1) : nil
+    }
+}

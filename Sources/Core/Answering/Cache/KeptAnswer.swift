@@ -1,0 +1,74 @@
+import ChatJobs
+import ParleyJSON
+
+/// An answer that may be given again.
+package struct KeptAnswer: Sendable, Equatable {
+    package let answer: Answer
+    /// When it was made, by the wall clock.
+    package let made: Timestamp
+    /// Until when it is as good as new. Later it may stand in while the model is away.
+    package let freshUntil: Timestamp
+
+    package init(_ answer: Answer, made: Timestamp, freshUntil: Timestamp) {
+        self.answer = answer
+        self.made = made
+        self.freshUntil = freshUntil
+    }
+
+    /// About how many bytes it takes in memory.
+    var cost: Int {
+        answer.sources.reduce(256 + answer.text.utf8.count) {
+            $0 + 96 + $1.id.utf8.count + $1.title.utf8.count + $1.text.utf8.count
+        }
+    }
+
+    // MARK: - As the second tier has it
+
+    private static let version = 1
+
+    package func encoded() -> [UInt8] {
+        var json = JSONWriter(capacity: cost)
+        json.object { json in
+            json.member("v", Self.version)
+            json.member("made", Int(made.milliseconds))
+            json.member("fresh_until", Int(freshUntil.milliseconds))
+            json.member("answer", answer.text)
+            json.member("model", answer.model)
+            json.member("finish_reason", answer.finishReason.rawValue)
+            json.key("usage")
+            json.array {
+                $0.int(answer.usage.promptTokens)
+                $0.int(answer.usage.completionTokens)
+                $0.int(answer.usage.cachedTokens)
+            }
+            json.key("sources")
+            json.array { for source in answer.sources { source.write(to: &$0) } }
+        }
+        return json.bytes
+    }
+
+    /// Nil when the bytes are no kept answer of this version: a miss.
+    package init?(decoding bytes: [UInt8]) {
+        guard let root = try? JSONDocument(bytes).root, root["v"]?.int == Self.version,
+            let made = root["made"]?.int, let freshUntil = root["fresh_until"]?.int,
+            let text = root["answer"]?.string, let model = root["model"]?.string,
+            let finishReason = root["finish_reason"]?.string.flatMap(Reply.FinishReason.init),
+            let usage = root["usage"]?.elements.map({ $0.int ?? 0 }), usage.count == 3,
+            let sources = root["sources"]?.elements
+        else { return nil }
+        answer = Answer(
+            text: text, model: model,
+            usage: Usage(promptTokens: usage[0], completionTokens: usage[1], cachedTokens: usage[2]),
+            finishReason: finishReason, sources: sources.map(Source.init(reading:)))
+        self.made = Timestamp(milliseconds: Int64(made))
+        self.freshUntil = Timestamp(milliseconds: Int64(freshUntil))
+    }
+}
+
+/// Where kept answers are, for all workers: the second tier. What it cannot do is no error: the answer is made anew.
+package protocol AnswerStore: Sendable {
+    /// Those that are there, in one round trip.
+    func answers(to keys: [AnswerKey]) async -> [AnswerKey: KeptAnswer]
+    /// - Parameter life: after that it is of no use.
+    func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async
+}

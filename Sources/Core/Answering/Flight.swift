@@ -1,0 +1,88 @@
+import ChatJobs
+
+/// One question on its way to its answer, and the inquiries that wait for it: more than one when equal questions were asked
+/// meanwhile.
+///
+/// Not Sendable: it belongs to ``Answering``, on whose executor all of it runs.
+final class Flight {
+    /// An inquiry that waits for the answer.
+    final class Member {
+        let inquiry: Inquiry
+        let flight: Flight
+        let begun: Duration
+        /// Ends it at its deadline.
+        var deadline: Task<Void, Never>?
+        /// What came of it is known: nothing ends it any more.
+        var isConcluded = false
+        /// Concludes it, when the flight's own task does not.
+        var conclusion: Task<Void, Never>?
+        /// Pieces of the answer that came before it, to be given to it with the next.
+        var backlog = ""
+        var hasPieces = false
+
+        init(_ inquiry: Inquiry, of flight: Flight, begun: Duration) {
+            self.inquiry = inquiry
+            self.flight = flight
+            self.begun = begun
+        }
+    }
+
+    /// What the question is known by; nil when its answer is not shared.
+    let key: AnswerKey?
+    /// Who began it: the model is asked with this one's job, also when others wait longer.
+    let lead: Inquiry
+    /// The first of them has to account for the model's call.
+    private(set) var members: [Member] = []
+    /// Nil while an answer is looked for in the store.
+    var task: Task<Void, Never>?
+    var search: (search: WindowSearch, place: Int)?
+    /// Waits for the search.
+    var waiter: CheckedContinuation<Void, Never>?
+    /// Why it is to end now: the last member was ended.
+    var ending: AnswerOutcome.Ending?
+    /// An expired answer that may stand in while the model is away.
+    var standIn: AnswerCache.Found?
+    /// What has been streamed so far, for those who join later.
+    var streamed = ""
+
+    init(_ lead: Inquiry, key: AnswerKey?) {
+        self.lead = lead
+        self.key = key
+    }
+
+    /// An answer that was made for another may be given to it.
+    var isShared: Bool { key != nil && lead.job.options.cache == .use }
+
+    func add(_ member: Member) { members.append(member) }
+    func remove(_ member: Member) { members.removeAll { $0 === member } }
+
+    /// What they waited for is there.
+    func takeMembers() -> [Member] {
+        defer { members = [] }
+        return members
+    }
+
+    /// The best of its members', in the lead's name.
+    var rank: Rank {
+        let best = members.map(\.inquiry.rank).min() ?? lead.rank
+        return Rank(priority: best.priority, deadline: best.deadline, arrival: lead.rank.arrival)
+    }
+}
+
+/// What came of a flight, for each of its members.
+struct Landing {
+    let result: AnswerOutcome.Result
+    let started: Duration
+    /// When its passages were there.
+    let retrieved: Duration
+    let ended: Duration
+
+    /// - Parameter isFirst: the member accounts for the model's call.
+    func outcome(for member: Flight.Member, isFirst: Bool) -> AnswerOutcome {
+        var result = result
+        if !isFirst, case .answered(let answer, nil) = result { result = .answered(answer, reuse: Reuse(.coalesced)) }
+        return AnswerOutcome(
+            result: result, retrieving: max(.zero, retrieved - max(started, member.begun)),
+            generating: max(.zero, ended - max(retrieved, member.begun)))
+    }
+}

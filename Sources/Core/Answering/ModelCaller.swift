@@ -1,0 +1,82 @@
+import ChatJobs
+import ParleyPrimitives
+
+/// Asks the model, and says what came of it to those who watch over it.
+struct ModelCaller: Sendable {
+    let model: any AnswerModel
+    let health: HealthMonitor
+    let clock: any PipelineClock
+    /// `model.timeout`.
+    let timeout: Duration
+    let metrics: AnsweringMetrics
+
+    struct Call {
+        let result: Result<Answer, JobFailure>
+        let length: Duration
+
+        var failure: JobFailure? {
+            if case .failure(let failure) = result { failure } else { nil }
+        }
+    }
+
+    /// - Parameter left: until the answer is of no use any more; nil when that is not known.
+    func call(_ inquiry: Inquiry, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?) async -> Call {
+        let started = clock.now
+        metrics.modelCalls.increment()
+        let result: Result<Answer, JobFailure>
+        do throws(JobFailure) {
+            let answer = try await model.answer(
+                inquiry.job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
+            metrics.promptTokens.increment(by: answer.usage.promptTokens)
+            metrics.completionTokens.increment(by: answer.usage.completionTokens)
+            result = .success(answer)
+        } catch {
+            result = .failure(error)
+        }
+        let length = clock.now - started
+        metrics.generation.recordNanoseconds(length.wholeNanoseconds)
+        return Call(result: result, length: length)
+    }
+
+    /// What a call says of the model's service.
+    ///
+    /// - Parameter isFirstTry: a job that is tried again says nothing of the service when it fails.
+    /// - Returns: what the gate is to learn of it.
+    func judge(_ call: Call, isFirstTry: Bool) -> Gate.Result {
+        guard let failure = call.failure else {
+            health.succeeded(.model)
+            return .answered(after: call.length)
+        }
+        return judge(failure, after: call.length, isFirstTry)
+    }
+
+    @inline(never)
+    private func judge(_ failure: JobFailure, after length: Duration, _ isFirstTry: Bool) -> Gate.Result {
+        switch failure.blame {
+        case .overload:
+            health.pause(.model, failure.message, for: failure.retryAfter)
+            return .overloaded
+        case .absence:
+            health.failed(.model, failure.message, .absent)
+            return .unanswered
+        case .gateway:
+            if isFirstTry { health.failed(.model, failure.message, .absent) }
+            return .unanswered
+        case .job:
+            if failure.code == .modelRejected {
+                health.succeeded(.model)
+            } else if isFirstTry, failure.code != .internal {
+                health.failed(.model, failure.message, .ill)
+            }
+            return failure.code == .modelTimeout ? .unanswered : .answered(after: length)
+        }
+    }
+
+    /// What a job is told that the gate does not let in.
+    var absence: JobFailure {
+        let absence = health.absence(of: .model)
+        return JobFailure(
+            .modelUnavailable, absence?.reason ?? "the model is away", retryAfter: absence?.retryAfter,
+            blame: .absence)
+    }
+}
