@@ -128,8 +128,8 @@ enum ClaimScripts {
             return 1
             """)
 
-    /// Keys: the result, the claim. Arguments: the reply, its life, this worker's token, the job's fingerprint (nothing when
-    /// the message was no job).
+    /// Keys: the result, the claim, and of an answer the day's ledger. Arguments: the reply, its life, this worker's token, the
+    /// job's fingerprint (nothing when the message was no job).
     ///
     /// Nothing: the reply is kept. -2: the id belongs to another job. A stored reply that succeeded: that one stays.
     ///
@@ -142,6 +142,15 @@ enum ClaimScripts {
             if held and isOfAnother(held, job) then return -2 end
             local stays = stored and succeeded(stored)
             if not stays then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+            if KEYS[3] then
+              local whose = ARGV[6]
+              if redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[8]) then whose = ARGV[7] end
+              for i = 9, #ARGV - 1, 2 do
+                local isSpent = ARGV[i] ~= 'answers' and ARGV[i] ~= 'reused'
+                if isSpent or not stays then redis.call('HINCRBY', KEYS[3], whose .. ARGV[i], ARGV[i + 1]) end
+              end
+              redis.call('PEXPIRE', KEYS[3], ARGV[#ARGV])
+            end
             if job ~= '' then
               local life = redis.call('PTTL', KEYS[1]) + 60000
               local token = held and read(held)

@@ -45,15 +45,18 @@ package struct RedisResults: ResultStore {
     }
 
     package func store(
-        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, account: Account? = nil
     ) async throws(Outage) -> StoreOutcome {
         let what = "storing a result"
-        let kept = try await send(
-            RedisCommand(
-                script: ClaimScripts.store, keys: [keys.result(key), keys.claim(key)],
-                arguments: [
-                    reply, Array(String(lifetime()).utf8), worker.redisBytes, (fingerprint?.text ?? "").redisBytes,
-                ]), what)
+        var names = [keys.result(key), keys.claim(key)]
+        var arguments = [
+            reply, Array(String(lifetime()).utf8), worker.redisBytes, (fingerprint?.text ?? "").redisBytes, [],
+        ]
+        if let account {
+            names.append(keys.costs(account.day))
+            arguments += account.arguments
+        }
+        let kept = try await send(RedisCommand(script: ClaimScripts.store, keys: names, arguments: arguments), what)
         switch kept {
         case .null: return .kept
         case .integer(-2): return .conflict

@@ -111,6 +111,18 @@ extension Settings {
         // Below the broker's consumer_timeout, 30 minutes unless changed: it would take the job back.
         reader.duration("model.timeout", &model.timeout, in: .milliseconds(1) ... .seconds(1500))
         reader.int("model.max_concurrency", &model.maxConcurrency, in: 1...65_535)
+        var prices: String?
+        reader.string("model.prices", &prices)
+        if let prices {
+            let numbers = prices.split(separator: ",", omittingEmptySubsequences: false)
+                .map { Double($0.trimmingSpaces()) }
+            if numbers.count == 3, numbers.allSatisfy({ $0.map { (0...1_000_000).contains($0) } ?? false }) {
+                model.prices = numbers.compactMap(\.self)
+            } else {
+                reader.wrong("model.prices", prices, "three numbers, per million tokens: IN, CACHED, OUT")
+            }
+        }
+        reader.string("model.currency", &model.currency)
         reader.string("embeddings.url", &embeddings.url)
         reader.string("embeddings.model", &embeddings.model)
         reader.secret("embeddings.api_key", &embeddings.apiKey)
@@ -177,7 +189,7 @@ extension Settings {
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
-        "cache.memory", "cache.memory_ttl", "cache.ttl", "cache.ttl_jitter", "cache.stale", "cache.scope",
+        "model.prices", "model.currency", "cache.memory", "cache.memory_ttl", "cache.ttl", "cache.ttl_jitter", "cache.stale", "cache.scope",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.max_connections", "results.ttl",
         "results.ttl_jitter",
         "retry.max_attempts", "retry.base",

@@ -86,6 +86,9 @@ package struct Settings: Sendable, Equatable {
         package var reasoning = Reasoning.strip
         package var timeout: Duration = .seconds(60)
         package var maxConcurrency = 512
+        /// Per million tokens: of prompts, of prompts that the service had read before, of answers.
+        package var prices: [Double]?
+        package var currency = "USD"
     }
 
     /// `embeddings.*`

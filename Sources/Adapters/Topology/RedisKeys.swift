@@ -36,6 +36,8 @@ package struct RedisKeys: Sendable, Equatable {
     package func revoked(_ key: JobKey) -> String { revocationsOfJobs + key.text }
     /// An answer that may be given again. Its name begins with whose it is (`AnswerKey`).
     package func answer(_ name: String) -> String { answers + name }
+    /// What a day's answers cost, a hash: see ``LedgerField``. `day` as `2026-11-22`, in UTC.
+    package func costs(_ day: String) -> String { "\(prefix):costs:\(day)" }
     /// Counts revocations, so that workers see that there is a new one.
     package var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.

@@ -27,6 +27,8 @@ public struct Usage: Sendable, Equatable {
 
     /// How often the model was asked for this answer; 0 when it was reused.
     public var calls: Int
+    /// What they cost; nil where no prices are configured.
+    public var cost: Cost?
 
     /// - Parameter cachedTokens: at most `promptTokens`; 0 where the service does not say.
     public init(promptTokens: Int, completionTokens: Int, cachedTokens: Int = 0, calls: Int = 1) {
@@ -34,6 +36,13 @@ public struct Usage: Sendable, Equatable {
         self.completionTokens = completionTokens
         self.cachedTokens = cachedTokens
         self.calls = calls
+    }
+
+    /// What an answer costs that is given once more.
+    package var unpaid: Usage {
+        var usage = Usage(promptTokens: 0, completionTokens: 0, calls: 0)
+        usage.cost = cost.map { Cost(0, $0.currency) }
+        return usage
     }
 }
 
@@ -134,6 +143,13 @@ extension Reply {
                     $0.member("completion_tokens", usage?.completionTokens ?? 0)
                     $0.member("cached_tokens", usage?.cachedTokens ?? 0)
                     $0.member("calls", usage?.calls ?? 1)
+                    if let cost = usage?.cost {
+                        $0.key("cost")
+                        $0.object {
+                            $0.member("amount", cost.amount)
+                            $0.member("currency", cost.currency)
+                        }
+                    }
                 }
                 json.member("finish_reason", (finishReason ?? .stop).rawValue)
             }
@@ -184,10 +200,14 @@ extension Reply {
         answer = root["answer"]?.string
         sources = (root["sources"]?.elements ?? []).map(Source.init(reading:))
         model = root["model"]?.string
-        usage = root["usage"].map {
-            Usage(
-                promptTokens: $0["prompt_tokens"]?.int ?? 0, completionTokens: $0["completion_tokens"]?.int ?? 0,
-                cachedTokens: $0["cached_tokens"]?.int ?? 0, calls: $0["calls"]?.int ?? 1)
+        usage = root["usage"].map { read in
+            var usage = Usage(
+                promptTokens: read["prompt_tokens"]?.int ?? 0, completionTokens: read["completion_tokens"]?.int ?? 0,
+                cachedTokens: read["cached_tokens"]?.int ?? 0, calls: read["calls"]?.int ?? 1)
+            if let amount = read["cost"]?["amount"]?.double, let currency = read["cost"]?["currency"]?.string {
+                usage.cost = Cost(amount, currency)
+            }
+            return usage
         }
         finishReason = root["finish_reason"]?.string.flatMap(FinishReason.init)
         cached = root["cached"]?.string.flatMap(Cached.init) ?? .none

@@ -143,14 +143,10 @@ struct FilterOptions: ParsableArguments {
     }
 
     private static func timestamp(_ flag: String, _ text: String) throws -> Timestamp {
-        if let timestamp = Timestamp(text) { return timestamp }
-        guard let ago = Quantity.duration(text) else {
+        guard let timestamp = Moment.parse(text) else {
             throw CommandFailure(.wrong, "\(flag) \(text): \(moment) is needed")
         }
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        let milliseconds = Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec / 1_000_000)
-        return Timestamp(milliseconds: max(0, milliseconds - Int64(ago / .milliseconds(1))))
+        return timestamp
     }
 }
 

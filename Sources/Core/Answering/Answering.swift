@@ -48,7 +48,8 @@ package actor Answering {
         finder = PassageFinder(
             source: passageSource, health: health, clock: clock, configuration: configuration, metrics: metrics)
         caller = ModelCaller(
-            model: model, health: health, clock: clock, timeout: configuration.modelTimeout, metrics: metrics)
+            model: model, health: health, clock: clock, timeout: configuration.modelTimeout,
+            prices: configuration.prices, metrics: metrics)
         // What is made here in no time is not asked for elsewhere.
         let isLocal = model.isLocal && passageSource?.isLocal ?? true
         cache = configuration.cache.map {

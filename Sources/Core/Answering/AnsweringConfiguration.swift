@@ -22,5 +22,8 @@ package struct AnsweringConfiguration: Sendable {
     /// `cache.*`; nil: no answer is given twice.
     package var cache: CacheSettings?
 
+    /// `model.prices`; nil: replies say nothing of money.
+    package var prices: Prices?
+
     package init() {}
 }

@@ -8,6 +8,7 @@ struct ModelCaller: Sendable {
     let clock: any PipelineClock
     /// `model.timeout`.
     let timeout: Duration
+    let prices: Prices?
     let metrics: AnsweringMetrics
 
     struct Call {
@@ -25,8 +26,9 @@ struct ModelCaller: Sendable {
         metrics.modelCalls.increment()
         let result: Result<Answer, JobFailure>
         do throws(JobFailure) {
-            let answer = try await model.answer(
+            var answer = try await model.answer(
                 inquiry.job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
+            answer.usage.cost = prices?.cost(of: answer.usage)
             metrics.promptTokens.increment(by: answer.usage.promptTokens)
             metrics.completionTokens.increment(by: answer.usage.completionTokens)
             result = .success(answer)

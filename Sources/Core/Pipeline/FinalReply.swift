@@ -24,10 +24,13 @@ final class FinalReply: Sendable {
     /// A reply may go to the message's `reply_to`.
     let isAnswerable: Bool
     let deadLetter: JobFailure?
+    /// Of an answer.
+    let account: Account?
 
     private init(
         _ reply: Reply, _ key: JobKey?, _ fingerprint: Fingerprint? = nil, stored: [UInt8]? = nil,
-        isRefusal: Bool = false, isAnswerable: Bool = true, isConflict: Bool = false, deadLetter: JobFailure? = nil
+        isRefusal: Bool = false, isAnswerable: Bool = true, isConflict: Bool = false, deadLetter: JobFailure? = nil,
+        account: Account? = nil
     ) {
         self.key = key
         self.fingerprint = fingerprint
@@ -39,17 +42,19 @@ final class FinalReply: Sendable {
         self.isRefusal = isRefusal
         self.isAnswerable = isAnswerable
         self.deadLetter = deadLetter
+        self.account = account
     }
 
     @inline(never)
     static func answer(
-        _ answer: Answer, _ reuse: Reuse?, to delivery: JobDelivery, _ outcome: AnswerOutcome, now: Duration
+        _ answer: Answer, _ reuse: Reuse?, to delivery: JobDelivery, _ outcome: AnswerOutcome, now: Duration,
+        wall: Timestamp
     ) -> FinalReply {
         var reply = Reply(id: delivery.job.id.text, status: .succeeded)
         reply.answer = answer.text
         reply.model = answer.model
         // What was not asked for anew is not paid for again.
-        reply.usage = reuse == nil ? answer.usage : Usage(promptTokens: 0, completionTokens: 0, calls: 0)
+        reply.usage = reuse == nil ? answer.usage : answer.usage.unpaid
         reply.cached = reuse?.from ?? .none
         reply.age = reuse?.age
         reply.isStale = reuse?.isStale ?? false
@@ -57,7 +62,9 @@ final class FinalReply: Sendable {
         reply.finishReason = answer.finishReason
         reply.sources = answer.sources
         complete(&reply, delivery, outcome, now)
-        return FinalReply(reply, delivery.key, delivery.identity.fingerprint)
+        return FinalReply(
+            reply, delivery.key, delivery.identity.fingerprint,
+            account: Account(delivery.job, answer, reuse, at: wall))
     }
 
     /// - Parameters:

@@ -34,9 +34,12 @@ package protocol ResultStore: Sendable {
     /// claim on the job; another's stays. Atomic: of two workers that store a success, one is told of the other's. While
     /// the reply is kept the id belongs to the job.
     ///
-    /// - Parameter fingerprint: of the job; nil when the message was none, and then no id belongs to it.
+    /// - Parameters:
+    ///   - fingerprint: of the job; nil when the message was none, and then no id belongs to it.
+    ///   - account: what the ledger notes with it, all or nothing: of a reply that is kept all, of one that another came
+    ///     before what was spent.
     func store(
-        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, account: Account?
     ) async throws(Outage) -> StoreOutcome
     /// Gives a claim up, if it is this worker's. Losses, and which job the id belongs to, are remembered.
     ///

@@ -93,7 +93,8 @@ struct Settler: Sendable {
 
     private func store(_ reply: FinalReply) async throws(Outage) -> StoreOutcome {
         guard let key = reply.key else { return .kept }
-        return try await results.store(key, reply.fingerprint, reply.body, status: reply.status)
+        return try await results.store(
+            key, reply.fingerprint, reply.body, status: reply.status, account: reply.account)
     }
 
     private func deadLetter(_ incoming: Incoming, _ reply: FinalReply) async throws(Outage) {

@@ -219,7 +219,7 @@ package struct SimulatedResults: ResultStore {
     }
 
     package func store(
-        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, account: Account?
     ) async throws(Outage) -> StoreOutcome {
         try await store.store(key, fingerprint, reply, status, life)
     }

@@ -24,7 +24,7 @@ extension HealthCheck {
             CheckResult(name: "redis", outcome: .wrong, detail: "\(address)\(what)")
         }
         let prefix = assembly.keys.prefix
-        let keys = ["result", "claim", "worker", "revoked"].map { "\(prefix):\($0):parley-check" }
+        let keys = ["result", "claim", "worker", "revoked", "costs", "cache"].map { "\(prefix):\($0):parley-check" }
         let server = try await client.send(RedisCommand("INFO", "server"))
         // First: a cluster may refuse a key for another's.
         if server.string?.contains("redis_mode:cluster") == true {
@@ -35,10 +35,11 @@ extension HealthCheck {
             ("results cannot be read", RedisCommand("MGET", keys[0], keys[3])),
             (
                 "scripts cannot be run, which every job needs: Redis 7, or a stand-in that has EVAL and lets this user use it",
-                RedisCommand("EVAL", Self.script, keys.count, keys[0], keys[1], keys[2], keys[3])
+                RedisCommand("EVAL", Self.script, 5, keys[0], keys[1], keys[2], keys[3], keys[4])
             ),
+            ("answers cannot be kept", RedisCommand("SET", keys[5], "x", "PX", 1000)),
             ("revocations cannot be read", RedisCommand("GET", assembly.keys.revocations)),
-            ("results cannot be deleted", RedisCommand("DEL", keys[0], keys[1], keys[2])),
+            ("results cannot be deleted", RedisCommand("DEL", keys[0], keys[1], keys[2], keys[4], keys[5])),
         ]
         let answers = try await client.send(steps.map(\.command))
         for (step, answer) in zip(steps, answers) {
@@ -58,6 +59,7 @@ extension HealthCheck {
         call('SET', KEYS[2], 'x', 'PX', 1000)
         call('SET', KEYS[3], '{}', 'NX', 'PX', 1000)
         local known = call('MGET', KEYS[1], KEYS[2], KEYS[4])
+        if call('HLEN', KEYS[5]) == 0 then call('HINCRBY', KEYS[5], 'x', 1) end
         call('PEXPIRE', KEYS[2], call('PTTL', KEYS[2]))
         call('GET', KEYS[3])
         local json = cjson.new and cjson.new() or cjson

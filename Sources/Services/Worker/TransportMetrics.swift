@@ -42,6 +42,11 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_model_calls_in_flight": "Calls to the model that are under way.",
         "parley_model_queue": "Jobs that wait for a call to the model.",
         "parley_prompt_tokens_total": "Tokens of prompts, as the model's service counts them.",
+        "parley_answers_reused_total": "Answers given that were not made for the job, by where they came from.",
+        "parley_cache_misses_total": "Questions whose answer was not there, and had to be made.",
+        "parley_tokens_saved_total": "Tokens of the model's calls that reused answers made needless.",
+        "parley_cache_memory_bytes": "What the answers kept in memory take, about.",
+        "parley_cache_memory_entries": "Answers kept in memory.",
         "parley_completion_tokens_total": "Tokens of answers, as the model's service counts them.",
     ]
     for (label, sentence) in sentences { registry.describe(label, sentence) }

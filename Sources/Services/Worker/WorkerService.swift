@@ -67,6 +67,9 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.answering.retrievalTimeout = settings.retrieval.timeout
         configuration.answering.priorityMaxWait = settings.priorityMaxWait
         configuration.answering.cache = CacheSettings(settings)
+        configuration.answering.prices = settings.model.prices.map {
+            Prices(input: $0[0], cached: $0[1], output: $0[2], currency: settings.model.currency)
+        }
         configuration.retry.maxAttempts = settings.retry.maxAttempts
         configuration.retry.base = settings.retry.base
         configuration.retry.factor = settings.retry.factor

@@ -41,6 +41,10 @@ package struct KeptAnswer: Sendable, Equatable {
                 $0.int(answer.usage.completionTokens)
                 $0.int(answer.usage.cachedTokens)
             }
+            if let cost = answer.usage.cost {
+                json.member("cost", cost.amount)
+                json.member("currency", cost.currency)
+            }
             json.key("sources")
             json.array { for source in answer.sources { source.write(to: &$0) } }
         }
@@ -56,10 +60,12 @@ package struct KeptAnswer: Sendable, Equatable {
             let usage = root["usage"]?.elements.map({ $0.int ?? 0 }), usage.count == 3,
             let sources = root["sources"]?.elements
         else { return nil }
+        var spent = Usage(promptTokens: usage[0], completionTokens: usage[1], cachedTokens: usage[2])
+        if let amount = root["cost"]?.double, let currency = root["currency"]?.string {
+            spent.cost = Cost(amount, currency)
+        }
         answer = Answer(
-            text: text, model: model,
-            usage: Usage(promptTokens: usage[0], completionTokens: usage[1], cachedTokens: usage[2]),
-            finishReason: finishReason, sources: sources.map(Source.init(reading:)))
+            text: text, model: model, usage: spent, finishReason: finishReason, sources: sources.map(Source.init(reading:)))
         self.made = Timestamp(milliseconds: Int64(made))
         self.freshUntil = Timestamp(milliseconds: Int64(freshUntil))
     }

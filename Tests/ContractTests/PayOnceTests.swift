@@ -1,0 +1,127 @@
+import ParleyJSON
+import TestSupport
+import Testing
+
+/// No answer is paid for twice: against the real broker and Redis, with a model that counts.
+@Suite(.enabled(if: Surroundings.areComplete)) struct PayOnceTests {
+    private func question(_ text: String, _ more: String = "") -> String { #"{"query":"\#(text)"\#(more)}"# }
+
+    @Test func theSameQuestionIsAskedOnceAndTheReplySaysSo() async throws {
+        let model = try await ModelServer()
+        let worker = try await Worker.start(["model.url": model.url])
+        try await Producer.with { producer in
+            let text = unique()
+            let first = try await producer.ask(question(text), of: worker)
+            #expect(try first.json["cached"]?.string == "none")
+            #expect(try first.json["age_ms"] == nil)
+            #expect(try first.json["usage"]?["calls"]?.int == 1)
+            let second = try await producer.ask(question("  \(text) "), of: worker)
+            #expect(try second.json["cached"]?.string == "memory")
+            #expect(try second.json["age_ms"]?.int ?? -1 >= 0 && second.json["stale"]?.bool == false)
+            #expect(try second.json["usage"]?["calls"]?.int == 0)
+            #expect(try second.json["usage"]?["prompt_tokens"]?.int == 0)
+            #expect(try second.answer == first.answer)
+            for mode in ["refresh", "bypass"] {
+                let own = try await producer.ask(question(text, #","options":{"cache":"\#(mode)"}"#), of: worker)
+                #expect(try own.json["cached"]?.string == "none", "\(mode)")
+            }
+            #expect(model.questions.count == 3)
+            let other = try await producer.ask(question(text, #","tenant":"other""#), of: worker)
+            #expect(try other.json["cached"]?.string == "none", "another tenant's")
+            #expect(try await worker.metric(#"parley_answers_reused_total{from="memory"}"#) == 1)
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
+    @Test func anotherWorkerFindsItInRedis() async throws {
+        let model = try await ModelServer()
+        let first = try await Worker.start(["model.url": model.url])
+        let second = try await Worker.start(["model.url": model.url])
+        try await Producer.with { producer in
+            let text = unique()
+            #expect(try await producer.ask(question(text), of: first).json["cached"]?.string == "none")
+            let reused = try await eventually("the answer in Redis") {
+                let reply = try await producer.ask(question(text), of: second)
+                return try reply.json["cached"]?.string == "none" ? nil : reply
+            }
+            #expect(try ["redis", "memory"].contains(reused.json["cached"]?.string))
+            #expect(model.questions.count <= 2)
+            #expect(try await producer.ask(question(text), of: second).json["cached"]?.string == "memory")
+        }
+        for worker in [first, second] { #expect(try await worker.stop() == 0) }
+    }
+
+    @Test func aHundredWhoAskTheSameAtOnceCostOneCall() async throws {
+        let model = try await ModelServer(delay: .milliseconds(300))
+        let worker = try await Worker.start(["model.url": model.url])
+        try await Producer.with { producer in
+            let text = unique()
+            for _ in 0..<100 { try await producer.publish(question(text), to: worker, id: unique()) }
+            var calls = 0
+            var from: [String: Int] = [:]
+            for _ in 0..<100 {
+                let reply = try await producer.nextReply()
+                #expect(try reply.status == "succeeded")
+                calls += try reply.json["usage"]?["calls"]?.int ?? 0
+                from[try reply.json["cached"]?.string ?? "", default: 0] += 1
+            }
+            #expect(model.questions.count == 1)
+            #expect(calls == 1 && from["none"] == 1, "\(from)")
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
+    @Test func bothTiersCanBeSwitchedOff() async throws {
+        let model = try await ModelServer()
+        let worker = try await Worker.start(["model.url": model.url, "cache.memory": "0", "cache.ttl": "0s"])
+        try await Producer.with { producer in
+            let text = unique()
+            for _ in 0..<2 {
+                #expect(try await producer.ask(question(text), of: worker).json["cached"]?.string == "none")
+            }
+        }
+        #expect(model.questions.count == 2)
+        #expect(try await worker.stop() == 0)
+    }
+
+    @Test func whatAnswersCostIsInTheReplyAndInTheLedger() async throws {
+        let model = try await ModelServer()
+        let redis = try await PrivateRedis()
+        let settings = ["redis.url": redis.url(), "model.prices": "1000, 500, 2000", "model.currency": "EUR"]
+        let worker = try await Worker.start(settings.merging(["model.url": model.url]) { $1 })
+        try await Producer.with { producer in
+            var sum = 0.0
+            var tokens = 0
+            for (tenant, times) in [("a", 3), ("b", 1)] {
+                for _ in 0..<times {
+                    let reply = try await producer.ask(
+                        question("What is it?", #","tenant":"\#(tenant)","agent":"presale""#), of: worker)
+                    let usage = try reply.json["usage"]
+                    #expect(usage?["cost"]?["currency"]?.string == "EUR")
+                    sum += usage?["cost"]?["amount"]?.double ?? -1
+                    tokens += usage?["prompt_tokens"]?.int ?? -1
+                }
+            }
+            let costs = try await parley("costs", "--by", "tenant", "--json", settings: settings)
+            #expect(costs.status == 0, "\(costs.errors)")
+            let rows = try costs.lines.first?["rows"]?.elements ?? []
+            #expect(rows.map { $0["tenant"]?.string } == ["a", "b"])
+            #expect(rows.map { $0["answers"]?.int } == [3, 1])
+            #expect(rows.map { $0["reused"]?.int } == [2, 0])
+            #expect(rows.map { $0["calls"]?.int } == [1, 1])
+            #expect(rows.reduce(0) { $0 + ($1["prompt_tokens"]?.int ?? 0) } == tokens)
+            #expect(abs(rows.reduce(0) { $0 + ($1["cost"]?.double ?? 0) } - sum) < 1e-9 && sum > 0)
+            for by in ["agent", "model", "day"] {
+                let one = try await parley("costs", "--by", by, "--since", "1d", "--json", settings: settings)
+                #expect(try one.lines.first?["rows"]?.elements.first?["answers"]?.int == 4, "\(one.output)")
+            }
+            let table = try await parley("costs", settings: settings)
+            #expect(table.output.contains("answers") && table.output.contains("EUR"), "\(table.output)")
+            for wrong in [["--by", "user"], ["--since", "soon"], ["--since", "900d"]] {
+                let process = try ParleyProcess(["costs"] + wrong, settings: settings)
+                #expect(try await process.exitStatus() == 2, "\(wrong)")
+            }
+        }
+        #expect(try await worker.stop() == 0)
+    }
+}
