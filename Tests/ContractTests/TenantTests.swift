@@ -94,7 +94,7 @@ extension LeastPrivilegeTests {
             _ = try await stored("chat:result:operator:\(other)")
             try await publish("nonsense", as: "producer", id: bad, userID: "producer", to: worker)
             let owned = settings("operator").merging(
-                ["tenants.mode": "authenticated", "tenants.users": "producer=shop-eu"]
+                ["tenants.mode": "authenticated", "tenants.users": "producer=shop-eu", "tenants.relays": "parley"]
             ) { $1 }
             // The letter is written after the result is stored.
             try await waitUntil("the dead letter") {
