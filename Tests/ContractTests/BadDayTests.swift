@@ -71,6 +71,28 @@ struct BadDayTests {
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func aWorkerThatIsCutFromTheBrokerIsNotShownAsWorking() async throws {
+        try await broker.control("add_user", "cut", "cut")
+        try await broker.control("set_permissions", "cut", ".*", ".*", ".*")
+        let worker = try await start(["rabbitmq.url": broker.url("cut")])
+        func shown() async throws -> JSONElement? {
+            let settings = ["queue.name": worker.queue, "rabbitmq.url": broker.url()]
+            return try await parley("status", "--json", settings: settings).lines.first?["workers"]?.elements.first
+        }
+        _ = try await eventually("it works") { try await shown()?["state"]?.string == "working" ? true : nil }
+        try await broker.control("change_password", "cut", "sesame")
+        try await broker.control("close_all_user_connections", "cut", "cut off")
+        let paused = try await eventually("it waits") { () -> JSONElement? in
+            guard let worker = try await shown(), worker["state"]?.string == "paused" else { return nil }
+            return worker
+        }
+        #expect(paused["away"]?.elements.map(\.string) == ["rabbitmq"])
+        #expect(try await worker.metric(#"parley_service_away{service="rabbitmq"}"#) == 1)
+        try await broker.control("change_password", "cut", "cut")
+        _ = try await eventually("it works again") { try await shown()?["state"]?.string == "working" ? true : nil }
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func aDeletedQueueIsDeclaredAndConsumedAgain() async throws {
         let worker = try await start()
         try await Producer.with(rabbitMQ: broker.url()) { producer in
