@@ -16,7 +16,8 @@ extension ContractTests {
             let before = try await producer.redis.send(RedisCommand("GET", "chat:revocations")).int ?? 0
             for _ in 0..<2 {
                 let revoked = try await parley(
-                    "revoke", queued, answered, failed, "--json", settings: ["results.ttl": "10m", "limits.not_before": "1h"])
+                    "revoke", queued, answered, failed, "--json",
+                    settings: ["results.ttl": "10m", "limits.not_before": "1h"])
                 #expect(revoked.status == 0)
                 let lines = try revoked.lines
                 #expect(lines.map { $0["id"]?.string } == [queued, answered, failed])

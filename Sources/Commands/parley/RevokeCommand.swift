@@ -30,7 +30,8 @@ struct RevokeCommand: AsyncParsableCommand {
         keys.tenant = try owner.checked(context.settings)
         if undo { return try await takeBack(jobs, context, keys) }
         let revocations = try await revoke(
-            jobs, ttl: max(context.settings.results.ttl, context.settings.limits.notBefore), redis: context.redis, keys: keys, logger: context.logger)
+            jobs, ttl: max(context.settings.results.ttl, context.settings.limits.notBefore), redis: context.redis,
+            keys: keys, logger: context.logger)
         for revocation in revocations {
             if output.json {
                 var json = JSONWriter()
