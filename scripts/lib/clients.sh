@@ -67,22 +67,22 @@ ask_with_amqp_tools() {
 
 # test_clients BINARY: prints a line for each and what came of them; status 1 when one failed.
 test_clients() {
-    local client passed=0 failed=0 skipped=() words
+    local client passed=0 failed=0 missing=() words
     parley=$1
     start_worker "$work/worker.log" PARLEY_RABBITMQ_URL="$rabbitmq_url" PARLEY_REDIS_URL="$redis_url" \
         PARLEY_MODEL_URL=builtin:echo PARLEY_RETRIEVAL_MODE=never
     for client in "${known_clients[@]}"; do
         prepare_client "$client" || {
-            skipped+=("$client")
+            missing+=("$client")
             continue
         }
         if words=$(ask_with "$client" 2>&1); then passed=$((passed + 1)); else failed=$((failed + 1)); fi
         say "$client: $words"
     done
-    if [ ${#skipped[@]} -gt 0 ]; then
-        say "cannot be had (reason above), and skipped: ${skipped[*]}"
-        [ -z "${CI-}" ] || die "${#skipped[@]} clients cannot be had, and CI must not skip them"
+    if [ ${#missing[@]} -gt 0 ]; then
+        say "cannot be had (reason above), and skipped: ${missing[*]}"
+        [ -z "${CI-}" ] || die "${#missing[@]} clients cannot be had, and CI must not skip them"
     fi
-    echo "$passed passed, $failed failed, ${#skipped[@]} skipped"
+    echo "$passed passed, $failed failed, ${#missing[@]} skipped"
     [ "$failed" -eq 0 ] && stop_worker "$work/worker.log"
 }
