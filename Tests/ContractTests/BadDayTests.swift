@@ -110,6 +110,32 @@ struct BadDayTests {
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func aDeclarationThatTheBrokerRefusesIsToldAsWhatItIs() async throws {
+        let queue = "contract.refused.\(unique())"
+        try await Producer.with(rabbitMQ: broker.url()) { producer in
+            // Somebody else's queue under the name of a delay queue: jobs would be lost in it.
+            _ = try await producer.connection.declare(QueueDeclaration(name: queue + ".delay.0"))
+            let worker = try await start(queue: queue)
+            let id = unique()
+            try await producer.publish(
+                #"{"query":"x","not_before":"\#(rfc3339(secondsFromNow: 5))"}"#, to: worker, id: id)
+            let told = try await eventually("the refusal's line") {
+                let told = lines(worker, "is not the delay queue that Parley needs")
+                return told.isEmpty ? nil : told
+            }
+            for part in ["\(queue).delay.0", "inequivalent arg"] {
+                #expect(told.first?.contains(part) == true, "\(told)")
+            }
+            #expect(told.first?.contains("delete it, or choose another queue.name") == true, "\(told)")
+            #expect(lines(worker, "not connected").isEmpty, "\(worker.log)")
+            // Others are answered meanwhile.
+            #expect(try await producer.ask(#"{"query":"y"}"#, of: worker).status == "succeeded")
+            _ = try await producer.connection.deleteQueue(queue + ".delay.0")
+            #expect(try await producer.nextReply().status == "succeeded")
+            #expect(try await worker.stop() == 0)
+        }
+    }
+
     @Test func queuesWithOtherArgumentsAreAdopted() async throws {
         let queue = "contract.adopted.\(unique())"
         try await Producer.with(rabbitMQ: broker.url()) { producer in

@@ -53,14 +53,17 @@ extension ContractTests {
 
     @Test func whatAKilledWorkerHeldIsNotCountedTwice() async throws {
         try await Mortuary.with { mortuary in
-            let key = "chat:worker:\(unique())"
+            // Under a prefix of its own: other tests' workers are none of its business.
+            let prefix = unique()
+            let key = "\(prefix):worker:one"
+            let settings = mortuary.settings.merging(["redis.prefix": prefix]) { $1 }
             let presence = """
                 {"host":"gone","pid":9,"queue":"\(mortuary.queue)","state":"working","in_flight":4,"rate":2.5}
                 """
             // Its sign of life has two seconds left of five: again, should the command have come too late.
             let root = try await eventually("the silent worker") {
                 _ = try await mortuary.producer.redis.send(RedisCommand("SET", key, presence, "PX", 2000))
-                let root = try await parley("status", "--json", settings: mortuary.settings).lines.first
+                let root = try await parley("status", "--json", settings: settings).lines.first
                 return root?["workers"]?.elements.contains { $0["host"]?.string == "gone" } == true ? root : nil
             }
             let worker = try #require(root["workers"]?.elements.first { $0["host"]?.string == "gone" })

@@ -123,6 +123,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
                 "redis": "\(assembly.redis.redacted)", "vectors": "\(assembly.store.location)",
             ])
         let pulse = Task { await showLife() }
+        let look = Task { await lookAtRedis() }
         await withGracefulShutdownHandler {
             await pipeline.run()
         } onGracefulShutdown: {
@@ -130,7 +131,9 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             Task { await drain() }
         }
         pulse.cancel()
+        look.cancel()
         await pulse.value
+        await look.value
         await results.farewell()
         await consumer.close()
         await publisher.close()
@@ -138,6 +141,17 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         await assembly.http.close()
         await assembly.modelHTTP.close()
         logger.notice("worker stopped")
+    }
+
+    /// Says once what Redis, or what stands in for it, lacks: each job would say it in words of its own.
+    private func lookAtRedis() async {
+        try? await redis.waitUntilConnected()
+        guard !Task.isCancelled, let problem = try? await RedisSuitability(of: redis, assembly.keys).problem else {
+            return
+        }
+        logger.error(
+            "Redis is not what a worker needs: check redis.url",
+            metadata: ["redis": "\(assembly.redis.redacted)", "reason": "\(problem)"])
     }
 
     /// Tells the other workers each second that this one lives, and looks whether anything was revoked.
