@@ -73,7 +73,8 @@ use_valkey() {
     PARLEY_TEST_REDIS_SERVER=$(command -v valkey-server) || {
         debian_folder valkey trixie ca-certificates valkey-server || return 1
         PARLEY_TEST_REDIS_SERVER=$work/valkey-server
-        printf '#!/bin/bash\nexec %q %q --with %q /usr/bin/valkey-server "$@"\n' \
+        # Tests start it with a path of their own.
+        printf '#!/bin/bash\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec %q %q --with %q /usr/bin/valkey-server "$@"\n' \
             "$root/scripts/lib/debian-run" "$debian_root" "${TMPDIR:-/tmp}" >"$PARLEY_TEST_REDIS_SERVER"
         chmod +x "$PARLEY_TEST_REDIS_SERVER"
     }
