@@ -90,12 +90,13 @@ extension ContractTests {
             for _ in 0..<4 { try await producer.publish(#"{"query":"x"}"#, to: worker, id: unique()) }
             _ = try await eventually("four questions") { model.questions.count == 4 ? true : nil }
             try await redis.stop()
-            // With four jobs in work, which count against what a new consumer gets.
+            // With four jobs in work, which count against what a new consumer gets. A fifth finds out that Redis is away.
+            try await producer.publish(#"{"query":"z"}"#, to: worker, id: unique())
             _ = try await eventually("no consumer") { try await consumers() == 0 ? true : nil }
             try await redis.start()
             try await worker.untilReady()
             model.answer(after: .zero)
-            for _ in 0..<4 { #expect(try await producer.nextReply().status == "succeeded") }
+            for _ in 0..<5 { #expect(try await producer.nextReply().status == "succeeded") }
             #expect(try await producer.ask(#"{"query":"y"}"#, of: worker).status == "succeeded")
             _ = try await eventually("one consumer") { try await consumers() == 1 ? true : nil }
         }
