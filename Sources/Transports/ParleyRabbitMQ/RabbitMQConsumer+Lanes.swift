@@ -98,6 +98,8 @@ extension RabbitMQConsumer {
             }
             let room = room(for: lanes[index])
             if room > 0 { try await consume(index, room, connection, channel) }
+            // The last of what was held may have been settled meanwhile, and no settlement comes any more to say so.
+            if lanes[index].consumerTags.count > 1, inbox.unsettled == 0 { mustAdjust = true }
         }
         watchForRoom()
     }
