@@ -132,8 +132,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         }
         pulse.cancel()
         look.cancel()
+        // Not waited for: a Redis that stands still would hold up the end; closing its client ends the look.
         await pulse.value
-        await look.value
         await results.farewell()
         await consumer.close()
         await publisher.close()
