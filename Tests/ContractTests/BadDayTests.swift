@@ -71,6 +71,28 @@ struct BadDayTests {
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func aWorkerThatIsCutFromTheBrokerIsNotShownAsWorking() async throws {
+        try await broker.control("add_user", "cut", "cut")
+        try await broker.control("set_permissions", "cut", ".*", ".*", ".*")
+        let worker = try await start(["rabbitmq.url": broker.url("cut")])
+        func shown() async throws -> JSONElement? {
+            let settings = ["queue.name": worker.queue, "rabbitmq.url": broker.url()]
+            return try await parley("status", "--json", settings: settings).lines.first?["workers"]?.elements.first
+        }
+        _ = try await eventually("it works") { try await shown()?["state"]?.string == "working" ? true : nil }
+        try await broker.control("change_password", "cut", "sesame")
+        try await broker.control("close_all_user_connections", "cut", "cut off")
+        let paused = try await eventually("it waits") { () -> JSONElement? in
+            guard let worker = try await shown(), worker["state"]?.string == "paused" else { return nil }
+            return worker
+        }
+        #expect(paused["away"]?.elements.map(\.string) == ["rabbitmq"])
+        #expect(try await worker.metric(#"parley_service_away{service="rabbitmq"}"#) == 1)
+        try await broker.control("change_password", "cut", "cut")
+        _ = try await eventually("it works again") { try await shown()?["state"]?.string == "working" ? true : nil }
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func aDeletedQueueIsDeclaredAndConsumedAgain() async throws {
         let worker = try await start()
         try await Producer.with(rabbitMQ: broker.url()) { producer in
@@ -86,6 +108,32 @@ struct BadDayTests {
         #expect(told.count == 1 && told.first?.contains(worker.queue) == true)
         #expect(lines(worker, "not connected").isEmpty, "the rest of the worker noticed nothing")
         #expect(try await worker.stop() == 0)
+    }
+
+    @Test func aDeclarationThatTheBrokerRefusesIsToldAsWhatItIs() async throws {
+        let queue = "contract.refused.\(unique())"
+        try await Producer.with(rabbitMQ: broker.url()) { producer in
+            // Somebody else's queue under the name of a delay queue: jobs would be lost in it.
+            _ = try await producer.connection.declare(QueueDeclaration(name: queue + ".delay.0"))
+            let worker = try await start(queue: queue)
+            let id = unique()
+            try await producer.publish(
+                #"{"query":"x","not_before":"\#(rfc3339(secondsFromNow: 5))"}"#, to: worker, id: id)
+            let told = try await eventually("the refusal's line") {
+                let told = lines(worker, "is not the delay queue that Parley needs")
+                return told.isEmpty ? nil : told
+            }
+            for part in ["\(queue).delay.0", "inequivalent arg"] {
+                #expect(told.first?.contains(part) == true, "\(told)")
+            }
+            #expect(told.first?.contains("delete it, or choose another queue.name") == true, "\(told)")
+            #expect(lines(worker, "not connected").isEmpty, "\(worker.log)")
+            // Others are answered meanwhile.
+            #expect(try await producer.ask(#"{"query":"y"}"#, of: worker).status == "succeeded")
+            _ = try await producer.connection.deleteQueue(queue + ".delay.0")
+            #expect(try await producer.nextReply().status == "succeeded")
+            #expect(try await worker.stop() == 0)
+        }
     }
 
     @Test func queuesWithOtherArgumentsAreAdopted() async throws {

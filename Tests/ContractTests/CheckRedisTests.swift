@@ -18,6 +18,37 @@ struct CheckRedisTests {
         #expect(line.hasPrefix("redis          wrong") && line.contains("is a Redis Cluster"), "\(line)")
     }
 
+    /// What stand-ins say of scripts, and what is said of them: by `check`, and by a worker when it starts.
+    @Test(arguments: [
+        ("-ERR unknown command 'EVAL'\r\n", "scripts (EVAL) are not there"),
+        ("-unsupported command 'eval'\r\n", "a proxy such as Envoy"),
+        ("-ERR script tried accessing undeclared key\r\n", "allow-undeclared-keys"),
+        ("$2\r\nno\r\n", "do not work as they do in Redis 7"),
+    ])
+    func aStandInWithoutRedissScriptsIsToldInOneSentence(answer: String, says: String) async throws {
+        let redis = try ScriptedRedis(
+            .serve { command in
+                switch command.first?.uppercased() {
+                case "PING": "+PONG\r\n"
+                case "SET", "CLIENT", "SELECT": "+OK\r\n"
+                case "MGET": "*2\r\n$2\r\n{}\r\n$-1\r\n"
+                case "GET": "$-1\r\n"
+                case "DEL": ":1\r\n"
+                case "INFO": "$19\r\nredis_version:7.4.0\r\n"
+                default: answer
+                }
+            })
+        let line = try await check(["redis.url": redis.url], status: 2)
+        #expect(line.hasPrefix("redis          wrong") && line.contains(says), "\(line)")
+        let worker = try await Worker.start(["redis.url": redis.url], ready: false)
+        let told = try await eventually("the worker's sentence") {
+            let lines = worker.log.split(separator: "\n").filter { $0.contains("Redis is not what a worker needs") }
+            return lines.isEmpty ? nil : lines
+        }
+        #expect(told.count == 1 && told.allSatisfy { $0.contains(says) && $0.contains("redis.url") }, "\(told)")
+        try await worker.stop()
+    }
+
     @Test(.enabled(if: !RedisConfiguration.supportsTLS))
     func aBuildWithoutTLSSaysWhatToInstall() async throws {
         let checked = try await parley("check", settings: ["redis.url": "rediss://localhost:6379"])

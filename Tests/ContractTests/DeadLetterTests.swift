@@ -18,7 +18,11 @@ extension ContractTests {
                     groups.map { $0["code"]?.string } == ["internal", "model_timeout", "invalid_job", "worker_lost"])
                 #expect(groups.map { $0["count"]?.int } == [3, 3, 2, 2])
                 #expect(
-                    Set(groups[0].members.map(\.name)) == ["code", "source_queue", "count", "first", "last", "sample"])
+                    Set(groups[0].members.map(\.name)) == [
+                        "code", "source_queue", "count", "first", "last", "reasons", "sample",
+                    ])
+                #expect(groups[0]["reasons"]?.elements.map { $0["error"]?.string } == ["it broke"])
+                #expect(groups[0]["reasons"]?.elements.map { $0["count"]?.int } == [3])
                 #expect(groups[0]["source_queue"]?.string == mortuary.queue)
                 #expect(groups[0]["first"]?.string == "2026-11-22T00:00:01.000Z")
                 #expect(groups[0]["last"]?.string == "2026-11-22T00:00:09.000Z")
@@ -31,6 +35,31 @@ extension ContractTests {
             let text = try await parley("dead", "list", settings: mortuary.settings)
             #expect(text.output.contains("10 dead letters") && !text.output.contains("a secret"))
             #expect(try await mortuary.ids(mortuary.dead).sorted() == (0..<10).map { "j\($0)" })
+        }
+    }
+
+    @Test func theThreeCommonestReasonsOfEachCauseAreShown() async throws {
+        try await Mortuary.with { mortuary in
+            let reasons = ["slow", "full", "gone", "odd"]
+            for (number, reason) in reasons.enumerated() {
+                for _ in 0..<(5 - number) {
+                    let headers: FieldTable = [
+                        "x-parley-error-code": "model_unavailable", "x-parley-error": .string(reason),
+                    ]
+                    let message = OutgoingMessage(
+                        routingKey: mortuary.dead, properties: MessageProperties(headers: headers), body: [0x7B, 0x7D])
+                    _ = try await mortuary.producer.connection.publish(message, channel: mortuary.producer.channel)
+                }
+            }
+            let listed = try await parley("dead", "list", "--json", settings: mortuary.settings)
+            let group = try #require(try listed.lines.first)
+            let told = group["reasons"]?.elements ?? []
+            #expect(told.map { $0["error"]?.string } == ["slow", "full", "gone"], "\(listed)")
+            #expect(told.map { $0["count"]?.int } == [5, 4, 3] && group["count"]?.int == 14)
+            let text = try await parley("dead", "list", settings: mortuary.settings).output
+            for line in ["    5 × slow\n", "    4 × full\n", "    3 × gone\n", "    2 with other reasons\n"] {
+                #expect(text.contains(line), "\(text)")
+            }
         }
     }
 

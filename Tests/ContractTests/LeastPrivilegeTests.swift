@@ -55,6 +55,24 @@ struct LeastPrivilegeTests {
         #expect(check.output.contains("could not reply") && check.output.contains("ACCESS_REFUSED"), "\(check.output)")
     }
 
+    @Test func checkSaysThatAJobQueueCouldNotBeConsumedAndTakesNoJob() async throws {
+        try await broker.control("add_user", "blind", "blind")
+        try await broker.control("set_permissions", "blind", ".*", ".*", "^chat\\.jobs\\.")
+        try await broker.control("add_user", "all", "all")
+        try await broker.control("set_permissions", "all", ".*", ".*", ".*")
+        try await Producer.with(rabbitMQ: broker.url("all")) { producer in
+            let message = OutgoingMessage(routingKey: "chat.jobs", body: Array("{}".utf8))
+            _ = try await producer.connection.publish(message, channel: producer.channel)
+            let blind = settings("parley").merging(["rabbitmq.url": broker.url("blind")]) { $1 }
+            let refused = try await parley("check", settings: blind)
+            #expect(refused.status == 2 && refused.output.contains("could not consume chat.jobs"), "\(refused.output)")
+            let own = try await parley("check", settings: settings("parley"))
+            #expect(own.status == 0 && own.output.contains("holds 1 messages"), "\(own.output)")
+            let job = try await producer.connection.get("chat.jobs", noAck: true, channel: producer.channel)
+            #expect(job?.redelivered == false, "check took the job and gave it back")
+        }
+    }
+
     @Test func aProducerAsksPublishesAndCollects() async throws {
         try await withWorker { _ in
             let settings = settings("producer")

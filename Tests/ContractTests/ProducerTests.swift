@@ -166,6 +166,23 @@ extension ContractTests {
         try await worker.stop()
     }
 
+    @Test func aStubMovedBackIsAnsweredInWordsThatSayWhatItIs() async throws {
+        let worker = try await Worker.start(["limits.body": "1KiB"])
+        try await Producer.with { producer in
+            let body = #"{"query":"\#(String(repeating: "x", count: 2000))"}"#
+            #expect(try await producer.ask(body, of: worker).errorCode == "too_large")
+            let letter = try await producer.next(from: worker.dead)
+            // As a shovel or the management page moves it.
+            try await producer.publish(letter.body, to: worker, letter.properties)
+            let reply = try await producer.nextReply()
+            #expect(try reply.errorCode == "invalid_job" && reply.json["id"]?.string == letter.properties.messageID)
+            let message = try #require(try reply.json["error"]?["message"]?.string)
+            #expect(message.contains("a body of \(body.utf8.count) bytes"), "\(message)")
+            #expect(message.contains("publish the job again, smaller"), "\(message)")
+        }
+        try await worker.stop()
+    }
+
     @Test func aLetterMovedBackIsWorkedOnAgain() async throws {
         let model = try await ModelServer { _, count in count < 3 ? .garbage : .answers }
         let worker = try await Worker.start(["model.url": model.url, "retry.base": "50ms", "retry.max_attempts": "2"])

@@ -6,7 +6,7 @@ import Testing
 
 /// Section 6: `parley revoke`.
 extension ContractTests {
-    @Test func revokedJobsAreMarkedForAsLongAsResultsLive() async throws {
+    @Test func revokedJobsAreMarkedForAsLongAsTheyMayWait() async throws {
         try await Producer.with { producer in
             let (queued, answered, failed) = (unique(), unique(), unique())
             _ = try await producer.redis.send([
@@ -16,7 +16,8 @@ extension ContractTests {
             let before = try await producer.redis.send(RedisCommand("GET", "chat:revocations")).int ?? 0
             for _ in 0..<2 {
                 let revoked = try await parley(
-                    "revoke", queued, answered, failed, "--json", settings: ["results.ttl": "1h"])
+                    "revoke", queued, answered, failed, "--json",
+                    settings: ["results.ttl": "10m", "limits.not_before": "1h"])
                 #expect(revoked.status == 0)
                 let lines = try revoked.lines
                 #expect(lines.map { $0["id"]?.string } == [queued, answered, failed])
@@ -33,6 +34,18 @@ extension ContractTests {
             #expect(
                 text.output
                     == "\(queued)  revoked\n\(answered)  already answered (succeeded)\n\(failed)  revoked (failed)\n")
+        }
+    }
+
+    @Test func whoAsksForTheResultOfARevokedJobIsToldSo() async throws {
+        try await Producer.with { producer in
+            let id = unique()
+            _ = try await parley("revoke", id)
+            let result = try await parley("result", id)
+            #expect(result.status == 1 && result.output.isEmpty && result.errors.contains("it is revoked"), "\(result)")
+            _ = try await parley("revoke", "--undo", id)
+            let other = try await parley("result", id)
+            #expect(other.status == 1 && other.errors.contains("not answered yet"), "\(other)")
         }
     }
 

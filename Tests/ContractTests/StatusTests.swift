@@ -51,6 +51,58 @@ extension ContractTests {
         }
     }
 
+    @Test func whatAKilledWorkerHeldIsNotCountedTwice() async throws {
+        try await Mortuary.with { mortuary in
+            // Under a prefix of its own: other tests' workers are none of its business.
+            let prefix = unique()
+            let key = "\(prefix):worker:one"
+            let settings = mortuary.settings.merging(["redis.prefix": prefix]) { $1 }
+            let presence = """
+                {"host":"gone","pid":9,"queue":"\(mortuary.queue)","state":"working","in_flight":4,"rate":2.5}
+                """
+            // Its sign of life has two seconds left of five: again, should the command have come too late.
+            let root = try await eventually("the silent worker") {
+                _ = try await mortuary.producer.redis.send(RedisCommand("SET", key, presence, "PX", 2000))
+                let root = try await parley("status", "--json", settings: settings).lines.first
+                return root?["workers"]?.elements.contains { $0["host"]?.string == "gone" } == true ? root : nil
+            }
+            let worker = try #require(root["workers"]?.elements.first { $0["host"]?.string == "gone" })
+            #expect(worker["state"]?.string == "silent" && worker["in_flight"]?.int == 4)
+            for (name, count) in [("workers", 0), ("in_flight", 0), ("rate", 0)] {
+                #expect(root["totals"]?[name]?.int == count, "\(name)")
+            }
+            _ = try await mortuary.producer.redis.send(RedisCommand("DEL", key))
+        }
+    }
+
+    @Test(.enabled(if: PrivateRedis.isAvailable))
+    func afterRedisWasAwayAWorkerIsOneConsumerAgain() async throws {
+        let redis = try await PrivateRedis()
+        let model = try await ModelServer(delay: .seconds(600))
+        let worker = try await Worker.start([
+            "redis.url": redis.url(), "model.url": model.url, "model.max_concurrency": "64", "worker.prefetch": "64",
+        ])
+        try await Producer.with { producer in
+            func consumers() async throws -> Int {
+                let queue = QueueDeclaration(name: worker.queue)
+                return Int(try await producer.connection.declare(queue, passive: true).consumers)
+            }
+            for _ in 0..<4 { try await producer.publish(#"{"query":"x"}"#, to: worker, id: unique()) }
+            _ = try await eventually("four questions") { model.questions.count == 4 ? true : nil }
+            try await redis.stop()
+            // With four jobs in work, which count against what a new consumer gets. A fifth finds out that Redis is away.
+            try await producer.publish(#"{"query":"z"}"#, to: worker, id: unique())
+            _ = try await eventually("no consumer") { try await consumers() == 0 ? true : nil }
+            try await redis.start()
+            try await worker.untilReady()
+            model.answer(after: .zero)
+            for _ in 0..<5 { #expect(try await producer.nextReply().status == "succeeded") }
+            #expect(try await producer.ask(#"{"query":"y"}"#, of: worker).status == "succeeded")
+            _ = try await eventually("one consumer") { try await consumers() == 1 ? true : nil }
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func watchedStatusComesAgainAndAgain() async throws {
         let process = try ParleyProcess(["status", "--watch", "--every", "100ms", "--json"])
         _ = try await eventually("three looks") { process.output.split(separator: "\n").count >= 3 ? true : nil }

@@ -113,6 +113,16 @@ struct LaneTests {
             try await unacknowledged(f)["pauses"] == 10
         }
         #expect(try await status(publisher, "pauses").consumers == 2)
+        // Nothing is held any more: they become one, with all of the prefetch.
+        var settled = 10
+        while settled < 100 {
+            await consumer.acknowledge(held.map(\.tag))
+            settled += held.count
+            held = settled < 100 ? try #require(await consumer.next(atMost: 10)) : []
+        }
+        try await waitUntil("one consumer is left") { try await status(publisher, "pauses").consumers == 1 }
+        try await fill(publisher, "pauses", 20)
+        try await waitUntil("ten are held again") { try await unacknowledged(f)["pauses"] == 10 }
         await consumer.close()
         await publisher.close()
     }

@@ -3,8 +3,11 @@ import Synchronization
 
 /// A redis-server of a test's own on a free loopback port, in memory, stopped when the object goes.
 package final class PrivateRedis: Sendable {
-    private static let server = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/opt/homebrew/bin"]
-        .map { $0 + "/redis-server" }.first { access($0, X_OK) == 0 }
+    /// `scripts/test --redis valkey` names another server's program.
+    private static let server =
+        (getenv("PARLEY_TEST_REDIS_SERVER").map { [String(cString: $0)] }
+        ?? ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/opt/homebrew/bin"].map { $0 + "/redis-server" })
+        .first { access($0, X_OK) == 0 }
     package static let isAvailable = server != nil
 
     package let port: UInt16

@@ -11,6 +11,8 @@ package final class ScriptedRedis: Sendable {
         case answer(String)
         /// Answers every command with this until the client has gone.
         case always(String)
+        /// Answers each command with what this says until the client has gone.
+        case serve(@Sendable ([String]) -> String)
         /// Waits for one command, and says nothing.
         case take
         /// Sends without being asked.
@@ -103,6 +105,10 @@ package final class ScriptedRedis: Sendable {
             case .take: guard take() else { return }
             case .answer(let text): guard take(), send(client, Array(text.utf8)) else { return }
             case .always(let text): while take(), send(client, Array(text.utf8)) {}
+            case .serve(let answer):
+                while let command = input.next(), send(client, Array(answer(command).utf8)) {
+                    state.facts.withLock { $0.commands.append(command) }
+                }
             case .say(let bytes): guard send(client, bytes) else { return }
             case .dribble(let text):
                 guard take() else { return }

@@ -1,6 +1,7 @@
 import Adapters
 import Answering
 import ChatJobs
+import Glibc
 import ParleyRabbitMQ
 import Pipeline
 import TestSupport
@@ -17,7 +18,7 @@ private struct StillClock: PipelineClock {
 
 /// What a producer's message is after retries and as a dead letter, with a real broker in between.
 @Suite(
-    "Round trips", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(4)), .privateRabbitMQ())
+    "Round trips", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(60)), .privateRabbitMQ())
 struct RoundTripTests {
     /// Every type that the broker knows, with extreme values.
     static let fields: [(key: String, value: FieldValue)] = [
@@ -60,6 +61,37 @@ struct RoundTripTests {
             return try await next()
         }
 
+        /// Takes so many jobs, and does this with each of them before it lets go of it.
+        func each(
+            of count: Int, _ work: @escaping @Sendable (Incoming, RabbitMQOutbox) async throws -> Void
+        ) async throws {
+            var taken = 0
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                while taken < count {
+                    let window = try #require(await intake.nextWindow(atMost: count - taken))
+                    taken += window.count
+                    for job in window {
+                        group.addTask {
+                            try await work(job, outbox)
+                            await intake.acknowledge(job.receipt)
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+
+        func letters(_ count: Int) async throws -> [Delivery] {
+            let channel = try await fixture.connection.openChannel()
+            var letters: [Delivery] = []
+            for _ in 0..<count {
+                let letter = try await fixture.connection.get(fixture.queues.names.dead, noAck: true, channel: channel)
+                letters.append(try #require(letter))
+            }
+            try await fixture.connection.closeChannel(channel)
+            return letters
+        }
+
         /// Makes a dead letter of the job.
         func letter(_ incoming: Incoming) async throws -> Delivery {
             try await outbox.deadLetter(incoming, JobFailure(.modelTimeout, "too slow"), attempts: 2, id: nil)
@@ -88,20 +120,79 @@ struct RoundTripTests {
         await ends.fixture.close()
     }
 
-    @Test("headers of any kind survive a retry and a dead letter unchanged")
-    func anyHeaders() async throws {
+    /// `PARLEY_FUZZ` says how many messages (2,000 unless given); a failure names its seed.
+    @Test("properties and headers of any kind survive a retry and a dead letter unchanged", .timeLimit(.minutes(60)))
+    func anything() async throws {
         let ends = try await Ends("round.any")
-        for seed in 0..<200 as Range<UInt64> {
-            var random = Seeded(seed: seed)
-            let headers = Self.table(&random, depth: 0)
-            try await ends.publish(MessageProperties(headers: headers, messageID: "a"))
-            let back = try await ends.retry(try await ends.next())
-            let letter = try await ends.letter(back)
-            for (key, value) in headers.pairs {
-                #expect(letter.properties.headers[key] == value, "seed \(seed), \(key)")
+        let count = getenv("PARLEY_FUZZ").flatMap { UInt64(String(cString: $0)) } ?? 2000
+        // Many at a time: each waits for its retry.
+        for start in stride(from: 0, to: count, by: 200) {
+            var sent: [String: MessageProperties] = [:]
+            for seed in start..<min(start + 200, count) { sent["\(seed)"] = Self.properties(seed) }
+            let messages = sent.values.map {
+                OutgoingMessage(routingKey: ends.fixture.base, properties: $0, body: Array("{}".utf8))
+            }
+            for outcome in await ends.fixture.publisher.publish(messages) { #expect(try outcome.get() == .confirmed) }
+            try await ends.each(of: messages.count) { job, outbox in
+                try await outbox.postpone(
+                    job, Postponement(delay: .milliseconds(125), attempts: 1, deferrals: 0, outages: 0))
+            }
+            try await ends.each(of: messages.count) { job, outbox in
+                try await outbox.deadLetter(job, JobFailure(.modelTimeout, "too slow"), attempts: 2, id: nil)
+            }
+            for letter in try await ends.letters(messages.count) {
+                let seed = letter.properties.messageID ?? "none"
+                let known = sent.removeValue(forKey: seed)
+                let properties = try #require(known, "seed \(seed)")
+                for (key, value) in properties.headers.pairs {
+                    #expect(letter.properties.headers[key] == value, "seed \(seed), \(key)")
+                }
+                var (before, after) = (properties, letter.properties)
+                (before.headers, after.headers) = (FieldTable(), FieldTable())
+                // How bytes that are no text are shown as text is nobody's business.
+                if before.rawTexts[.correlationID] != nil { (before.correlationID, after.correlationID) = (nil, nil) }
+                let isSame = before == after
+                #expect(isSame, "seed \(seed)")
             }
         }
         await ends.fixture.close()
+    }
+
+    private static func properties(_ seed: UInt64) -> MessageProperties {
+        var random = Seeded(seed: seed)
+        var properties = MessageProperties(headers: table(&random, depth: 0), deliveryMode: 2, messageID: "\(seed)")
+        properties.contentType = text(&random)
+        properties.contentEncoding = text(&random)
+        properties.correlationID = text(&random)
+        properties.replyTo = text(&random)
+        properties.type = text(&random)
+        properties.appID = text(&random)
+        if Bool.random(using: &random) { properties.priority = .random(in: 0...255, using: &random) }
+        if Bool.random(using: &random) { properties.timestamp = .random(in: .min ... .max, using: &random) }
+        if Int.random(in: 0...3, using: &random) == 0 {
+            // No UTF-8, whatever follows; as text it is shown so.
+            let bytes =
+                [0xFF]
+                + (0..<Int.random(in: 0...250, using: &random)).map { _ in
+                    UInt8.random(in: 0...255, using: &random)
+                }
+            properties.correlationID = String(decoding: bytes, as: UTF8.self)
+            properties.rawTexts[.correlationID] = bytes
+        }
+        return properties
+    }
+
+    /// At most 255 bytes of anything that is text.
+    private static func text(_ random: inout Seeded) -> String? {
+        guard Bool.random(using: &random) else { return nil }
+        var text = ""
+        for _ in 0..<Int.random(in: 0...60, using: &random) {
+            let range: ClosedRange<UInt32> = Bool.random(using: &random) ? 0...0x7F : 0...0x10FFFF
+            if let scalar = Unicode.Scalar(UInt32.random(in: range, using: &random)) {
+                text.unicodeScalars.append(scalar)
+            }
+        }
+        return text
     }
 
     private static func table(_ random: inout Seeded, depth: Int) -> FieldTable {

@@ -67,6 +67,20 @@ use_rabbitmq() {
     done
 }
 
+# use_valkey: from here on, scripts and tests start Valkey instead of Redis: this system's, or else Debian 13's, by the
+# program that PARLEY_TEST_REDIS_SERVER names. Fails, with the reason said, when it cannot be had.
+use_valkey() {
+    PARLEY_TEST_REDIS_SERVER=$(command -v valkey-server) || {
+        debian_folder valkey trixie ca-certificates valkey-server || return 1
+        PARLEY_TEST_REDIS_SERVER=$work/valkey-server
+        # Tests start it with a path of their own.
+        printf '#!/bin/bash\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec %q %q --with %q /usr/bin/valkey-server "$@"\n' \
+            "$root/scripts/lib/debian-run" "$debian_root" "${TMPDIR:-/tmp}" >"$PARLEY_TEST_REDIS_SERVER"
+        chmod +x "$PARLEY_TEST_REDIS_SERVER"
+    }
+    export PARLEY_TEST_REDIS_SERVER
+}
+
 # prepare_debian 13: a Debian 13 with all that building and testing needs. Fails, with the reason said, when it cannot be
 # had.
 prepare_debian() {

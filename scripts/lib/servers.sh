@@ -122,7 +122,7 @@ start_redis() {
     mkdir -p "$work/redis"
     for ((try = 1; try <= attempts; try++)); do
         free_port redis_port
-        spawn "$work/redis/server.log" redis-server --bind 127.0.0.1 --port "$redis_port" --dir "$work/redis" \
+        spawn "$work/redis/server.log" "${PARLEY_TEST_REDIS_SERVER:-redis-server}" --bind 127.0.0.1 --port "$redis_port" --dir "$work/redis" \
             --save '' --appendonly no --daemonize no
         redis_pid=$spawned
         deadline=$((SECONDS + 15))

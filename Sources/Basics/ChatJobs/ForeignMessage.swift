@@ -1,3 +1,5 @@
+import ParleyJSON
+
 /// A message of another system that was sent to the job queue: its producer is told so, and not only what it lacks.
 package enum ForeignMessage: Sendable, Equatable {
     /// A header `task`, and the task's id in a header of its own.
@@ -9,6 +11,8 @@ package enum ForeignMessage: Sendable, Equatable {
     case massTransit
     /// A reply or a chunk of Parley's own, sent to where jobs are taken.
     case reply
+    /// What a dead letter holds of a body that was too large to keep, brought back to where jobs are taken.
+    case stub(bytes: Int64)
 
     /// What can be told from the message itself, beside what its properties have shown.
     static func recognized(_ body: [UInt8], _ envelope: Envelope) -> ForeignMessage? {
@@ -19,7 +23,15 @@ package enum ForeignMessage: Sendable, Equatable {
         }
         // A described type of AMQP 1.0: data, sequence or value (OASIS AMQP 1.0, part 3, sections 3.2.6 to 3.2.8).
         if body.count > 2, body[0] == 0x00, body[1] == 0x53, (0x75...0x77).contains(body[2]) { return .amqp10 }
-        return nil
+        return stub(body)
+    }
+
+    /// `{"stub": true, "bytes": …}`, the digest beside it, and nothing of a job.
+    private static func stub(_ body: [UInt8]) -> ForeignMessage? {
+        guard body.count < 256, let root = try? JSONDocument(body).root, root["stub"]?.bool == true,
+            root["query"] == nil, let bytes = root["bytes"]?.int
+        else { return nil }
+        return .stub(bytes: Int64(clamping: bytes))
     }
 
     /// The id that its sender knows it by, when that is no property that jobs have.
@@ -38,6 +50,9 @@ package enum ForeignMessage: Sendable, Equatable {
             "this looks like an object that Spring has serialised: convert it to JSON (Jackson2JsonMessageConverter), \(job)"
         case .amqp10: "this looks like AMQP 1.0's own encoding: send the JSON in one data section, \(job)"
         case .massTransit: "this looks like an envelope of MassTransit's: send raw JSON (UseRawJsonSerializer), \(job)"
+        case .stub(let bytes):
+            "this is what a dead letter keeps of a body of \(bytes) bytes, which was above limits.body: there is no question in "
+                + "it to answer, and its producer has to publish the job again, smaller"
         case .reply: "this is a reply of Parley's, sent to where jobs are taken; \(job)"
         }
     }

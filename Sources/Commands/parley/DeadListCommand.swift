@@ -5,7 +5,7 @@ import Synchronization
 
 struct DeadListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "Groups dead letters by error code and queue, with counts and a sample.",
+        commandName: "list", abstract: "Groups dead letters by error code and queue, with the three commonest reasons.",
         discussion: "Filters that are given must all hold.")
 
     @OptionGroup var common: CommonOptions
@@ -67,7 +67,11 @@ struct DeadListCommand: AsyncParsableCommand {
             if let first = group.first, let last = group.last {
                 printLine("    died \(first.rfc3339) to \(last.rfc3339)")
             }
-            printLine("    oldest: \(describe(group.sample))")
+            let reasons = group.reasons
+            for reason in reasons { printLine("    \(reason.count) × \(oneLine(reason.error))") }
+            let others = group.count - reasons.reduce(0) { $0 + $1.count }
+            if others > 0, !reasons.isEmpty { printLine("    \(others) with other reasons") }
+            printLine("    oldest: \(describe(group.sample, withReason: reasons.isEmpty))")
         }
         let total = groups.reduce(0) { $0 + $1.count }
         let which = filter.isEmpty ? "" : ", of \(look.scanned) that were looked at"
@@ -78,12 +82,12 @@ struct DeadListCommand: AsyncParsableCommand {
 }
 
 /// A letter in one line.
-private func describe(_ letter: DeadLetter) -> String {
+private func describe(_ letter: DeadLetter, withReason: Bool = true) -> String {
     var text = letter.id ?? "(no id, digest \(letter.shortDigest))"
     if let code = letter.code { text += "  \(code)" }
     if let tenant = letter.tenant { text += "  tenant \(tenant)" }
     if let attempts = letter.attempts { text += "  attempts \(attempts)" }
     if letter.requeues > 0 { text += "  requeued \(letter.requeues) times" }
-    if let error = letter.error { text += "  \(error)" }
+    if withReason, let error = letter.error { text += "  \(error)" }
     return oneLine(text)
 }

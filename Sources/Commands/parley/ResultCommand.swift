@@ -18,7 +18,13 @@ struct ResultCommand: AsyncParsableCommand {
         let results = try StoredResults(
             redis: settings.redisURL, prefix: settings.redisPrefix, tenant: try owner.checked(settings))
         guard let bytes = try await results.result(id) else {
-            throw CommandFailure(.failed, "no result is stored for \(id): not answered yet, or no longer kept")
+            guard try await results.isRevoked(id) == true else {
+                throw CommandFailure(.failed, "no result is stored for \(id): not answered yet, or no longer kept")
+            }
+            throw CommandFailure(
+                .failed,
+                "no result is stored for \(id): it is revoked, and is answered so when its turn comes; parley revoke --undo takes that back"
+            )
         }
         guard let reply = try? Reply(decoding: bytes) else {
             throw CommandFailure(.failed, "what is stored for \(id) is no reply")

@@ -9,7 +9,8 @@ struct RevokeCommand: AsyncParsableCommand {
         commandName: "revoke", abstract: "Takes jobs back: one that is not yet answered is not answered.",
         discussion: """
             A queued job is replied to as revoked when its turn comes; one in flight is aborted within a second. The mark \
-            lives as long as a result would (results.ttl), whether or not such a job exists yet.
+            lives as long as a job may wait (limits.not_before) or a result is kept (results.ttl), whichever is longer, and \
+            whether or not such a job exists yet.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -29,7 +30,8 @@ struct RevokeCommand: AsyncParsableCommand {
         keys.tenant = try owner.checked(context.settings)
         if undo { return try await takeBack(jobs, context, keys) }
         let revocations = try await revoke(
-            jobs, ttl: context.settings.results.ttl, redis: context.redis, keys: keys, logger: context.logger)
+            jobs, ttl: max(context.settings.results.ttl, context.settings.limits.notBefore), redis: context.redis,
+            keys: keys, logger: context.logger)
         for revocation in revocations {
             if output.json {
                 var json = JSONWriter()

@@ -80,8 +80,8 @@ struct StatusCommand: AsyncParsableCommand {
             "\(status.messages(kind).map { "\($0)" } ?? "unknown") \(word)"
         }
         let workers =
-            if let workers = status.workers, let inFlight = status.inFlight, let rate = status.rate {
-                "\(workers.count) workers with \(inFlight) in flight, \(rounded(rate)) jobs/s"
+            if let workers = status.workerCount, let inFlight = status.inFlight, let rate = status.rate {
+                "\(workers) workers with \(inFlight) in flight, \(rounded(rate)) jobs/s"
             } else {
                 "workers unknown"
             }

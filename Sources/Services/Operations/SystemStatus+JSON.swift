@@ -44,7 +44,7 @@ extension SystemStatus {
             $0.object {
                 for (name, count) in [
                     ("ready", messages(.jobs)), ("delayed", messages(.delay)), ("dead", messages(.dead)),
-                    ("workers", workers?.count), ("in_flight", inFlight),
+                    ("workers", workerCount), ("in_flight", inFlight),
                 ] {
                     $0.key(named: name)
                     if let count { $0.int(count) } else { $0.null() }

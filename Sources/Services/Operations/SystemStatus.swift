@@ -57,10 +57,13 @@ package struct SystemStatus: Sendable {
     package func messages(_ kind: Kind) -> Int? {
         queues.isEmpty ? nil : queues.filter { $0.kind == kind }.reduce(0) { $0 + ($1.messages ?? 0) }
     }
+    /// Those that have lately said that they live. What others held the broker counts as ready again.
+    private var living: [WorkerPresence]? { workers?.filter { !$0.isSilent } }
+    package var workerCount: Int? { living?.count }
     /// Jobs that the workers hold.
-    package var inFlight: Int? { workers?.reduce(0) { $0 + min(max(0, $1.inFlight ?? 0), 1_000_000_000) } }
+    package var inFlight: Int? { living?.reduce(0) { $0 + min(max(0, $1.inFlight ?? 0), 1_000_000_000) } }
     /// Jobs a second, of all workers.
-    package var rate: Double? { workers?.reduce(0) { $0 + ($1.rate ?? 0) } }
+    package var rate: Double? { living?.reduce(0) { $0 + ($1.rate ?? 0) } }
 
     /// Asks both servers at once. One that is away is in ``services``, not thrown.
     /// - Parameter looksClosely: whether to ask what the job queues are like, which costs lines in the broker's log.

@@ -40,6 +40,17 @@ public actor StoredResults {
         try await redis.storedResult(keys.result(keys.job(id)))
     }
 
+    /// Whether the job is to be answered as revoked when its turn comes; nil when the user may not see that.
+    package func isRevoked(_ id: JobID) async throws(ParleyClientError) -> Bool? {
+        do throws(RedisError) {
+            try await redis.connect()
+            let mark = try await redis.send(RedisCommand("GET", keys.revoked(keys.job(id))))
+            return mark.isError ? nil : !mark.isNull
+        } catch {
+            throw ParleyClientError(error)
+        }
+    }
+
     deinit { loop.stop() }
 }
 

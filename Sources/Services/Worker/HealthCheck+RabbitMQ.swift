@@ -70,6 +70,11 @@ extension HealthCheck {
             )
         }
         for name in queues.jobNames where !missing.contains(name) {
+            if let refusal = try await refusalToConsume(name, connection) {
+                return (.wrong, "a worker with this user could not consume \(name): \(refusal)")
+            }
+        }
+        for name in queues.jobNames where !missing.contains(name) {
             if let warning = await queues.warning(of: name, on: connection) { return (.warning, warning) }
         }
         return (.ok, "\(base) holds \(depth.messages) messages, \(depth.consumers) consumers")
@@ -94,6 +99,29 @@ extension HealthCheck {
             return nil
         } catch {
             return error.code == .accessRefused ? error.message : nil
+        }
+    }
+
+    /// Why the user may not consume the queue; nil when it may.
+    ///
+    /// RabbitMQ looks at the right to read first and at a consumer's arguments then, and refuses a priority that is no number
+    /// (406): so no job is ever taken. A broker that takes it for one gives a job at most, and gets it back.
+    private func refusalToConsume(
+        _ queue: String, _ connection: RabbitMQConnection
+    ) async throws(RabbitMQError) -> String? {
+        do throws(RabbitMQError) {
+            let channel = try await connection.openChannel()
+            try await connection.qos(prefetch: 1, channel: channel)
+            _ = try await connection.consume(queue, channel: channel, arguments: ["x-priority": "parley-check"]) { _ in
+            }
+            try await connection.closeChannel(channel)
+            return nil
+        } catch {
+            switch error.code {
+            case .accessRefused: return error.message
+            case .preconditionFailed: return nil
+            default: throw error
+            }
         }
     }
 

@@ -128,6 +128,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
                 "redis": "\(assembly.redis.redacted)", "vectors": "\(assembly.store.location)",
             ])
         let pulse = Task { await showLife() }
+        let look = Task { await lookAtRedis() }
         await withGracefulShutdownHandler {
             await pipeline.run()
         } onGracefulShutdown: {
@@ -135,6 +136,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             Task { await drain() }
         }
         pulse.cancel()
+        look.cancel()
+        // Not waited for: a Redis that stands still would hold up the end; closing its client ends the look.
         await pulse.value
         await results.farewell()
         await consumer.close()
@@ -143,6 +146,17 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         await assembly.http.close()
         await assembly.modelHTTP.close()
         logger.notice("worker stopped")
+    }
+
+    /// Says once what Redis, or what stands in for it, lacks: each job would say it in words of its own.
+    private func lookAtRedis() async {
+        try? await redis.waitUntilConnected()
+        guard !Task.isCancelled, let problem = try? await RedisSuitability(of: redis, assembly.keys).problem else {
+            return
+        }
+        logger.error(
+            "Redis is not what a worker needs: check redis.url",
+            metadata: ["redis": "\(assembly.redis.redacted)", "reason": "\(problem)"])
     }
 
     /// Tells the other workers each second that this one lives, and looks whether anything was revoked.

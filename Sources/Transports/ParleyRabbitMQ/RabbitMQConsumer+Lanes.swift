@@ -89,8 +89,17 @@ extension RabbitMQConsumer {
         if lanes[index].queue.prefetch == 0 || noAck {
             if lanes[index].consumerTags.isEmpty { try await consume(index, 0, connection, channel) }
         } else {
+            // Nothing is held: one consumer instead of those that took over from each other costs nobody anything, and
+            // whoever counts consumers counts workers.
+            if lanes[index].consumerTags.count > 1, inbox.unsettled == 0 {
+                for tag in lanes[index].consumerTags { try await connection.cancel(tag, channel: channel.number) }
+                guard self.channel === channel else { return }
+                endLane(index)
+            }
             let room = room(for: lanes[index])
             if room > 0 { try await consume(index, room, connection, channel) }
+            // The last of what was held may have been settled meanwhile, and no settlement comes any more to say so.
+            if lanes[index].consumerTags.count > 1, inbox.unsettled == 0 { mustAdjust = true }
         }
         watchForRoom()
     }
@@ -108,9 +117,11 @@ extension RabbitMQConsumer {
         return Int(lane.queue.prefetch) * free / most
     }
 
-    /// Has settlements look whether there is room now, as long as a lane has less than its prefetch.
+    /// Has settlements look whether there is room now, as long as a lane has less than its prefetch, or has it in pieces.
     private func watchForRoom() {
-        guard !noAck, wantsDeliveries, lanes.contains(where: { !$0.isMissing && $0.missing > 0 }) else {
+        guard !noAck, wantsDeliveries,
+            lanes.contains(where: { !$0.isMissing && ($0.missing > 0 || $0.consumerTags.count > 1) })
+        else {
             inbox.onSettled = nil
             return
         }
@@ -119,7 +130,8 @@ extension RabbitMQConsumer {
 
     private func settledOne() {
         let hasNone = lanes.contains { $0.granted == 0 && !$0.isMissing && room(for: $0) > 0 }
-        guard inbox.unsettledBefore == 0 || hasNone, adjustment == nil else { return }
+        let lacks = inbox.unsettledBefore == 0 && lanes.contains { !$0.isMissing && $0.missing > 0 }
+        guard lacks || hasNone || inbox.unsettled == 0, adjustment == nil else { return }
         inbox.onSettled = nil
         Task { await self.adjust() }
     }

@@ -2,12 +2,12 @@ import ChatJobs
 
 extension PromptTemplate {
     /// The turns that fit, as messages of alternating roles beginning with the user.
-    func conversation(_ history: [Turn], query: String) -> [ChatMessage] {
+    func conversation(_ history: [Turn], query: String, _ fence: Fence) -> [ChatMessage] {
         var turns = history[...]
         if let last = turns.last, last.role == .user, last.content == query { turns.removeLast() }
         var messages: [ChatMessage] = []
         for turn in newest(of: turns) {
-            let message = Self.message(turn)
+            let message = Self.message(turn, fence)
             if let last = messages.last, last.role == message.role {
                 messages[messages.count - 1].content += "\n\n" + message.content
             } else if messages.isEmpty, message.role == .assistant {
@@ -36,11 +36,11 @@ extension PromptTemplate {
         return kept.reversed()
     }
 
-    private static func message(_ turn: Turn) -> ChatMessage {
+    private static func message(_ turn: Turn, _ fence: Fence) -> ChatMessage {
         switch turn.role {
         case .user: ChatMessage(role: .user, content: Quotation.neutralised(turn.content))
         case .assistant: ChatMessage(role: .assistant, content: Quotation.neutralised(turn.content))
-        case .system: ChatMessage(role: .user, content: Quotation.note(turn.content))
+        case .system: ChatMessage(role: .user, content: fence.note(turn.content))
         }
     }
 }

@@ -1,35 +1,17 @@
-import ChatJobs
 import Glibc
 
-/// Quoted material in a prompt: between tags that the material itself cannot contain.
+/// Text of others in a prompt: nothing in it reads as one of our tags (``Fence``), with or without a mark.
 enum Quotation {
-    /// One passage, numbered as it is cited.
-    static func append(passage number: Int, title: String, text: String, to prompt: inout String) {
-        prompt += "<passage>\n["
-        prompt += String(number)
-        prompt += "]"
-        if !title.isEmpty {
-            prompt += " "
-            prompt += onOneLine(neutralised(title))
-        }
-        prompt += "\n"
-        prompt += neutralised(text)
-        prompt += "\n</passage>"
-    }
-
-    /// A remark that the producer put into the conversation.
-    static func note(_ text: String) -> String { "<note>\n\(neutralised(text))\n</note>" }
-
     /// `text` with the `<` of anything that reads as one of our tags replaced by `‹` (U+2039), the rest as it is.
     ///
-    /// Loosely matched (spaces, several slashes, any case, attributes), because a model reads `</ Passage >` as the
-    /// end too.
+    /// Loosely matched (spaces, several slashes, any case, attributes), because a model reads `</ Passage >` as the end too;
+    /// and compared as NFKC has it, format characters removed, because it reads `＜／ｐａｓｓａｇｅ＞` so as well.
     static func neutralised(_ text: String) -> String {
         guard mayHaveTags(text) else { return text }
         var result = String.UnicodeScalarView()
         var rest = text.unicodeScalars[...]
         while let scalar = rest.popFirst() {
-            result.append(scalar == "<" && beginsTag(rest) ? "\u{2039}" : scalar)
+            result.append(Lookalikes.ascii(scalar) == UInt8(ascii: "<") && beginsTag(rest) ? "\u{2039}" : scalar)
         }
         return String(result)
     }
@@ -38,15 +20,34 @@ enum Quotation {
         var text = text
         return text.withUTF8 { bytes in
             guard let start = bytes.baseAddress else { return false }
-            return memchr(start, Int32(UInt8(ascii: "<")), bytes.count) != nil
+            if memchr(start, Int32(UInt8(ascii: "<")), bytes.count) != nil { return true }
+            var rest = bytes[...]
+            while rest.count >= 3, let lead = rest.firstIndex(of: Lookalikes.angleLead), lead + 2 < rest.endIndex {
+                if Lookalikes.isAngle(bytes[lead + 1], bytes[lead + 2]) { return true }
+                rest = bytes[(lead + 3)...]
+            }
+            return false
         }
     }
 
     private static func beginsTag(_ behind: Substring.UnicodeScalarView) -> Bool {
-        let name = behind.drop { $0 == "/" || $0.properties.isWhitespace || $0.properties.isDefaultIgnorableCodePoint }
-            .prefix(8)
-        let word = String(String.UnicodeScalarView(name)).lowercased()
-        return word.hasPrefix("passage") || word.hasPrefix("note")
+        var word: [UInt8] = []
+        for scalar in behind where !isUnseen(scalar) {
+            let letter = Lookalikes.ascii(scalar)
+            if word.isEmpty, letter == UInt8(ascii: "/") || scalar.properties.isWhitespace { continue }
+            guard let letter else { return false }
+            word.append(letter)
+            if word == passage || word == note { return true }
+            guard passage.starts(with: word) || note.starts(with: word) else { return false }
+        }
+        return false
+    }
+
+    private static let passage = Array("passage".utf8)
+    private static let note = Array("note".utf8)
+
+    private static func isUnseen(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.isDefaultIgnorableCodePoint || scalar.properties.generalCategory == .format
     }
 
     /// `text` with each line break turned into a space.

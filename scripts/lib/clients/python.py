@@ -1,6 +1,6 @@
 """Jobs from clients that others wrote, on a running worker: one client a call.
 
-clients.py CLIENT BROKER QUEUE: asks with CLIENT, says `ok` or why not. The worker's model is builtin:echo.
+python.py CLIENT BROKER QUEUE: asks with CLIENT, says `ok` or why not. The worker's model is builtin:echo.
 """
 
 import asyncio
@@ -77,21 +77,23 @@ async def aio_pika_client(broker, queue):
     connection = await aio_pika.connect(broker)
     async with connection:
         channel = await connection.channel()
-        replies = await channel.declare_queue(exclusive=True)
-        ident, messages = uuid.uuid4().hex, []
-        await channel.default_exchange.publish(
-            aio_pika.Message(
-                json.dumps(job(stream=True)).encode(), content_type="application/json", message_id=ident,
-                correlation_id=ident, reply_to=replies.name, priority=9,
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT, headers={"n": -5, "nested": {"list": [1, "x"]}}),
-            routing_key=queue)
-        async with replies.iterator(timeout=TIMEOUT) as arrived:
-            async for message in arrived:
-                async with message.process():
+        own = await channel.declare_queue(exclusive=True)
+        direct = await channel.get_queue("amq.rabbitmq.reply-to", ensure=False)
+        for replies in [own, direct]:
+            ident, messages = uuid.uuid4().hex, []
+            # Direct replies are consumed before the question is asked.
+            async with replies.iterator(timeout=TIMEOUT, no_ack=True) as arrived:
+                await channel.default_exchange.publish(
+                    aio_pika.Message(
+                        json.dumps(job(stream=True)).encode(), content_type="application/json", message_id=ident,
+                        correlation_id=ident, reply_to=replies.name, priority=9,
+                        delivery_mode=aio_pika.DeliveryMode.PERSISTENT, headers={"n": -5, "nested": {"list": [1, "x"]}}),
+                    routing_key=queue)
+                async for message in arrived:
                     messages.append((message.type, message.correlation_id, json.loads(message.body)))
-                if message.type == "chat.reply":
-                    break
-        check(messages, ident)
+                    if message.type == "chat.reply":
+                        break
+            check(messages, ident)
 
 
 def kombu_client(broker, queue):
