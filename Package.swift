@@ -91,8 +91,10 @@ let package = Package(
             uses: ["Answering", "ChatJobs", "ParleyDigest", "ParleyPrimitives", deque, heap, logging, metrics]),
         room("PipelineTestKit", on: .core, uses: ["Answering", "Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW", path: "Sources/Core/CHNSW"),
-        room("Retrieval", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
-        room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", logging]),
+        room(
+            "Retrieval", on: .core,
+            uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "ParleyPrimitives", "IOLoop", "CHNSW", logging]),
+        room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "ParleyPrimitives", logging]),
 
         // Floor 4: the ports' implementations, the names of queues, the settings.
         room("Topology", on: .adapters, uses: ["ChatJobs", "ParleyDigest", "ParleyRabbitMQ"]),
@@ -111,7 +113,8 @@ let package = Package(
         room(
             "Admin", on: .services,
             uses: [
-                "Telemetry", "ParleyJSON", logging, .product(name: "HummingbirdCore", package: "hummingbird"),
+                "Telemetry", "ParleyJSON", "ParleyPrimitives", logging,
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -137,6 +140,7 @@ let package = Package(
                 "ParleyRedis",
                 "Retrieval", "ParleySettings", "Telemetry", "Topology", logging, metrics,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
 
         // Floor 6: the command line.

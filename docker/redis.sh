@@ -10,10 +10,13 @@ for password in "$PARLEY_WORKER_PASSWORD" "$PARLEY_PRODUCER_PASSWORD" "$PARLEY_O
             ;;
     esac
 done
+# Other users of the file, whose passwords are their names, get ones that nobody knows.
+unknown=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
 umask 077
 {
     sed -e "s/ >parley / >$PARLEY_WORKER_PASSWORD /" -e "s/ >producer / >$PARLEY_PRODUCER_PASSWORD /" \
-        -e "s/ >operator / >$PARLEY_OPERATOR_PASSWORD /" /parley/users.acl
+        -e "s/ >operator / >$PARLEY_OPERATOR_PASSWORD /" \
+        -e "s/ >\(shop-eu\|shop-us\|support\) / >$unknown /" /parley/users.acl
     # For the container's own health check.
     echo 'user health on nopass resetkeys resetchannels -@all +ping'
 } >/run/users.acl

@@ -53,6 +53,7 @@ package struct RedisResults: ResultStore {
                 script: ClaimScripts.store, keys: [keys.result(key), keys.claim(key)],
                 arguments: [
                     reply, Array(String(lifetime()).utf8), worker.redisBytes, (fingerprint?.text ?? "").redisBytes,
+                    EndMark.letter(of: status).redisBytes,
                 ]), what)
         switch kept {
         case .null: return .kept

@@ -77,6 +77,8 @@ extension Settings {
         self.init()
         reader.secret("rabbitmq.url", &rabbitmqURL)
         reader.secret("redis.url", &redisURL)
+        reader.secret("rabbitmq.password", &rabbitmqPassword)
+        reader.secret("redis.password", &redisPassword)
         reader.string("redis.ca_file", &redisTLS.caFile)
         reader.string("redis.cert_file", &redisTLS.certificateFile)
         reader.string("redis.key_file", &redisTLS.keyFile)
@@ -133,6 +135,7 @@ extension Settings {
         reader.int("retrieval.max_connections", &retrieval.maxConnections, in: 1...65_535)
         reader.duration("results.ttl", &results.ttl, in: .seconds(1) ... .seconds(10 * 365 * 86_400))
         reader.double("results.ttl_jitter", &results.ttlJitter, in: 0...0.9)
+        reader.duration("audit.ttl", &auditTTL, in: .seconds(60) ... .seconds(100 * 365 * 86_400))
         reader.duration("priority.max_wait", &priorityMaxWait, in: .milliseconds(1) ... .seconds(86_400))
         reader.int("retry.max_attempts", &retry.maxAttempts, in: 1...1000)
         reader.duration("retry.base", &retry.base, in: .milliseconds(1) ... .seconds(86_400))
@@ -156,6 +159,7 @@ extension Settings {
         reader.int("prompt.history_tokens", &prompt.historyTokens, in: 0...1_000_000)
         reader.int("prompt.context_tokens", &prompt.contextTokens, in: 0...1_000_000)
         worker.prefetch = prefetch ?? defaultPrefetch
+        secretFiles = reader.secretFiles
     }
 
     /// Every key there is.
@@ -178,7 +182,8 @@ extension Settings {
         "limits.metadata", "limits.max_tokens", "limits.not_before", "reply.allow", "models.allow", "log.level",
         "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
-        "priority.max_wait",
+        "priority.max_wait", "audit.ttl", "rabbitmq.password", "rabbitmq.password_file", "redis.password",
+        "redis.password_file",
     ]
 
     /// What is wrong with a URL, naming it without what may be a password.

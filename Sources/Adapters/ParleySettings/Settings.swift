@@ -3,6 +3,11 @@
 package struct Settings: Sendable, Equatable {
     package var rabbitmqURL = "amqp://guest:guest@127.0.0.1:5672/"
     package var redisURL = "redis://127.0.0.1:6379/0"
+    /// `rabbitmq.password`, `redis.password`: instead of those in the URLs.
+    package var rabbitmqPassword: String?
+    package var redisPassword: String?
+    /// The files that secrets came from, by key: `rabbitmq.url`, `model.api_key` … They may be read again.
+    package var secretFiles: [String: String] = [:]
     package var redisTLS = RedisTLS()
     /// `redis.prefix`: what Parley's keys in Redis begin with.
     package var redisPrefix = "chat"
@@ -25,6 +30,8 @@ package struct Settings: Sendable, Equatable {
     package var retrieval = Retrieval()
     package var results = Results()
     package var retry = Retry()
+    /// `audit.ttl`: workers drop older entries.
+    package var auditTTL: Duration = .seconds(365 * 86_400)
     /// `priority.max_wait`.
     package var priorityMaxWait: Duration = .seconds(60)
     package var tenants = Tenants()

@@ -8,6 +8,8 @@ struct SettingsReader {
     private let layers: [ConfigReader]
     private let foundFile: Int?
     private(set) var problems: [String] = []
+    /// The files that secrets came from, by the keys whose values they hold.
+    private(set) var secretFiles: [String: String] = [:]
 
     /// - Parameters:
     ///   - layers: the one that goes before the others first.
@@ -59,19 +61,16 @@ struct SettingsReader {
                 return
             }
             guard text == nil else { return problems.append("\(key) and \(twin) are both set; one of them is allowed") }
-            return read(path, twin, &value)
+            return read(path, key, &value)
         }
     }
 
     private mutating func read(_ path: String, _ key: String, _ value: inout String?) {
-        do throws(FileText.Reason) {
-            let text = try FileText.read(path, limit: 64 << 10)
-            // Editors and echo end a file with a line feed.
-            let secret = text.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed()
-            guard !secret.isEmpty else { return problems.append("\(key) is \"\(path)\": the file is empty") }
-            value = String(secret)
+        secretFiles[key] = path
+        do throws(SettingsError) {
+            value = try SecretFile.read(path)
         } catch {
-            problems.append("\(key) is \"\(path)\": the file cannot be read: \(error.text)")
+            problems.append("\(key)_file is \"\(path)\": \(error.problems[0])")
         }
     }
 

@@ -46,7 +46,7 @@ package struct Assembly: Sendable {
         // client's connections for every request.
         let modelHTTP = HTTPClient(configuration: .model(settings), loop: loop, logger: logger)
         let rabbitMQ = part(
-            { try RabbitMQConfiguration(url: settings.rabbitmqURL) },
+            { try RabbitMQConfiguration(settings) },
             { Settings.refusal("rabbitmq.url", settings.rabbitmqURL, "\($0)") })
         let redis = part(
             { try RedisConfiguration(settings) },

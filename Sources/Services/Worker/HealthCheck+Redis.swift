@@ -1,3 +1,4 @@
+import Adapters
 import ParleyRedis
 
 extension HealthCheck {
@@ -46,6 +47,15 @@ extension HealthCheck {
         }
         guard answers[2].string == "parley" else {
             return wrong(": scripts do not work as they do in Redis 7, which every job needs")
+        }
+        let answer = try await client.send(
+            RedisCommand(
+                script: RedisResults.dropOld, keys: [assembly.keys.audit], arguments: [[], [], Array("0".utf8)]))
+        if let refusal = answer.refusal {
+            return CheckResult(
+                name: "redis", outcome: .warning,
+                detail:
+                    "\(address): a worker with this user could not drop audit entries older than audit.ttl: \(refusal)")
         }
         let version = server.string?.split(separator: "\r\n").first { $0.hasPrefix("redis_version:") }
         return CheckResult(

@@ -145,6 +145,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         var known: Int64?
         // Once more after each change: a job may just have begun that was not revoked when it asked.
         var looksAgain = false
+        var audit = AuditKeeper(life: assembly.settings.auditTTL, logger: logger)
         while !Task.isCancelled {
             let away = await absent()
             showAbsence(away)
@@ -156,6 +157,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
                 known = revocations
             }
             await pipeline.renewClaims()
+            await audit.dropOld(results)
             try? await Task.sleep(for: .seconds(1))
         }
     }
