@@ -194,7 +194,9 @@ let package = Package(
                 "Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Retrieval", "TestSupport", "Topology",
                 logging,
             ]),
-        tests(of: "Worker", uses: ["IOLoop", "ParleyHTTP", "ParleySettings", logging]),
+        tests(
+            of: "Worker",
+            uses: ["IOLoop", "ParleyHTTP", "ParleyRabbitMQ", "ParleyRedis", "ParleySettings", logging]),
         tests(of: "Operations", uses: ["ChatJobs", "ParleyJSON", "ParleyRabbitMQ", "Topology", "IOLoop", logging]),
         // The contract from outside: the built program, real servers.
         .testTarget(

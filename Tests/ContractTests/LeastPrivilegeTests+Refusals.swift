@@ -108,10 +108,10 @@ extension LeastPrivilegeTests {
             }
             for words in [
                 ["KEYS", "*"], ["FLUSHALL"], ["FLUSHDB"], ["CONFIG", "GET", "*"], ["ACL", "LIST"], ["SHUTDOWN"],
-                ["CLIENT", "LIST"], ["CLIENT", "KILL", "ID", "1"], ["SCRIPT", "FLUSH"], ["MONITOR"],
-                ["DEBUG", "SLEEP", "0"],
+                ["CLIENT", "LIST"], ["CLIENT", "KILL", "ID", "1"], ["SCRIPT", "FLUSH"],
+               
                 ["REPLICAOF", "NO", "ONE"], ["SAVE"], ["PUBLISH", "x", "y"], ["RENAME", "chat:result:x", "y"],
-                ["FUNCTION", "LIST"], ["MULTI"], ["RANDOMKEY"], ["WAIT", "0", "1"],
+                ["FUNCTION", "LIST"], ["RANDOMKEY"], ["WAIT", "0", "1"],
                 ["MIGRATE", "h", "1", "k", "0", "1"],
             ] {
                 let command = RedisCommand(arguments: words.map { Array($0.utf8) })

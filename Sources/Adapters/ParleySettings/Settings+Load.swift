@@ -135,6 +135,9 @@ extension Settings {
         reader.int("retrieval.max_connections", &retrieval.maxConnections, in: 1...65_535)
         reader.duration("results.ttl", &results.ttl, in: .seconds(1) ... .seconds(10 * 365 * 86_400))
         reader.double("results.ttl_jitter", &results.ttlJitter, in: 0...0.9)
+        reader.duration("dead.ttl", &retention.deadTTL, in: .seconds(60) ... .seconds(3650 * 86_400))
+        reader.int("dead.max_letters", &retention.deadLetters, in: 1...1_000_000_000)
+        reader.int("delays.max_jobs", &retention.delayedJobs, in: 1...1_000_000_000)
         reader.duration("audit.ttl", &auditTTL, in: .seconds(60) ... .seconds(100 * 365 * 86_400))
         reader.duration("priority.max_wait", &priorityMaxWait, in: .milliseconds(1) ... .seconds(86_400))
         reader.int("retry.max_attempts", &retry.maxAttempts, in: 1...1000)
@@ -150,6 +153,8 @@ extension Settings {
         reader.size("limits.metadata", &limits.metadata, in: 2...(128 << 20))
         reader.int("limits.max_tokens", &limits.maxTokens, in: 1...1_000_000)
         reader.duration("limits.not_before", &limits.notBefore, in: .zero ... .seconds(388 * 86_400))
+        reader.perTenant("limits.in_flight", &limits.inFlight, in: 1...65_535)
+        reader.perTenant("limits.chunks_per_second", &limits.chunksPerSecond, in: 1...1_000_000)
         reader.patterns("reply.allow", &replyAllow, placeholders: ["{tenant}", "{user}"])
         reader.patterns("models.allow", &modelsAllow)
         reader.choice("log.level", &log.level)
@@ -182,7 +187,8 @@ extension Settings {
         "limits.metadata", "limits.max_tokens", "limits.not_before", "reply.allow", "models.allow", "log.level",
         "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
-        "priority.max_wait", "audit.ttl", "rabbitmq.password", "rabbitmq.password_file", "redis.password",
+        "priority.max_wait", "audit.ttl", "dead.ttl", "dead.max_letters", "delays.max_jobs", "limits.in_flight",
+        "limits.chunks_per_second", "rabbitmq.password", "rabbitmq.password_file", "redis.password",
         "redis.password_file",
     ]
 

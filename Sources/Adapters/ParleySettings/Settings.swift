@@ -30,6 +30,7 @@ package struct Settings: Sendable, Equatable {
     package var retrieval = Retrieval()
     package var results = Results()
     package var retry = Retry()
+    package var retention = Retention()
     /// `audit.ttl`: workers drop older entries.
     package var auditTTL: Duration = .seconds(365 * 86_400)
     /// `priority.max_wait`.
@@ -121,6 +122,13 @@ package struct Settings: Sendable, Equatable {
         package var ttlJitter = 0.1
     }
 
+    /// `dead.ttl`, `dead.max_letters`, `delays.max_jobs`; nil: without a limit.
+    package struct Retention: Sendable, Equatable {
+        package var deadTTL: Duration?
+        package var deadLetters: Int?
+        package var delayedJobs: Int?
+    }
+
     /// `retry.*`
     package struct Retry: Sendable, Equatable {
         package var maxAttempts = 5
@@ -148,6 +156,20 @@ package struct Settings: Sendable, Equatable {
         /// Nil: what the contract allows.
         package var maxTokens: Int?
         package var notBefore: Duration = .seconds(30 * 86_400)
+        /// `limits.in_flight`, `limits.chunks_per_second`: a tenant's, in one worker.
+        package var inFlight = PerTenant()
+        package var chunksPerSecond = PerTenant()
+
+        /// A number for every tenant, and others for some.
+        package struct PerTenant: Sendable, Equatable {
+            package var everybody: Int?
+            package var own: [String: Int]
+
+            package init(everybody: Int? = nil, own: [String: Int] = [:]) {
+                self.everybody = everybody
+                self.own = own
+            }
+        }
     }
 
     /// `log.*`

@@ -106,6 +106,13 @@ struct SettingsReader {
         value = duration
     }
 
+    mutating func duration(_ key: String, _ value: inout Duration?, in range: ClosedRange<Duration>) {
+        var duration = value ?? range.lowerBound
+        let before = problems.count
+        self.duration(key, &duration, in: range)
+        if problems.count == before, text(key)?.isEmpty == false { value = duration }
+    }
+
     mutating func size(_ key: String, _ value: inout Int, in range: ClosedRange<Int>) {
         guard let text = text(key), !text.isEmpty else { return }
         guard let size = Quantity.size(text), range.contains(size) else {
@@ -170,6 +177,25 @@ struct SettingsReader {
             pairs[pair[0]] = pair[1]
         }
         value = pairs
+    }
+
+    /// `20, shop-eu=50`: a number for every tenant, and others for some.
+    mutating func perTenant(_ key: String, _ value: inout Settings.Limits.PerTenant, in range: ClosedRange<Int>) {
+        guard let text = text(key), !text.isEmpty else { return }
+        var read = Settings.Limits.PerTenant()
+        for part in text.split(separator: ",") {
+            let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                .map { String($0.trimmingSpaces()) }
+            let isNew = pair.count == 2 ? read.own[pair[0]] == nil && !pair[0].isEmpty : read.everybody == nil
+            guard isNew, let number = pair.last.flatMap({ Int($0) }), range.contains(number) else {
+                return wrong(
+                    key, text,
+                    "a number from \(range.lowerBound) to \(range.upperBound) for every tenant, tenant=number for some, or both: "
+                        + "20, shop-eu=50")
+            }
+            if pair.count == 2 { read.own[pair[0]] = number } else { read.everybody = number }
+        }
+        value = read
     }
 
     mutating func lanes(_ key: String, _ value: inout [Settings.Queue.Lane]) {

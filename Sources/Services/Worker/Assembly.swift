@@ -142,5 +142,8 @@ extension JobQueues {
         self.init(
             base: settings.queue.name, lanes: settings.queue.lanes.map { Lane(name: $0.name, weight: $0.weight) },
             kind: settings.queue.kind == .quorum ? .quorum : .classic)
+        retention.deadTTL = settings.retention.deadTTL
+        retention.deadLetters = settings.retention.deadLetters
+        retention.delayedJobs = settings.retention.delayedJobs
     }
 }

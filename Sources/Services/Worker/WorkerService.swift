@@ -72,6 +72,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.retry.max = settings.retry.max
         configuration.retry.maxDeliveries = settings.retry.maxDeliveries
         configuration.resultLife = settings.results.ttl
+        configuration.inFlight = TenantCeiling(settings.limits.inFlight)
+        configuration.chunksPerSecond = TenantCeiling(settings.limits.chunksPerSecond)
         configuration.answering.longestPause = settings.retry.max
         results = RedisResults(
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
@@ -226,6 +228,10 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         }
         return readiness
     }
+}
+
+extension TenantCeiling {
+    init(_ setting: Settings.Limits.PerTenant) { self.init(everybody: setting.everybody, own: setting.own) }
 }
 
 extension JobCeilings {
