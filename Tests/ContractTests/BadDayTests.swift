@@ -155,7 +155,7 @@ struct BadDayTests {
             worker.process.signal(SIGHUP)
             let reply = try await producer.nextReply()
             #expect(try reply.status == "succeeded")
-            #expect(lines(worker, "secrets were read again").count == 2)
+            #expect(lines(worker, "secrets were read again").count == 2, "admin.token, then both")
         }
         #expect(!worker.log.contains("sk-first") && !worker.log.contains("sk-second"))
         #expect(try await worker.stop() == 0)

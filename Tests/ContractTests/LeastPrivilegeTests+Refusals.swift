@@ -109,7 +109,7 @@ extension LeastPrivilegeTests {
             for words in [
                 ["KEYS", "*"], ["FLUSHALL"], ["FLUSHDB"], ["CONFIG", "GET", "*"], ["ACL", "LIST"], ["SHUTDOWN"],
                 ["CLIENT", "LIST"], ["CLIENT", "KILL", "ID", "1"], ["SCRIPT", "FLUSH"],
-               
+
                 ["REPLICAOF", "NO", "ONE"], ["SAVE"], ["PUBLISH", "x", "y"], ["RENAME", "chat:result:x", "y"],
                 ["FUNCTION", "LIST"], ["RANDOMKEY"], ["WAIT", "0", "1"],
                 ["MIGRATE", "h", "1", "k", "0", "1"],

@@ -24,6 +24,7 @@ struct SecretReload: ServiceLifecycle.Service, CustomStringConvertible {
 
     private func reload() {
         let files = assembly.settings.secretFiles
+        logger.info("SIGHUP: passwords of RabbitMQ and Redis are read for each connection, keys and tokens now")
         let uses: [(key: String, use: (String) throws -> Void)] = [
             ("model.api_key", { try assembly.model.useKey($0) }),
             ("embeddings.api_key", { try assembly.embedder.useKey($0) }),
@@ -43,6 +44,7 @@ struct SecretReload: ServiceLifecycle.Service, CustomStringConvertible {
                     metadata: ["key": "\(key)_file", "file": "\(path)", "reason": "\(reason)"])
             }
         }
+        guard !done.isEmpty else { return }
         logger.notice("secrets were read again", metadata: ["keys": "\(done.joined(separator: ", "))"])
     }
 }
