@@ -24,7 +24,7 @@ struct DeadShowCommand: AsyncParsableCommand {
         if let digest { filter.digests = [try FilterOptions.digest(digest)] }
         let context = try await common.operatorContext()
         let letters = context.letters
-        await context.audit.record("show", "started", filters: filter.description)
+        await context.audit.record("show", "started", filters: filter.description, isLook: true)
         let found = Mutex(0)
         let progress = SharedProgress("letters looked at")
         let look = try await letters.look(filter) {
@@ -45,7 +45,7 @@ struct DeadShowCommand: AsyncParsableCommand {
         let shown = found.withLock { $0 }
         await context.audit.record(
             "show", Interruption.isRequested ? "interrupted" : "done", filters: filter.description,
-            counts: [("shown", shown)])
+            counts: [("shown", shown)], isLook: true)
         if Interruption.isRequested { throw CommandFailure(.interrupted, "") }
         guard shown > 0 else {
             if look.hadCompany { tellOfCompany() }

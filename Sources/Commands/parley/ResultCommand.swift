@@ -22,7 +22,7 @@ struct ResultCommand: AsyncParsableCommand {
         // Before anybody has seen it.
         await context.audit.record(
             "result", "done", filters: "id=\(id)" + (keys.tenant.map { " tenant=\($0)" } ?? ""),
-            counts: [("shown", bytes == nil ? 0 : 1)])
+            counts: [("shown", bytes == nil ? 0 : 1)], isLook: true)
         guard let bytes else {
             throw CommandFailure(.failed, "no result is stored for \(id): not answered yet, or no longer kept")
         }

@@ -42,8 +42,10 @@ package struct Audit: Sendable {
     /// - Parameters:
     ///   - action: `requeue`, `purge`, `revoke`, `remove delays`, `show`, `result` …
     ///   - state: `started`, `done`, `failed`, `interrupted`.
+    ///   - isLook: nothing was changed, only shown: without the line, unless Redis cannot take the entry.
     package func record(
-        _ action: String, _ state: String, filters: String, counts: [(name: String, value: Int)] = []
+        _ action: String, _ state: String, filters: String, counts: [(name: String, value: Int)] = [],
+        isLook: Bool = false
     ) async {
         let fields: [(name: String, value: String)] = [
             ("action", action), ("state", state), ("operator", Self.operatorName), ("queue", queue),
@@ -52,7 +54,7 @@ package struct Audit: Sendable {
         var metadata: Logger.Metadata = [:]
         for (name, value) in fields { metadata[name] = .string(value) }
         for (name, value) in counts { metadata[name] = .string("\(value)") }
-        logger.notice("audit", metadata: metadata)
+        if !isLook { logger.notice("audit", metadata: metadata) }
         do {
             let time = Timestamp(milliseconds: wallMilliseconds()).rfc3339
             var entry = JSONWriter()
@@ -74,6 +76,7 @@ package struct Audit: Sendable {
                 try await client.send(RedisCommand(arguments: words)).get()
             }
         } catch {
+            if isLook { logger.notice("audit", metadata: metadata) }
             warn("no audit entry in \(keys.audit): \(error.message)")
         }
     }
