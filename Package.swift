@@ -95,8 +95,10 @@ let package = Package(
         .target(name: "CHNSW", path: "Sources/Core/CHNSW"),
         room(
             "Retrieval", on: .core,
-            uses: ["ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
-        room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", logging]),
+            uses: [
+                "ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyHTTP", "ParleyPrimitives", "IOLoop", "CHNSW", logging,
+            ]),
+        room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "ParleyPrimitives", logging]),
 
         // Floor 4: the ports' implementations, the names of queues, the settings.
         room("Topology", on: .adapters, uses: ["ChatJobs", "ParleyDigest", "ParleyRabbitMQ"]),
@@ -115,7 +117,8 @@ let package = Package(
         room(
             "Admin", on: .services,
             uses: [
-                "Telemetry", "ParleyJSON", logging, .product(name: "HummingbirdCore", package: "hummingbird"),
+                "Telemetry", "ParleyJSON", "ParleyPrimitives", logging,
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -141,6 +144,7 @@ let package = Package(
                 "ParleyRedis",
                 "Retrieval", "ParleySettings", "Telemetry", "Topology", logging, metrics,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
 
         // Floor 6: the command line.
@@ -194,7 +198,9 @@ let package = Package(
                 "Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Retrieval", "TestSupport", "Topology",
                 logging,
             ]),
-        tests(of: "Worker", uses: ["IOLoop", "ParleyHTTP", "ParleySettings", logging]),
+        tests(
+            of: "Worker",
+            uses: ["IOLoop", "ParleyHTTP", "ParleyRabbitMQ", "ParleyRedis", "ParleySettings", logging]),
         tests(of: "Operations", uses: ["ChatJobs", "ParleyJSON", "ParleyRabbitMQ", "Topology", "IOLoop", logging]),
         // The contract from outside: the built program, real servers.
         .testTarget(

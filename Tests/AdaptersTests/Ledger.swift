@@ -25,7 +25,14 @@ struct Ledger: Sendable {
     /// What is written of a claim: token, starts, losses and mark, if there is one.
     func claim(_ id: JobID) async throws -> String? {
         let text = try await redis("GET", Self.keys.claim(id)).string
-        return text?.replacing(" " + Fingerprint(of: id).text, with: "").replacing(" -", with: "")
+        let claim = text?.replacing(" " + Fingerprint(of: id).text, with: "").replacing(" -", with: "")
+        guard let last = claim?.last, "sfer".contains(last) else { return claim }
+        return claim.map { String($0.dropLast(2)) }
+    }
+
+    /// How the job ended, as its claim says.
+    func end(_ id: JobID) async throws -> Reply.Status? {
+        EndMark.status(inClaim: try await redis("GET", Self.keys.claim(id)).bytes ?? [])
     }
 
     /// Writes a claim: `TOKEN STARTS LOSSES`, and perhaps ` MARK`.

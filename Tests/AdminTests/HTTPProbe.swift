@@ -9,8 +9,41 @@ enum HTTPProbe {
     /// the few threads that the server's tasks need.
     static func send(_ request: String, port: Int) async throws -> String {
         try await withCheckedThrowingContinuation { continuation in
-            Thread.detachNewThread { continuation.resume(with: Result { try exchange(request, port) }) }
+            Thread.detachNewThread { continuation.resume(with: Result { try exchange(request, connect(port)) }) }
         }
+    }
+
+    /// The same to a Unix socket.
+    static func get(_ path: String, socket: String) async throws -> String {
+        try await withCheckedThrowingContinuation { continuation in
+            Thread.detachNewThread {
+                let request = "GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+                continuation.resume(with: Result { try exchange(request, connect(socket: socket)) })
+            }
+        }
+    }
+
+    /// A socket connected to another; the caller closes it.
+    static func connect(socket path: String) throws -> Int32 {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = unixAddress(path)
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard result == 0 else {
+            close(descriptor)
+            throw Failure(what: "connect: \(errno)")
+        }
+        return descriptor
+    }
+
+    static func unixAddress(_ path: String) -> sockaddr_un {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
+        return address
     }
 
     static func get(_ path: String, method: String = "GET", port: Int) async throws -> String {
@@ -38,8 +71,7 @@ enum HTTPProbe {
         return descriptor
     }
 
-    private static func exchange(_ request: String, _ port: Int) throws -> String {
-        let descriptor = try connect(port)
+    private static func exchange(_ request: String, _ descriptor: Int32) throws -> String {
         defer { close(descriptor) }
         let bytes = Array(request.utf8)
         guard write(descriptor, bytes, bytes.count) == bytes.count else { throw Failure(what: "write: \(errno)") }

@@ -1,6 +1,7 @@
 import Glibc
 import ParleyJSON
 import ParleyRabbitMQ
+import ParleyRedis
 import TestSupport
 import Testing
 
@@ -90,6 +91,95 @@ struct BadDayTests {
         #expect(try await worker.metric(#"parley_service_away{service="rabbitmq"}"#) == 1)
         try await broker.control("change_password", "cut", "cut")
         _ = try await eventually("it works again") { try await shown()?["state"]?.string == "working" ? true : nil }
+        #expect(try await worker.stop() == 0)
+    }
+
+    @Test func aPasswordInAFileIsChangedUnderARunningWorker() async throws {
+        let redis = try await PrivateRedis()
+        let folder = try Folder()
+        try await withClient(redis.url()) { client in
+            try await client.connect()
+            func acl(_ words: String...) async throws {
+                _ = try await client.send(RedisCommand(arguments: (["ACL", "SETUSER"] + words).map { Array($0.utf8) }))
+                    .get()
+            }
+            try await acl("filed", "on", ">first", "~*", "+@all")
+            try await broker.control("add_user", "filed", "first")
+            try await broker.control("set_permissions", "filed", ".*", ".*", ".*")
+            try folder.write("rabbitmq", "first\n")
+            try folder.write("redis", "first")
+            let worker = try await Worker.start([
+                "rabbitmq.url": broker.url("filed"), "rabbitmq.password_file": "\(folder.path)/rabbitmq",
+                "redis.url": redis.url("filed:none@"), "redis.password_file": "\(folder.path)/redis",
+            ])
+            for password in ["second", "eyJhbGciOi.the.third"] {
+                try await broker.control("change_password", "filed", password)
+                try folder.write("rabbitmq", password)
+                try await acl("filed", "resetpass", ">\(password)")
+                try folder.write("redis", password + "\n")
+                try await broker.control("close_all_user_connections", "filed", "the password was changed")
+                _ = try await client.send(RedisCommand("CLIENT", "KILL", "USER", "filed")).get()
+                let id = unique()
+                let _: Bool = try await eventually("an answer with the password \(password)", within: .seconds(60)) {
+                    try await worker.untilReady()
+                    return true
+                }
+                try await Producer.with(rabbitMQ: broker.url()) { producer in
+                    let reply = try await producer.ask(#"{"query":"x"}"#, of: worker, id: id)
+                    #expect(try reply.status == "succeeded")
+                }
+                #expect(try await client.send(RedisCommand("EXISTS", "chat:result:\(id)")).int == 1)
+            }
+            #expect(lines(worker, "refused user").isEmpty && lines(worker, "WRONGPASS").isEmpty, "\(worker.log)")
+            #expect(!worker.log.contains("eyJhbGciOi") && !worker.log.contains(":second"))
+            #expect(try await worker.stop() == 0)
+        }
+    }
+
+    @Test func aKeyInAFileIsReadAgainOnSIGHUP() async throws {
+        let folder = try Folder()
+        try folder.write("key", "sk-first")
+        try folder.write("token", "sesame-one")
+        let model = try HTTPPeer()
+        model.serve { request, client in
+            let key = request.head.split(separator: "\n").first { $0.lowercased().hasPrefix("authorization:") } ?? ""
+            let right = key.hasSuffix("Bearer sk-second")
+            return request.isPost
+                ? right
+                    ? HTTPPeer.respond(
+                        200, #"{"choices":[{"message":{"content":"yes"},"finish_reason":"stop"}]}"#, client)
+                    : HTTPPeer.respond(401, #"{"error":{"message":"no such key"}}"#, client)
+                : HTTPPeer.respond(right ? 200 : 401, #"{"data":[]}"#, client)
+        }
+        let worker = try await Worker.start(
+            [
+                "rabbitmq.url": broker.url(),
+                "model.url": "http://127.0.0.1:\(model.port)/v1", "model.api_key_file": "\(folder.path)/key",
+                "admin.token_file": "\(folder.path)/token",
+            ], ready: false)
+        try await Producer.with(rabbitMQ: broker.url()) { producer in
+            let queue = QueueDeclaration(name: worker.queue)
+            _ = try await eventually("a consumer of the queue") {
+                try? await producer.connection.declare(queue, passive: true).consumers == 1 ? true : nil
+            }
+            let id = unique()
+            try await producer.publish(#"{"query":"x"}"#, to: worker, id: id)
+            let _: Bool = try await eventually("the refusal of the first key") {
+                worker.log.contains("model.api_key") ? true : nil
+            }
+            // What is refused leaves the key as it was.
+            try folder.write("key", "")
+            worker.process.signal(SIGHUP)
+            let _: Bool = try await eventually("the warning") {
+                lines(worker, "a secret stays as it was").isEmpty ? nil : true
+            }
+            try folder.write("key", "sk-second\n")
+            worker.process.signal(SIGHUP)
+            let reply = try await producer.nextReply()
+            #expect(try reply.status == "succeeded")
+            #expect(lines(worker, "secrets were read again").count == 2, "admin.token, then both")
+        }
+        #expect(!worker.log.contains("sk-first") && !worker.log.contains("sk-second"))
         #expect(try await worker.stop() == 0)
     }
 

@@ -42,10 +42,10 @@ extension ContractTests {
             #expect(try removed.lines.first?["lost"]?.int == 3)
             #expect(removed.errors.contains(#""action":"remove delays""#))
             let entries = try await producer.redis.send(
-                RedisCommand("XREVRANGE", "chat:audit", "+", "-", "COUNT", 1000))
-            let own = (entries.array ?? []).compactMap { $0.array?.last?.array?.compactMap(\.string) }
-                .filter { $0.contains(worker.queue) && $0.contains("remove delays") }
-            #expect(own.count == 2 && own.first?.contains("lost") == true && own.first?.contains("3") == true)
+                RedisCommand("LRANGE", "chat:audit", -1000, -1))
+            let own = try (entries.array ?? []).compactMap(\.bytes).map { try JSONDocument($0).root }
+                .filter { $0["queue"]?.string == worker.queue && $0["action"]?.string == "remove delays" }
+            #expect(own.count == 2 && own.last?["lost"]?.int == 3)
             let gone = try await parley("delays", "show", "--json", settings: settings)
             #expect(try gone.lines.first?["exists"]?.bool == false && gone.lines.first?["total"]?.int == 0)
         }

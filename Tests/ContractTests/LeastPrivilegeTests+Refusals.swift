@@ -1,5 +1,6 @@
 import ParleyRabbitMQ
 import ParleyRedis
+import TestSupport
 import Testing
 
 /// What each of the shipped users must not do.
@@ -77,41 +78,122 @@ extension LeastPrivilegeTests {
         }
     }
 
-    @Test(arguments: ["parley", "producer", "operator"])
+    /// What each may read with `GET`, and write with `SET`, of one key of each kind.
+    private static let rights: [String: (read: Set<String>, write: Set<String>)] = [
+        "parley": (
+            [
+                "result:x", "result:shop-eu:x", "result:shop-us:x", "claim:x", "cache:x", "revoked:x", "worker:x",
+                "revocations",
+            ],
+            ["result:x", "result:shop-eu:x", "result:shop-us:x", "claim:x", "cache:x", "revoked:x", "worker:x"]
+        ),
+        "producer": (["result:x", "result:shop-eu:x", "result:shop-us:x"], []),
+        "shop-eu": (["result:shop-eu:x"], []),
+        "shop-us": (["result:shop-us:x"], []),
+        "operator": (["worker:x", "claim:x"], ["revoked:x"]),
+        "support": (["result:x", "result:shop-eu:x", "result:shop-us:x"], []),
+    ]
+
+    @Test(arguments: ["parley", "producer", "shop-eu", "shop-us", "operator", "support"])
     func redisGivesEachItsKeysAndNothingElse(_ user: String) async throws {
         try await withRedis(user) { client in
-            func refused(_ command: RedisCommand) async throws -> Bool {
-                guard case .error(let text) = try await client.send(command) else { return false }
-                return text.hasPrefix("NOPERM")
-            }
             func set(_ key: String) -> RedisCommand { RedisCommand("SET", key, "x", "PX", 1000) }
-            let may: [String: (read: [String], write: [String])] = [
-                "parley": (
-                    ["result:x", "claim:x", "cache:x", "revoked:x", "worker:x", "revocations"],
-                    ["result:x", "claim:x", "cache:x", "revoked:x", "worker:x"]
-                ),
-                "producer": (["result:x"], []),
-                "operator": (["result:x", "worker:x", "revoked:x", "revocations"], ["revoked:x", "revocations"]),
-            ]
-            let (readable, writable) = try #require(may[user])
-            for name in ["result:x", "claim:x", "cache:x", "revoked:x", "worker:x", "revocations", "audit:x", "other"] {
-                #expect(try await refused(RedisCommand("GET", "chat:\(name)")) == !readable.contains(name), "\(name)")
-                #expect(try await refused(set("chat:\(name)")) == !writable.contains(name), "\(name)")
-                #expect(try await refused(RedisCommand("GET", "else:\(name)")), "\(name)")
+            let (readable, writable) = try #require(Self.rights[user])
+            for name in try #require(Self.rights["parley"]).read.union(["audit", "audit:x", "other"]) {
+                #expect(
+                    try await isRefused(RedisCommand("GET", "chat:\(name)"), client) == !readable.contains(name),
+                    "\(name)")
+                #expect(try await isRefused(set("chat:\(name)"), client) == !writable.contains(name), "\(name)")
+                #expect(try await isRefused(RedisCommand("GET", "else:\(name)"), client), "\(name)")
             }
             for words in [
                 ["KEYS", "*"], ["FLUSHALL"], ["FLUSHDB"], ["CONFIG", "GET", "*"], ["ACL", "LIST"], ["SHUTDOWN"],
                 ["CLIENT", "LIST"], ["CLIENT", "KILL", "ID", "1"], ["SCRIPT", "FLUSH"],
+
                 ["REPLICAOF", "NO", "ONE"], ["SAVE"], ["PUBLISH", "x", "y"], ["RENAME", "chat:result:x", "y"],
+                ["FUNCTION", "LIST"], ["RANDOMKEY"], ["WAIT", "0", "1"],
+                ["MIGRATE", "h", "1", "k", "0", "1"],
             ] {
                 let command = RedisCommand(arguments: words.map { Array($0.utf8) })
-                #expect(try await refused(command), "\(words)")
+                #expect(try await isRefused(command, client), "\(words)")
             }
-            let audit = RedisCommand("XADD", "chat:audit", "*", "action", "test")
-            #expect(try await refused(audit) == (user != "operator"))
-            #expect(try await refused(RedisCommand("SCAN", "0")) == (user != "operator"))
-            #expect(try await refused(RedisCommand("EVAL", "return 1", "0")) == (user != "parley"))
+            #expect(try await isRefused(RedisCommand("SCAN", "0"), client) == (user != "operator"))
+            #expect(try await isRefused(RedisCommand("EVAL", "return 1", "0"), client) == (user != "parley"))
         }
+    }
+
+    @Test(arguments: ["producer", "shop-eu", "shop-us", "operator", "support"])
+    func theAuditIsAddedToAndReadAndNothingElse(_ user: String) async throws {
+        let mayAdd = ["operator", "support"].contains(user)
+        try await withRedis("operator") { client in
+            _ = try await client.send(RedisCommand("RPUSH", "chat:audit", #"{"action":"the first"}"#)).get()
+        }
+        try await withRedis(user) { client in
+            let length = mayAdd ? try await client.send(RedisCommand("LLEN", "chat:audit")).get().int : nil
+            for words in [
+                ["LTRIM", "chat:audit", "1", "0"], ["LPOP", "chat:audit"], ["RPOP", "chat:audit"],
+                ["LSET", "chat:audit", "0", "x"], ["LREM", "chat:audit", "0", "x"], ["LPUSH", "chat:audit", "x"],
+                ["LINSERT", "chat:audit", "BEFORE", "x", "y"], ["LMPOP", "1", "chat:audit", "LEFT"],
+                ["LMOVE", "chat:audit", "chat:audit", "LEFT", "LEFT"], ["RPOPLPUSH", "chat:audit", "chat:revoked:x"],
+                ["BLPOP", "chat:audit", "1"], ["DEL", "chat:audit"], ["UNLINK", "chat:audit"],
+                ["SET", "chat:audit", "x"], ["GETDEL", "chat:audit"], ["GETSET", "chat:audit", "x"],
+                ["APPEND", "chat:audit", "x"],
+                ["EXPIRE", "chat:audit", "0"], ["PEXPIRE", "chat:audit", "0"], ["EXPIREAT", "chat:audit", "1"],
+                ["RENAME", "chat:audit", "chat:revoked:x"], ["COPY", "chat:revoked:x", "chat:audit", "REPLACE"],
+                ["RESTORE", "chat:audit", "0", "x", "REPLACE"], ["MOVE", "chat:audit", "1"],
+                ["SORT", "chat:x", "STORE", "chat:audit"],
+                ["XADD", "chat:audit", "MAXLEN", "0", "*", "a", "b"], ["XTRIM", "chat:audit", "MAXLEN", "0"],
+                ["INCR", "chat:audit"],
+                ["EVAL", "redis.call('DEL', KEYS[1])", "1", "chat:audit"], ["DEL", "chat:revoked:x", "chat:audit"],
+                ["SWAPDB", "0", "1"],
+            ] {
+                let command = RedisCommand(arguments: words.map { Array($0.utf8) })
+                #expect(try await isRefused(command, client), "\(words)")
+            }
+            #expect(try await isRefused(RedisCommand("RPUSH", "chat:audit", "{}"), client) == !mayAdd)
+            #expect(try await isRefused(RedisCommand("LRANGE", "chat:audit", 0, 1), client) == !mayAdd)
+            #expect(try await isRefused(RedisCommand("RPUSH", "chat:audit:other", "{}"), client))
+            guard let length else { return }
+            let all = try await client.send(RedisCommand("LRANGE", "chat:audit", 0, -1)).get().array ?? []
+            #expect(all.count == length + 1 && all.first?.string == #"{"action":"the first"}"#)
+        }
+    }
+
+    /// An operator may see that there is an answer, and delete it.
+    @Test func anOperatorFindsNoWayToAnAnswer() async throws {
+        let key = "chat:result:\(unique())"
+        try await withRedis("parley") { client in
+            _ = try await client.send(RedisCommand("SET", key, "a secret", "PX", 60_000)).get()
+        }
+        try await withRedis("operator") { client in
+            for words in [
+                ["GET", key], ["MGET", key], ["GETRANGE", key, "0", "-1"], ["SUBSTR", key, "0", "-1"], ["GETEX", key],
+                ["GETDEL", key], ["GETSET", key, "x"], ["SET", key, "x", "GET"], ["DUMP", key], ["LCS", key, key],
+                ["COPY", key, "chat:revoked:x"], ["RENAME", key, "chat:revoked:x"],
+                ["SORT", key, "BY", "nosort", "GET", key],
+                ["SORT_RO", "chat:audit", "BY", "nosort", "GET", "chat:result:*"], ["OBJECT", "ENCODING", key],
+                ["BITFIELD_RO", key, "GET", "u8", "0"], ["GETBIT", key, "0"], ["APPEND", key, ""],
+                ["SETRANGE", key, "0", ""],
+                ["EVAL", "return redis.call('GET', KEYS[1])", "1", key], ["FCALL", "f", "1", key],
+                ["LRANGE", key, "0", "-1"],
+                ["BITOP", "NOT", "chat:revoked:x", key], ["SET", "chat:revoked:x", "y", "GET"], ["PFCOUNT", key],
+                ["XADD", key, "*", "a", "b"],
+            ] {
+                let answer = try await client.send(RedisCommand(arguments: words.map { Array($0.utf8) }))
+                guard case .error(let text) = answer else {
+                    Issue.record("\(words): \(answer)")
+                    continue
+                }
+                #expect(text.hasPrefix("NOPERM"), "\(words): \(text)")
+            }
+            #expect(try await client.send(RedisCommand("EXISTS", key)).int == 1)
+            #expect(try await client.send(RedisCommand("DEL", key)).int == 1)
+        }
+    }
+
+    private func isRefused(_ command: RedisCommand, _ client: RedisClient) async throws -> Bool {
+        guard case .error(let text) = try await client.send(command) else { return false }
+        return text.hasPrefix("NOPERM")
     }
 
     @Test func redisLetsNobodyInWithoutAName() async throws {

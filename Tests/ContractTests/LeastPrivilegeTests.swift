@@ -81,7 +81,8 @@ struct LeastPrivilegeTests {
             let reply = try #require(try asked.lines.last)
             #expect(reply["answer"]?.string == "Is anybody there?")
             let id = try #require(reply["id"]?.string)
-            #expect(try await parley("result", id, settings: settings).status == 0)
+            let result = try await parley("result", id, settings: settings)
+            #expect(result.status == 0 && result.errors.contains("no audit entry in chat:audit"), "\(result.errors)")
 
             let queue = "chat.replies.\(unique())"
             let jobs = (1...3).map { #"{"id":"\#(unique())","query":"question \#($0)"}"# }.joined(separator: "\n")
@@ -175,7 +176,8 @@ struct LeastPrivilegeTests {
                     ? true : nil
             }
             for words in [
-                ["dead", "show", id], ["requeue", "--id", id], ["revoke", unique()], ["status", "--json"],
+                ["dead", "show", id], ["requeue", "--id", id], ["revoke", unique()], ["revoke", "--undo", unique()],
+                ["status", "--json"], ["delays", "show"], ["forget", "--id", unique(), "--yes"],
             ] {
                 let process = try ParleyProcess(words, settings: settings)
                 let status = try await process.exitStatus()
@@ -190,8 +192,46 @@ struct LeastPrivilegeTests {
             #expect(purged.status == 0, "\(purged.errors)")
         }
         try await withRedis("operator") { client in
-            let audit = try await client.send(RedisCommand("XRANGE", "chat:audit", "-", "+")).array ?? []
-            #expect(audit.count >= 3, "a requeue, a revocation and a purge")
+            let audit = try await client.send(RedisCommand("LRANGE", "chat:audit", 0, -1)).array ?? []
+            let actions = try audit.compactMap(\.bytes).compactMap { try JSONDocument($0).root["action"]?.string }
+            #expect(Set(actions) == ["show", "requeue", "revoke", "undo revoke", "forget", "purge"])
+        }
+    }
+
+    @Test func anOperatorRevokesAndForgetsWhatHeMayNotRead() async throws {
+        let settings = settings("operator")
+        let model = try await ModelServer { question, _ in question.contains("bad") ? .fails(400) : .answers }
+        try await withWorker(["model.url": model.url, "retry.max_attempts": "1"]) { _ in
+            var ids: [String] = []
+            var answer = ""
+            for question in ["a good one", "a bad one"] {
+                let asked = try await parley("ask", question, "--json", settings: self.settings("producer"))
+                let reply = try #require(try asked.lines.last)
+                ids.append(try #require(reply["id"]?.string))
+                answer += reply["answer"]?.string ?? ""
+            }
+            let revoked = try await parley("revoke", ids[0], ids[1], "--json", settings: settings)
+            #expect(revoked.status == 0, "\(revoked.errors)")
+            #expect(try revoked.lines.map { $0["state"]?.string } == ["answered", "revoked"])
+            #expect(try revoked.lines.map { $0["status"]?.string } == ["succeeded", "failed"])
+
+            let read = try await parley("result", ids[0], "--json", settings: settings)
+            #expect(read.status != 0 && read.errors.contains("NOPERM"), "\(read.errors)")
+            #expect(!answer.isEmpty && !(read.output + read.errors).contains(answer))
+            let support = try await parley("result", ids[0], "--json", settings: self.settings("support"))
+            #expect(support.status == 0 && support.output.contains(answer), "\(support.errors)")
+            #expect(support.errors.isEmpty, "its look is in the audit, and says nothing: \(support.errors)")
+
+            let forgotten = try await parley("forget", "--id", ids[0], "--yes", "--json", settings: settings)
+            #expect(try forgotten.lines.last?["results"]?.int == 1, "\(forgotten.errors)")
+            let gone = try await parley("result", ids[0], settings: self.settings("support"))
+            #expect(gone.status == 1 && gone.errors.contains("no result"), "\(gone.errors)")
+        }
+        try await withRedis("support") { client in
+            let audit = try await client.send(RedisCommand("LRANGE", "chat:audit", 0, -1)).array ?? []
+            let looks = try audit.compactMap(\.bytes).map { try JSONDocument($0).root }
+                .filter { $0["action"]?.string == "result" }
+            #expect(looks.map { $0["shown"]?.int } == [1, 0])
         }
     }
 

@@ -162,14 +162,14 @@ extension ContractTests {
             try await mortuary.bury(4)
             _ = try await parley("requeue", "--error", "internal", settings: mortuary.settings)
             let entries = try await mortuary.producer.redis.send(
-                RedisCommand("XREVRANGE", "chat:audit", "+", "-", "COUNT", 1000))
-            let own = (entries.array ?? []).compactMap { $0.array?.last?.array?.compactMap(\.string) }
-                .filter { $0.contains(mortuary.queue) }
+                RedisCommand("LRANGE", "chat:audit", -1000, -1))
+            let own = try (entries.array ?? []).compactMap(\.bytes).map { try JSONDocument($0).root }
+                .filter { $0["queue"]?.string == mortuary.queue }
             #expect(own.count == 2, "one when it began, one when it was done")
-            for word in ["requeue", "done", "error=internal", "requeued", "1"] {
-                #expect(own.first?.contains(word) == true)
-            }
-            #expect(own.first?.contains { $0.contains("@") } == true)
+            let last = try #require(own.last)
+            #expect(last["action"]?.string == "requeue" && last["state"]?.string == "done")
+            #expect(last["filters"]?.string == "error=internal" && last["requeued"]?.int == 1)
+            #expect(last["operator"]?.string?.contains("@") == true && last["time"]?.string?.hasSuffix("Z") == true)
             let port = try freePort()
             let without = try await parley(
                 "requeue", "--all", "--json",

@@ -93,6 +93,7 @@ extension LeastPrivilegeTests {
             try await publish(#"{"query":"theirs"}"#, as: "operator", id: other, userID: "operator", to: worker)
             _ = try await stored("chat:result:operator:\(other)")
             try await publish("nonsense", as: "producer", id: bad, userID: "producer", to: worker)
+            // Whose letters the worker's are, an operator knows who believes the worker.
             let owned = settings("operator").merging(
                 ["tenants.mode": "authenticated", "tenants.users": "producer=shop-eu", "tenants.relays": "parley"]
             ) { $1 }
@@ -106,10 +107,16 @@ extension LeastPrivilegeTests {
                 "forget", "--id", ids[0], "--tenant", "shop-eu", "--yes", "--json", settings: owned)
             #expect(one.status == 0, "\(one.errors)")
             #expect(try one.lines.first?["results"]?.int == 1)
-            let rest = try await parley("forget", "--tenant", "shop-eu", "--yes", "--json", settings: owned)
-            #expect(rest.status == 0, "\(rest.errors)")
-            #expect(try rest.lines.first?["results"]?.int == 3, "\(rest.output)")
-            #expect(try rest.lines.first?["dead_letters"]?.int == 1, "\(rest.output)")
+            // The broker may have the letter in its hands still that the command before has given back.
+            var (results, letters) = (0, 0)
+            try await waitUntil("the letter is forgotten") {
+                let rest = try await parley("forget", "--tenant", "shop-eu", "--yes", "--json", settings: owned)
+                #expect(rest.status == 0, "\(rest.errors)")
+                results += try rest.lines.first?["results"]?.int ?? 0
+                letters += try rest.lines.first?["dead_letters"]?.int ?? 0
+                return letters > 0
+            }
+            #expect(results == 3 && letters == 1)
             _ = try await stored("chat:result:operator:\(other)")
         }
     }

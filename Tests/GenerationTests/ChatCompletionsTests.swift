@@ -39,6 +39,19 @@ import Testing
         #expect(body["messages"]?.elements.last?["content"]?.string?.hasSuffix("Question: hi \"there\"") == true)
     }
 
+    @Test func aKeyCanBeReplacedBetweenTwoCalls() async throws {
+        let server = try FakeServer { _ in [.answer(200, Self.good)] }
+        defer { server.stop() }
+        let model: any LanguageModel = try chatModel(server, apiKey: "sk-1")
+        let copy = model
+        try model.useKey("sk-2")
+        _ = try await copy.generate(GenerationRequest(query: "q"), onDelta: nil)
+        #expect(server.requests.last?.head.contains("authorization: Bearer sk-2") == true)
+        #expect(throws: GenerationConfigurationError.self) { try model.useKey("sk 3") }
+        _ = try await copy.generate(GenerationRequest(query: "q"), onDelta: nil)
+        #expect(server.requests.last?.head.contains("authorization: Bearer sk-2") == true)
+    }
+
     @Test func sendsWhatTheJobAsksFor() async throws {
         let server = try FakeServer { _ in [.answer(200, Self.good)] }
         defer { server.stop() }

@@ -44,6 +44,20 @@ import Testing
         #expect(settings.rabbitmqURL == "amqp://u:p@h" && settings.redisURL == "redis://r")
         #expect(settings.model.apiKey == "key" && settings.embeddings.apiKey == "e" && settings.vectorsToken == "t")
         #expect(settings.adminToken == "open sesame" && settings.letterKey == "0123456789abcdef")
+        #expect(
+            settings.secretFiles.keys.sorted() == [
+                "admin.token", "embeddings.api_key", "model.api_key", "rabbitmq.url", "redis.url", "secrets.letter_key",
+                "vectors.token",
+            ])
+    }
+
+    @Test func passwordsMayBeBesideTheURLs() async throws {
+        let path = try file("token", "eyJhbGciOi.x.y\n")
+        let settings = try await load(["PARLEY_RABBITMQ_PASSWORD_FILE": path], [("redis.password", "p")])
+        #expect(settings.rabbitmqPassword == "eyJhbGciOi.x.y" && settings.redisPassword == "p")
+        #expect(settings.secretFiles == ["rabbitmq.password": path])
+        let missing = try await problems { try await load(["PARLEY_REDIS_PASSWORD_FILE": path + ".none"]) }
+        #expect(missing.contains("redis.password_file is \"\(path).none\": the file cannot be read"), "\(missing)")
     }
 
     @Test func flagsGoBeforeTheEnvironmentWhicheverOfTheTwoTheyHave() async throws {

@@ -53,6 +53,24 @@ private func load(
         }
     }
 
+    @Test func readsWhatATenantMayHaveAndWhatIsKept() async throws {
+        let settings = try await load(
+            yaml: "limits.in_flight: 20, shop-eu=50\ndead:\n  ttl: 30d\n  max_letters: 1000\naudit.ttl: 7d\n",
+            overrides: [("limits.chunks_per_second", "shop-us=5"), ("delays.max_jobs", "100000")])
+        #expect(settings.limits.inFlight == .init(everybody: 20, own: ["shop-eu": 50]))
+        #expect(settings.limits.chunksPerSecond == .init(everybody: nil, own: ["shop-us": 5]))
+        #expect(settings.retention.deadTTL == .seconds(30 * 86_400) && settings.retention.deadLetters == 1000)
+        #expect(settings.retention.delayedJobs == 100_000 && settings.auditTTL == .seconds(7 * 86_400))
+        for value in ["0", "20, 30", "a=1, a=2", "=4", "a=", "a=b", "-1", "1.5", "many"] {
+            let error = await #expect(throws: SettingsError.self) {
+                try await load(overrides: [("limits.in_flight", value)])
+            }
+            #expect(error?.description.contains("limits.in_flight is \"\(value)\"") == true, "\(value)")
+        }
+        await #expect(throws: SettingsError.self) { try await load(overrides: [("dead.ttl", "1s")]) }
+        await #expect(throws: SettingsError.self) { try await load(overrides: [("delays.max_jobs", "none")]) }
+    }
+
     @Test func readsWhatProducersMayDo() async throws {
         let settings = try await load(
             yaml: "reply:\n  allow: 'replies.{tenant}.*, {user}-*'\nmodels.allow: small\n",

@@ -7,6 +7,8 @@ package final class HTTPPeer: Sendable {
         /// `POST /v1/embeddings`
         package let line: String
         package let body: [UInt8]
+        /// The lines before the body.
+        package let head: String
 
         package var isPost: Bool { line.hasPrefix("POST ") }
     }
@@ -61,7 +63,9 @@ package final class HTTPPeer: Sendable {
                 let length = field.flatMap { Int($0.dropFirst(15).drop { $0 == " " }) } ?? 0
                 if bytes.count >= end.upperBound + length {
                     let line = lines.first.map { $0.split(separator: " ").prefix(2).joined(separator: " ") } ?? ""
-                    return Request(line: line, body: Array(bytes[end.upperBound..<end.upperBound + length]))
+                    return Request(
+                        line: line, body: Array(bytes[end.upperBound..<end.upperBound + length]),
+                        head: lines.joined(separator: "\n"))
                 }
             }
             let count = recv(client, &buffer, buffer.count, 0)

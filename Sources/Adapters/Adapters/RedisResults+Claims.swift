@@ -14,6 +14,7 @@ import Pipeline
 /// - `a`: to be worked on alone. A worker's death over it counts. Stays until the job ends.
 /// - `p`, and `q` for one that must be alone: a suspect that waits for its trial and is not begun. A worker's death is neither
 ///   a loss nor a start of its.
+/// - `s`, `f`, `e`, `r`: it has ended, and how (``EndMark``). For whoever begins it anew as `-`.
 extension RedisResults {
     /// How long a claim stays when nobody renews or deletes it: an hour. One that expires costs a job its counts and,
     /// while it is in work, its protection against a duplicate; never its result. Work that may take longer renews.

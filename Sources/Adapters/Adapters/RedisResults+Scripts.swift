@@ -9,7 +9,7 @@ enum ClaimScripts {
     private static let claimText =
         """
         local function read(held)
-          local token, starts, losses, mark, job = string.match(held, '^(%S*) (%d+) (%d+) ([-gapq]) (%x+)$')
+          local token, starts, losses, mark, job = string.match(held, '^(%S*) (%d+) (%d+) ([-gapqsfer]) (%x+)$')
           if not token or #starts > 9 or #losses > 9 then return end
           return token, starts + 0, losses + 0, mark, job
         end
@@ -129,7 +129,8 @@ enum ClaimScripts {
             """)
 
     /// Keys: the result, the claim, and of an answer the day's ledger. Arguments: the reply, its life, this worker's token, the
-    /// job's fingerprint (nothing when the message was no job).
+    /// job's fingerprint (nothing when the message was no job), the letter of the reply's status; then what the ledger notes
+    /// (`Account.arguments`).
     ///
     /// Nothing: the reply is kept. -2: the id belongs to another job. A stored reply that succeeded: that one stays.
     ///
@@ -157,7 +158,7 @@ enum ClaimScripts {
               if token and token ~= '' and token ~= ARGV[3] then
                 extend(KEYS[2], life)
               else
-                put(KEYS[2], write('', 0, 0, '-', job), life)
+                put(KEYS[2], write('', 0, 0, stays and 's' or ARGV[5], job), life)
               end
             end
             return stays and stored or false

@@ -50,7 +50,8 @@ package struct RedisResults: ResultStore {
         let what = "storing a result"
         var names = [keys.result(key), keys.claim(key)]
         var arguments = [
-            reply, Array(String(lifetime()).utf8), worker.redisBytes, (fingerprint?.text ?? "").redisBytes, [],
+            reply, Array(String(lifetime()).utf8), worker.redisBytes, (fingerprint?.text ?? "").redisBytes,
+            EndMark.letter(of: status).redisBytes,
         ]
         if let account {
             names.append(keys.costs(account.day))

@@ -77,6 +77,8 @@ extension Settings {
         self.init()
         reader.secret("rabbitmq.url", &rabbitmqURL)
         reader.secret("redis.url", &redisURL)
+        reader.secret("rabbitmq.password", &rabbitmqPassword)
+        reader.secret("redis.password", &redisPassword)
         reader.string("redis.ca_file", &redisTLS.caFile)
         reader.string("redis.cert_file", &redisTLS.certificateFile)
         reader.string("redis.key_file", &redisTLS.keyFile)
@@ -151,6 +153,10 @@ extension Settings {
         reader.double("cache.ttl_jitter", &cache.ttlJitter, in: 0...0.9)
         reader.duration("cache.stale", &cache.stale, in: .zero ... .seconds(30 * 86_400))
         reader.choice("cache.scope", &cache.scope)
+        reader.duration("dead.ttl", &retention.deadTTL, in: .seconds(60) ... .seconds(3650 * 86_400))
+        reader.int("dead.max_letters", &retention.deadLetters, in: 1...1_000_000_000)
+        reader.int("delays.max_jobs", &retention.delayedJobs, in: 1...1_000_000_000)
+        reader.duration("audit.ttl", &auditTTL, in: .seconds(60) ... .seconds(100 * 365 * 86_400))
         reader.duration("priority.max_wait", &priorityMaxWait, in: .milliseconds(1) ... .seconds(86_400))
         reader.int("retry.max_attempts", &retry.maxAttempts, in: 1...1000)
         reader.duration("retry.base", &retry.base, in: .milliseconds(1) ... .seconds(86_400))
@@ -165,6 +171,8 @@ extension Settings {
         reader.size("limits.metadata", &limits.metadata, in: 2...(128 << 20))
         reader.int("limits.max_tokens", &limits.maxTokens, in: 1...1_000_000)
         reader.duration("limits.not_before", &limits.notBefore, in: .zero ... .seconds(388 * 86_400))
+        reader.perTenant("limits.in_flight", &limits.inFlight, in: 1...65_535)
+        reader.perTenant("limits.chunks_per_second", &limits.chunksPerSecond, in: 1...1_000_000)
         reader.patterns("reply.allow", &replyAllow, placeholders: ["{tenant}", "{user}"])
         reader.patterns("models.allow", &modelsAllow)
         reader.choice("log.level", &log.level)
@@ -174,6 +182,7 @@ extension Settings {
         reader.int("prompt.history_tokens", &prompt.historyTokens, in: 0...1_000_000)
         reader.int("prompt.context_tokens", &prompt.contextTokens, in: 0...1_000_000)
         worker.prefetch = prefetch ?? defaultPrefetch
+        secretFiles = reader.secretFiles
     }
 
     /// Every key there is.
@@ -197,7 +206,9 @@ extension Settings {
         "limits.metadata", "limits.max_tokens", "limits.not_before", "reply.allow", "models.allow", "log.level",
         "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
-        "priority.max_wait",
+        "priority.max_wait", "audit.ttl", "dead.ttl", "dead.max_letters", "delays.max_jobs", "limits.in_flight",
+        "limits.chunks_per_second", "rabbitmq.password", "rabbitmq.password_file", "redis.password",
+        "redis.password_file",
     ]
 
     /// What is wrong with a URL, naming it without what may be a password.

@@ -3,6 +3,11 @@
 package struct Settings: Sendable, Equatable {
     package var rabbitmqURL = "amqp://guest:guest@127.0.0.1:5672/"
     package var redisURL = "redis://127.0.0.1:6379/0"
+    /// `rabbitmq.password`, `redis.password`: instead of those in the URLs.
+    package var rabbitmqPassword: String?
+    package var redisPassword: String?
+    /// The files that secrets came from, by key: `rabbitmq.url`, `model.api_key` … They may be read again.
+    package var secretFiles: [String: String] = [:]
     package var redisTLS = RedisTLS()
     /// `redis.prefix`: what Parley's keys in Redis begin with.
     package var redisPrefix = "chat"
@@ -26,6 +31,9 @@ package struct Settings: Sendable, Equatable {
     package var results = Results()
     package var cache = Cache()
     package var retry = Retry()
+    package var retention = Retention()
+    /// `audit.ttl`: workers drop older entries.
+    package var auditTTL: Duration = .seconds(365 * 86_400)
     /// `priority.max_wait`.
     package var priorityMaxWait: Duration = .seconds(60)
     package var tenants = Tenants()
@@ -131,6 +139,13 @@ package struct Settings: Sendable, Equatable {
         package var ttlJitter = 0.1
     }
 
+    /// `dead.ttl`, `dead.max_letters`, `delays.max_jobs`; nil: without a limit.
+    package struct Retention: Sendable, Equatable {
+        package var deadTTL: Duration?
+        package var deadLetters: Int?
+        package var delayedJobs: Int?
+    }
+
     /// `retry.*`
     package struct Retry: Sendable, Equatable {
         package var maxAttempts = 5
@@ -158,6 +173,20 @@ package struct Settings: Sendable, Equatable {
         /// Nil: what the contract allows.
         package var maxTokens: Int?
         package var notBefore: Duration = .seconds(30 * 86_400)
+        /// `limits.in_flight`, `limits.chunks_per_second`: a tenant's, in one worker.
+        package var inFlight = PerTenant()
+        package var chunksPerSecond = PerTenant()
+
+        /// A number for every tenant, and others for some.
+        package struct PerTenant: Sendable, Equatable {
+            package var everybody: Int?
+            package var own: [String: Int]
+
+            package init(everybody: Int? = nil, own: [String: Int] = [:]) {
+                self.everybody = everybody
+                self.own = own
+            }
+        }
     }
 
     /// `log.*`

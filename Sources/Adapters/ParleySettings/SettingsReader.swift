@@ -8,6 +8,8 @@ struct SettingsReader {
     private let layers: [ConfigReader]
     private let foundFile: Int?
     private(set) var problems: [String] = []
+    /// The files that secrets came from, by the keys whose values they hold.
+    private(set) var secretFiles: [String: String] = [:]
 
     /// - Parameters:
     ///   - layers: the one that goes before the others first.
@@ -59,19 +61,16 @@ struct SettingsReader {
                 return
             }
             guard text == nil else { return problems.append("\(key) and \(twin) are both set; one of them is allowed") }
-            return read(path, twin, &value)
+            return read(path, key, &value)
         }
     }
 
     private mutating func read(_ path: String, _ key: String, _ value: inout String?) {
-        do throws(FileText.Reason) {
-            let text = try FileText.read(path, limit: 64 << 10)
-            // Editors and echo end a file with a line feed.
-            let secret = text.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed()
-            guard !secret.isEmpty else { return problems.append("\(key) is \"\(path)\": the file is empty") }
-            value = String(secret)
+        secretFiles[key] = path
+        do throws(SettingsError) {
+            value = try SecretFile.read(path)
         } catch {
-            problems.append("\(key) is \"\(path)\": the file cannot be read: \(error.text)")
+            problems.append("\(key)_file is \"\(path)\": \(error.problems[0])")
         }
     }
 
@@ -105,6 +104,13 @@ struct SettingsReader {
             return wrong(key, text, "a duration such as 500ms, 30s, 10m, 24h, from \(low) to \(high)")
         }
         value = duration
+    }
+
+    mutating func duration(_ key: String, _ value: inout Duration?, in range: ClosedRange<Duration>) {
+        var duration = value ?? range.lowerBound
+        let before = problems.count
+        self.duration(key, &duration, in: range)
+        if problems.count == before, text(key)?.isEmpty == false { value = duration }
     }
 
     mutating func size(_ key: String, _ value: inout Int, in range: ClosedRange<Int>) {
@@ -171,6 +177,25 @@ struct SettingsReader {
             pairs[pair[0]] = pair[1]
         }
         value = pairs
+    }
+
+    /// `20, shop-eu=50`: a number for every tenant, and others for some.
+    mutating func perTenant(_ key: String, _ value: inout Settings.Limits.PerTenant, in range: ClosedRange<Int>) {
+        guard let text = text(key), !text.isEmpty else { return }
+        var read = Settings.Limits.PerTenant()
+        for part in text.split(separator: ",") {
+            let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                .map { String($0.trimmingSpaces()) }
+            let isNew = pair.count == 2 ? read.own[pair[0]] == nil && !pair[0].isEmpty : read.everybody == nil
+            guard isNew, let number = pair.last.flatMap({ Int($0) }), range.contains(number) else {
+                return wrong(
+                    key, text,
+                    "a number from \(range.lowerBound) to \(range.upperBound) for every tenant, tenant=number for some, or both: "
+                        + "20, shop-eu=50")
+            }
+            if pair.count == 2 { read.own[pair[0]] = number } else { read.everybody = number }
+        }
+        value = read
     }
 
     mutating func lanes(_ key: String, _ value: inout [Settings.Queue.Lane]) {

@@ -34,10 +34,14 @@ package struct DelayLadder: Sendable, Equatable {
     /// `queue.name`.
     package let base: String
     package let kind: JobQueues.Kind
+    /// The most jobs in a level's queue; nil: any number. For quorum queues, which hand on what another does not take now as
+    /// soon as it does; a classic one would lose it.
+    package let maxJobs: Int?
 
-    package init(base: String, kind: JobQueues.Kind) {
+    package init(base: String, kind: JobQueues.Kind, maxJobs: Int? = nil) {
         self.base = base
         self.kind = kind
+        self.maxJobs = kind == .quorum ? maxJobs : nil
     }
 
     /// The exchange to publish to.
@@ -64,6 +68,7 @@ package struct DelayLadder: Sendable, Equatable {
         if kind == .quorum {
             arguments["x-dead-letter-strategy"] = "at-least-once"
             arguments["x-overflow"] = "reject-publish"
+            arguments["x-max-length"] = maxJobs.map { .int(Int64($0)) }
         }
         return QueueDeclaration(name: level(number), arguments: arguments)
     }
@@ -152,31 +157,39 @@ package struct DelayLadder: Sendable, Equatable {
         }
     }
 
-    /// An existing queue may be of the other kind, but not lead elsewhere.
+    /// An existing queue may be of the other kind, or have another limit, but not lead elsewhere.
     private func declareQueue(_ level: Int, on connection: RabbitMQConnection) async throws(RabbitMQError) {
-        do throws(RabbitMQError) {
-            try await connection.declare(queue(level))
-        } catch {
-            guard error.code == .preconditionFailed else { throw error }
-            let other = DelayLadder(base: base, kind: kind == .classic ? .quorum : .classic)
-            // Classic ones were once declared without saying so.
-            var untyped = DelayLadder(base: base, kind: .classic).queue(level)
-            untyped.arguments["x-queue-type"] = nil
+        let own = queue(level)
+        let other = DelayLadder(base: base, kind: kind == .classic ? .quorum : .classic).queue(level)
+        // Classic ones were once declared without saying so.
+        var untyped = DelayLadder(base: base, kind: .classic).queue(level)
+        untyped.arguments["x-queue-type"] = nil
+        var refusal: RabbitMQError?
+        for queue in [own, other, untyped] {
             do throws(RabbitMQError) {
-                do throws(RabbitMQError) {
-                    try await connection.declare(other.queue(level))
-                } catch {
-                    guard error.code == .preconditionFailed else { throw error }
-                    try await connection.declare(untyped)
-                }
+                return try await declare(queue, on: connection)
             } catch {
                 guard error.code == .preconditionFailed else { throw error }
-                throw RabbitMQError(
-                    .preconditionFailed,
-                    "the queue \(self.level(level)) is not the delay queue that Parley needs: \(error.message); "
-                        + "jobs would be lost in it: delete it, or choose another queue.name",
-                    replyCode: error.replyCode, argument: error.argument)
+                refusal = error
             }
+        }
+        guard let refusal else { return }
+        throw RabbitMQError(
+            .preconditionFailed,
+            "the queue \(self.level(level)) is not the delay queue that Parley needs: \(refusal.message); "
+                + "jobs would be lost in it: delete it, or choose another queue.name",
+            replyCode: refusal.replyCode, argument: refusal.argument)
+    }
+
+    /// With whatever limit the queue has that is there.
+    private func declare(_ queue: QueueDeclaration, on connection: RabbitMQConnection) async throws(RabbitMQError) {
+        do throws(RabbitMQError) {
+            try await connection.declare(queue)
+        } catch {
+            guard error.code == .preconditionFailed, error.argument == "x-max-length" else { throw error }
+            var adopted = queue
+            adopted.arguments["x-max-length"] = JobQueues.current(in: error).map { .int(Int64($0)) }
+            try await connection.declare(adopted)
         }
     }
 

@@ -17,12 +17,25 @@ package struct JobQueues: Sendable {
         }
     }
 
+    /// How much is kept, for queues that do not exist yet; nil: without a limit.
+    package struct Retention: Sendable, Equatable {
+        /// `dead.ttl`: older letters are dropped by the broker.
+        package var deadTTL: Duration?
+        /// `dead.max_letters`: of more the oldest are dropped.
+        package var deadLetters: Int?
+        /// `delays.max_jobs`: of each delay queue; it takes no more then, and workers hold what they cannot put aside.
+        package var delayedJobs: Int?
+
+        package init() {}
+    }
+
     /// `queue.name`, and the names taken from it.
     package let names: OwnQueues
     /// `queue.type`: for queues that do not exist yet; an existing one is adopted as it is.
     package let kind: Kind
     /// `queue.lanes`.
     package let lanes: [Lane]
+    package var retention = Retention()
 
     /// - Parameter lanes: weights below 1 count as 1.
     package init(base: String, lanes: [Lane] = [], kind: Kind) {
@@ -53,7 +66,9 @@ package struct JobQueues: Sendable {
     /// dead-letters without waiting for a confirm, and what it has just handed on dies with a broker that is killed
     /// (RabbitMQ documentation, Dead Letter Exchanges, "Safety"). A broker before 3.10, which refuses quorum queues with
     /// a TTL, gets classic ones.
-    package var delays: DelayLadder { DelayLadder(base: names.base, kind: .quorum) }
+    package var delays: DelayLadder {
+        DelayLadder(base: names.base, kind: .quorum, maxJobs: retention.delayedJobs)
+    }
 
     /// The job queue, and a lane for each further class. Each declaration says its type: what a virtual host takes for one
     /// that says none (`default_queue_type`) may be quorum, which knows no `x-max-priority`.
@@ -70,10 +85,16 @@ package struct JobQueues: Sendable {
 
     /// The dead-letter queue.
     package var dead: QueueDeclaration {
-        switch kind {
-        case .classic: QueueDeclaration(name: names.dead, arguments: ["x-queue-type": "classic"])
-        case .quorum: quorum(names.dead)
+        var queue =
+            switch kind {
+            case .classic: QueueDeclaration(name: names.dead, arguments: ["x-queue-type": "classic"])
+            case .quorum: quorum(names.dead)
+            }
+        queue.arguments["x-message-ttl"] = retention.deadTTL.map {
+            .int($0 / .milliseconds(1) > 0 ? Int64($0 / .milliseconds(1)) : 1)
         }
+        queue.arguments["x-max-length"] = retention.deadLetters.map { .int(Int64($0)) }
+        return queue
     }
 
     /// None of them has a dead-letter exchange: Parley publishes what leaves a queue elsewhere, confirmed, before it

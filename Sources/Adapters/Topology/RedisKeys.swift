@@ -42,6 +42,6 @@ package struct RedisKeys: Sendable, Equatable {
     package var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.
     package func worker(_ token: String) -> String { "\(prefix):worker:\(token)" }
-    /// A stream of what operators did: requeues, purges, revocations.
+    /// A list of what operators did, an entry in JSON each: requeues, purges, revocations, looks at what users asked.
     package var audit: String { "\(prefix):audit" }
 }

@@ -53,7 +53,7 @@ struct CommonOptions: ParsableArguments {
         var problems: [String] = []
         var rabbitMQ: RabbitMQConfiguration?
         var redis: RedisConfiguration?
-        do { rabbitMQ = try RabbitMQConfiguration(url: settings.rabbitmqURL) } catch {
+        do { rabbitMQ = try RabbitMQConfiguration(settings) } catch {
             problems.append(Settings.refusal("rabbitmq.url", settings.rabbitmqURL, error.message))
         }
         do { redis = try RedisConfiguration(settings) } catch {

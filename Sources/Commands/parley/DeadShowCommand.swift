@@ -22,7 +22,9 @@ struct DeadShowCommand: AsyncParsableCommand {
         var filter = LetterFilter()
         if let id { filter.ids = [id] }
         if let digest { filter.digests = [try FilterOptions.digest(digest)] }
-        let letters = try await common.operatorContext().letters
+        let context = try await common.operatorContext()
+        let letters = context.letters
+        await context.audit.record("show", "started", filters: filter.description, isLook: true)
         let found = Mutex(0)
         let progress = SharedProgress("letters looked at")
         let look = try await letters.look(filter) {
@@ -40,8 +42,12 @@ struct DeadShowCommand: AsyncParsableCommand {
             return true
         }
         progress.end()
+        let shown = found.withLock { $0 }
+        await context.audit.record(
+            "show", Interruption.isRequested ? "interrupted" : "done", filters: filter.description,
+            counts: [("shown", shown)], isLook: true)
         if Interruption.isRequested { throw CommandFailure(.interrupted, "") }
-        guard found.withLock({ $0 > 0 }) else {
+        guard shown > 0 else {
             if look.hadCompany { tellOfCompany() }
             throw CommandFailure(
                 .failed,

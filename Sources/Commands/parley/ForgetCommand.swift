@@ -8,7 +8,8 @@ struct ForgetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "forget", abstract: "Deletes what is kept of jobs, a user or a tenant.",
         discussion: """
-            Stored results, what is kept beside them, and dead letters. What waits in the broker is answered first; revoke it \
+            Stored results, what is kept beside them, dead letters, and kept answers: a tenant's, or all when no tenant is \
+            given, since they do not say who asked. What waits in the broker is answered first; revoke it \
             to prevent that. A result does not say which user asked: of a user, dead letters are deleted, and results by \
             their ids. Asks on a terminal; elsewhere --yes is needed.
             """)
@@ -50,6 +51,12 @@ struct ForgetCommand: AsyncParsableCommand {
             unreachable.append(
                 "stored results of the user: they do not say who asked; they expire after results.ttl, or give --id")
         }
+        let cache = context.settings.cache
+        // A kept answer does not say for which job it was made; at most it says whose.
+        request.answers = cache.scope == .all ? "" : tenant.map { AnswerOwner.beginning($0) } ?? ""
+        if cache.memory > 0, cache.memoryTTL > .zero {
+            unreachable.append("answers in workers' memory: they are gone after cache.memory_ttl")
+        }
         guard yes || isatty(STDIN_FILENO) != 0 else {
             throw CommandFailure(.wrong, "forgetting cannot be undone, and there is no terminal to ask on: add --yes")
         }
@@ -82,12 +89,15 @@ struct ForgetCommand: AsyncParsableCommand {
                 $0.member("results", forgotten.results)
                 $0.member("marks", forgotten.marks)
                 $0.member("dead_letters", forgotten.deadLetters)
+                $0.member("cached_answers", forgotten.cachedAnswers)
                 $0.key("unreachable")
                 $0.array { list in for what in forgotten.unreachable { list.string(what) } }
             }
             return printLine(json.bytes)
         }
-        printLine("\(forgotten.results) results and \(forgotten.deadLetters) dead letters deleted")
+        printLine(
+            "\(forgotten.results) results, \(forgotten.deadLetters) dead letters and \(forgotten.cachedAnswers) kept answers deleted"
+        )
         for what in forgotten.unreachable { printLine("not reached: \(what)") }
     }
 }

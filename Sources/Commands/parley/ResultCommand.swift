@@ -14,10 +14,16 @@ struct ResultCommand: AsyncParsableCommand {
 
     func run() async throws {
         guard let id = JobID(id) else { throw CommandFailure(.wrong, "ID \(id): allowed are \(JobID.rule)") }
-        let settings = try await common.load()
-        let results = try StoredResults(
-            redis: settings.redisURL, prefix: settings.redisPrefix, tenant: try owner.checked(settings))
-        guard let bytes = try await results.result(id) else {
+        let context = try await common.operatorContext()
+        var keys = context.keys
+        keys.tenant = try owner.checked(context.settings)
+        let results = try StoredResults(redis: context.redis, keys: keys)
+        let bytes = try await results.result(id)
+        // Before anybody has seen it.
+        await context.audit.record(
+            "result", "done", filters: "id=\(id)" + (keys.tenant.map { " tenant=\($0)" } ?? ""),
+            counts: [("shown", bytes == nil ? 0 : 1)], isLook: true)
+        guard let bytes else {
             guard try await results.isRevoked(id) == true else {
                 throw CommandFailure(.failed, "no result is stored for \(id): not answered yet, or no longer kept")
             }

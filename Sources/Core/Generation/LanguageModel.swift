@@ -81,11 +81,15 @@ package protocol LanguageModel: Sendable {
 
     /// Whether its service answers at all; asks it for nothing that costs.
     func isThere() async -> Bool
+
+    /// Sends another key from the next call on.
+    func useKey(_ key: String) throws(GenerationConfigurationError)
 }
 
 extension LanguageModel {
     /// Without a service there is none that could be away.
     package func isThere() async -> Bool { true }
+    package func useKey(_ key: String) {}
 }
 
 /// Hands `delta` to `handler`; errors become failures of the job.

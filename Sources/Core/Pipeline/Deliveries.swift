@@ -19,7 +19,8 @@ actor Deliveries {
     private nonisolated let executor: any SerialExecutor & TaskExecutor
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    private var jobs = InFlightJobs()
+    private var jobs: InFlightJobs
+    private let chunkPace: ChunkPace
     private var suspects = Suspects()
     private var trialsEnd = Waiters()
     private var idle = Waiters()
@@ -41,8 +42,11 @@ actor Deliveries {
     init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, answering: Answering, health: HealthMonitor,
         decoder: WindowDecoder, concluder: Concluder, clock: any PipelineClock, maxDeliveries: Int,
-        executor: any SerialExecutor & TaskExecutor, metrics: PipelineMetrics, logger: Logger
+        inFlight: TenantCeiling, chunksPerSecond: TenantCeiling, executor: any SerialExecutor & TaskExecutor,
+        metrics: PipelineMetrics, logger: Logger
     ) {
+        jobs = InFlightJobs(ceiling: inFlight)
+        chunkPace = ChunkPace(chunksPerSecond)
         self.intake = intake
         claims = Claims(results: results, health: health, maxDeliveries: maxDeliveries)
         self.outbox = outbox
@@ -82,7 +86,13 @@ actor Deliveries {
             if incoming.redelivered { metrics.redelivered.increment() }
             arrivals += 1
             switch decoder.read(incoming, arrival: arrivals, now: now, wall: wall) {
-            case .job(let delivery): deliveries.append(delivery)
+            case .job(let delivery):
+                // Before anything is asked about it; whoever gets past here is looked at again when it begins.
+                if let wait = jobs.wait(for: delivery, now: now, wall: wall) {
+                    start { await $0.putAside(delivery, wait) }
+                } else {
+                    deliveries.append(delivery)
+                }
             case .early(let delivery, let wait): start { await $0.putAside(delivery, wait) }
             case .refused(let incoming, let refusal):
                 start { $0.departed(await $0.concluder.refuse(incoming, refusal)) }
@@ -188,6 +198,10 @@ actor Deliveries {
 
     private func begin(_ delivery: JobDelivery) -> JobDelivery? {
         if follow(delivery) { return nil }
+        if let wait = jobs.wait(for: delivery, now: clock.now, wall: clock.wall) {
+            putAside(follower: delivery, wait)
+            return nil
+        }
         jobs.lead(delivery, now: clock.now)
         if let failure = Admission.obstacle(delivery, wall: clock.wall, maxDeliveries: maxDeliveries) {
             if failure.code == .workerLost { metrics.workerLost.increment() }
@@ -245,7 +259,9 @@ actor Deliveries {
         guard delivery.job.stream, let replyTo = delivery.incoming.envelope.replyTo, !replyTo.isEmpty else {
             return nil
         }
-        return ChunkRelay(delivery, replyTo: replyTo, outbox: outbox, metrics: metrics, executor: executor)
+        return ChunkRelay(
+            delivery, replyTo: replyTo, outbox: outbox, pace: chunkPace, clock: clock, metrics: metrics,
+            executor: executor)
     }
 
     // MARK: - After work

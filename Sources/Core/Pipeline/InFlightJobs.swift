@@ -12,6 +12,17 @@ struct InFlightJobs {
     }
 
     private var entries: [JobKey: Entry] = [:]
+    private var shares: TenantShares
+
+    init(ceiling: TenantCeiling = TenantCeiling()) { shares = TenantShares(ceiling) }
+
+    /// How long the job has to wait because its tenant has as many in work as it may; nil when there is room. No longer than
+    /// until its deadline.
+    mutating func wait(for delivery: JobDelivery, now: Duration, wall: Timestamp) -> Duration? {
+        guard let wait = shares.wait(delivery.job.tenant, now: now) else { return nil }
+        guard let deadline = delivery.job.deadline else { return wait }
+        return min(wait, max(.zero, deadline.since(wall)))
+    }
 
     var count: Int { entries.count }
 
@@ -30,6 +41,7 @@ struct InFlightJobs {
     mutating func lead(_ delivery: JobDelivery, now: Duration) {
         precondition(entries[delivery.key] == nil, "an id has one leader")
         entries[delivery.key] = Entry(leader: delivery, claimed: now)
+        shares.begin(delivery.job.tenant)
     }
 
     /// The delivery waits for the leader of its id.
@@ -49,7 +61,11 @@ struct InFlightJobs {
     /// The leader is done with the id.
     ///
     /// - Returns: its followers, in the order in which they came.
-    mutating func complete(_ key: JobKey) -> [JobDelivery] { entries.removeValue(forKey: key)?.followers ?? [] }
+    mutating func complete(_ key: JobKey) -> [JobDelivery] {
+        guard let entry = entries.removeValue(forKey: key) else { return [] }
+        shares.end(entry.leader.job.tenant)
+        return entry.followers
+    }
 
     /// Nobody follows any more.
     mutating func takeFollowers() -> [JobDelivery] {

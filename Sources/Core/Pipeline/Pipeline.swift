@@ -58,7 +58,8 @@ package actor Pipeline {
             concluder: Concluder(
                 settler: settler, retry: configuration.retry, health: health, clock: clock,
                 resultLife: configuration.resultLife),
-            clock: clock, maxDeliveries: configuration.retry.maxDeliveries, executor: executor, metrics: metrics,
+            clock: clock, maxDeliveries: configuration.retry.maxDeliveries, inFlight: configuration.inFlight,
+            chunksPerSecond: configuration.chunksPerSecond, executor: executor, metrics: metrics,
             logger: logger)
     }
 

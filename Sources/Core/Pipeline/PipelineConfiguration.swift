@@ -8,6 +8,10 @@ package struct PipelineConfiguration: Sendable {
     package var retry = RetryPolicy()
     /// `results.ttl`, for messages. Default 24 h.
     package var resultLife: Duration = .seconds(24 * 3600)
+    /// `limits.in_flight`: the most jobs of a tenant in work in one worker.
+    package var inFlight = TenantCeiling()
+    /// `limits.chunks_per_second`: of a tenant, in one worker.
+    package var chunksPerSecond = TenantCeiling()
     /// How questions are answered.
     package var answering = AnsweringConfiguration()
 

@@ -77,6 +77,10 @@ extension Ledger.State {
     /// - Parameter searchesFail: then some attempts were none of the model's, and are not known here.
     mutating func checkEnd(_ configuration: PipelineConfiguration, searchesFail: Bool) {
         let retry = configuration.retry
+        // All of them are jobs of one tenant, the one without a name.
+        if let most = configuration.inFlight.everybody, mostRunning > most {
+            violations.append("\(mostRunning) calls of a tenant at once in one worker, more than \(most)")
+        }
         if mostRunning > configuration.answering.modelConcurrency {
             violations.append(
                 "\(mostRunning) calls at once in one worker, more than \(configuration.answering.modelConcurrency)")

@@ -97,6 +97,13 @@ package struct SimulatedScenario: Sendable {
         configuration.retry.max = .seconds(2)
         configuration.retry.maxDeliveries = Int.random(in: 1...3, using: &draw)
         if isSharing { configuration.answering.cache = .draw(&shares) }
+        var ceilings = SeededGenerator(seed: seed ^ 0xCE11)
+        if ceilings.chance(30) {
+            configuration.inFlight = TenantCeiling(everybody: .random(in: 1...3, using: &ceilings))
+        }
+        if ceilings.chance(30) {
+            configuration.chunksPerSecond = TenantCeiling(everybody: .random(in: 1...30, using: &ceilings))
+        }
         let workers = draw.chance(50) ? 2 : 1
         let day = SimulatedDay(
             services: services, configuration: configuration, workers: workers,

@@ -14,9 +14,13 @@ package protocol Embedder: Sendable {
     /// failure of its own; any other failure is that of all texts that have no vector yet. Not every service gives unit
     /// length: whoever needs it scales.
     func embed(_ texts: [String], as role: TextRole, timeout: Duration) async -> [Result<Embedding, RetrievalError>]
+    /// Sends another key from the next call on.
+    func useKey(_ key: String) throws(RetrievalError)
 }
 
 extension Embedder {
+    package func useKey(_ key: String) {}
+
     /// The vectors of `texts`, all of them.
     ///
     /// - Throws: the first text's failure.

@@ -88,10 +88,13 @@ package protocol VectorStore: Sendable {
     func contentHashes() async throws(RetrievalError) -> [String: String]
     /// Changes the index, which is made if it does not exist.
     func replace(_ update: StoreUpdate) async throws(RetrievalError)
+    /// Sends another token from the next call on.
+    func useToken(_ token: String) throws(RetrievalError)
 }
 
 extension VectorStore {
     package var computes: Bool { false }
+    package func useToken(_ token: String) {}
 
     package func trouble() async -> String? { nil }
 

@@ -1,9 +1,10 @@
 /// Where health and metrics are served; `admin.listen` in the configuration.
 package struct AdminAddress: Sendable, Hashable, CustomStringConvertible {
-    /// A host and a port, or nowhere.
+    /// A host and a port, a Unix socket, or nowhere.
     enum Value: Sendable, Hashable {
         case off
         case tcp(host: String, port: Int)
+        case unix(path: String)
     }
 
     let value: Value
@@ -18,12 +19,24 @@ package struct AdminAddress: Sendable, Hashable, CustomStringConvertible {
         AdminAddress(value: .tcp(host: host, port: port))
     }
 
+    /// - Parameter path: absolute.
+    package static func unix(path: String) -> AdminAddress { AdminAddress(value: .unix(path: path)) }
+
     private init(value: Value) { self.value = value }
 
-    /// Reads `off`, `HOST:PORT`, `[IPv6]:PORT`, or `:PORT` for all IPv4 interfaces (`[::]:PORT` takes IPv6 too).
+    /// Reads `off`, `unix:/PATH`, `HOST:PORT`, `[IPv6]:PORT`, or `:PORT` for all IPv4 interfaces (`[::]:PORT` takes IPv6 too).
     package init(parsing text: String) throws(AdminError) {
         if text == "off" {
             value = .off
+            return
+        }
+        if text.hasPrefix("unix:") {
+            let path = String(text.dropFirst(5))
+            guard path.hasPrefix("/"), !path.hasSuffix("/"), !path.utf8.contains(0), SocketFile(path).isShortEnough
+            else {
+                throw .invalidAddress(text)
+            }
+            value = .unix(path: path)
             return
         }
         guard let colon = text.lastIndex(of: ":") else { throw .invalidAddress(text) }
@@ -65,6 +78,7 @@ package struct AdminAddress: Sendable, Hashable, CustomStringConvertible {
     package var description: String {
         switch value {
         case .off: "off"
+        case .unix(let path): "unix:\(path)"
         case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
         }
     }

@@ -23,21 +23,22 @@ package struct AdminError: Error, Sendable, Hashable, CustomStringConvertible {
         AdminError(
             code: .invalidAddress,
             message: "admin.listen: \"\(text.prefix(200))\" is not an address; allowed are HOST:PORT as in"
-                + " 127.0.0.1:9464, [IPv6]:PORT as in [::1]:9464, :PORT for all interfaces, and off;"
-                + " PORT is 0 to 65535, 0 chooses a free one")
+                + " 127.0.0.1:9464, [IPv6]:PORT as in [::1]:9464, :PORT for all interfaces, unix:/PATH for a socket, and off;"
+                + " PORT is 0 to 65535, 0 chooses a free one; PATH is absolute, \(SocketFile.longest) bytes at most")
     }
 
     static func addressInUse(_ address: AdminAddress) -> AdminError {
         AdminError(
             code: .addressInUse,
             message: "admin.listen: \(address) is in use by another process, perhaps a second worker;"
-                + " set admin.listen to another port, to port 0 for any free one, or to off")
+                + " set admin.listen to another port or path, to port 0 for any free one, or to off")
     }
 
     static func cannotListen(_ address: AdminAddress, reason: String) -> AdminError {
         AdminError(
             code: .cannotListen,
             message: "admin.listen: cannot listen on \(address): \(reason);"
-                + " set admin.listen to an address of this machine and a port this user may open, or to off")
+                + " set admin.listen to an address of this machine and a port this user may open, to a path this user may write,"
+                + " or to off")
     }
 }

@@ -1,3 +1,4 @@
+import ParleyPrimitives
 import Telemetry
 
 /// What is answered to which request; knows no sockets.
@@ -12,7 +13,7 @@ struct AdminRoutes: Sendable {
     let registry: MetricsRegistry
     let readiness: @Sendable () async -> Readiness
     /// `admin.token`. `/livez` asks for none: it tells nothing, and whoever restarts dead processes knows no secrets.
-    var token: String?
+    let token: Shared<String?>
 
     /// - Parameters:
     ///   - target: the request's target, a query included.
@@ -25,7 +26,7 @@ struct AdminRoutes: Sendable {
         guard method == "GET" || method == "HEAD" else {
             return Answer(status: 405, allow: "GET, HEAD", body: Array("only GET and HEAD are allowed\n".utf8))
         }
-        if let token, path != "/livez", !Self.isSame(authorization ?? "", "Bearer " + token) {
+        if let token = token.value, path != "/livez", !Self.isSame(authorization ?? "", "Bearer " + token) {
             return Answer(status: 401, body: Array("a bearer token is needed: admin.token\n".utf8))
         }
         switch path {

@@ -4,10 +4,12 @@ import HummingbirdCore
 import Logging
 import NIOCore
 import NIOPosix
+import ParleyPrimitives
 import ServiceLifecycle
+import Synchronization
 import Telemetry
 
-/// Serves `/livez`, `/readyz` and `/metrics` over HTTP/1.1, on a thread of its own that sleeps while nobody asks.
+/// Serves `/livez`, `/readyz` and `/metrics` over HTTP/1.1, on a port or a Unix socket, on a thread of its own that sleeps while nobody asks.
 ///
 /// Runs until graceful shutdown, which lets requests in progress finish and closes idle connections.
 package struct AdminServer: Service, CustomStringConvertible {
@@ -34,7 +36,7 @@ package struct AdminServer: Service, CustomStringConvertible {
     ///   - registry: what `/metrics` renders.
     ///   - readiness: asked for each `/readyz`; answers from what is known already, without calling a service.
     ///   - logger: for one line when listening begins.
-    ///   - onBound: told the port once connections are accepted.
+    ///   - onBound: told the port once connections are accepted; 0 for a Unix socket.
     package init(
         listen: AdminAddress, token: String? = nil, headerLimit: Duration = .seconds(10), registry: MetricsRegistry,
         readiness: @escaping @Sendable () async -> Readiness,
@@ -42,25 +44,63 @@ package struct AdminServer: Service, CustomStringConvertible {
     ) {
         self.listen = listen
         self.headerLimit = headerLimit
-        routes = AdminRoutes(registry: registry, readiness: readiness, token: token)
+        routes = AdminRoutes(registry: registry, readiness: readiness, token: Shared(token))
         self.logger = logger
         self.onBound = onBound
     }
 
+    /// Asks for another token from now on.
+    package func useToken(_ token: String) { routes.token.set(token) }
+
     /// Serves until graceful shutdown or cancellation; throws `AdminError` when it cannot listen.
     package func run() async throws {
-        guard case .tcp(let host, let port) = listen.value else {
-            try? await gracefulShutdown()  // throws only when cancelled: the same end
-            return
+        switch listen.value {
+        case .off: try? await gracefulShutdown()  // throws only when cancelled: the same end
+        case .tcp(let host, let port):
+            do {
+                try await server(at: .hostname(host, port: port)) { channel in
+                    began(channel.localAddress?.port ?? port)
+                }.run()
+            } catch { throw explain(error) }
+        case .unix(let path): try await run(at: SocketFile(path))
         }
-        do { try await server(host: host, port: port).run() } catch { throw explain(error) }
+    }
+
+    private func run(at file: SocketFile) async throws {
+        let place = try file.place(for: listen)
+        let published = Mutex<SocketFile.Identity?>(nil)
+        let failed = Mutex(false)
+        defer {
+            file.abandon(place)
+            if let own = published.withLock({ $0 }) { file.remove(own) }
+        }
+        do {
+            try await server(at: .unixDomainSocket(path: place)) { channel in
+                guard let own = file.publish(from: place) else {
+                    failed.withLock { $0 = true }
+                    return channel.close(promise: nil)
+                }
+                published.withLock { $0 = own }
+                began(0)
+            }.run()
+        } catch { throw explain(error) }
+        if failed.withLock({ $0 }) {
+            throw AdminError.cannotListen(listen, reason: "the socket cannot be put there")
+        }
+    }
+
+    private func began(_ port: Int) {
+        logger.info("admin listening", metadata: ["address": "\(listen)", "port": "\(port)"])
+        onBound(port)
     }
 
     /// The process's, and not shut down with a server: the server's own task of shutting down may still be at work on it
     /// when `run()` has returned, and NIO complains of that on standard error.
     private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
-    private func server(host: String, port: Int) -> Server<HTTP1Channel> {
+    private func server(
+        at address: BindAddress, _ onRunning: @escaping @Sendable (any Channel) -> Void
+    ) -> Server<HTTP1Channel> {
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
         let routes = routes
@@ -84,13 +124,9 @@ package struct AdminServer: Service, CustomStringConvertible {
         return Server(
             childChannelSetup: channel,
             configuration: ServerConfiguration(
-                address: .hostname(host, port: port), backlog: 64,
+                address: address, backlog: 64,
                 availableConnectionsDelegate: .maximum(Self.maximumConnections, logger: quiet)),
-            onServerRunning: { [logger, listen, onBound] channel in
-                let bound = channel.localAddress?.port ?? port
-                logger.info("admin listening", metadata: ["address": "\(listen)", "port": "\(bound)"])
-                onBound(bound)
-            },
+            onServerRunning: { channel in onRunning(channel) },
             eventLoopGroup: Self.group, logger: quiet)
     }
 

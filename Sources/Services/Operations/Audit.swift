@@ -2,10 +2,14 @@ import ChatJobs
 import Glibc
 import IOLoop
 import Logging
+import ParleyJSON
 import ParleyRedis
 import Topology
 
-/// Who did what: one line in the log, and an entry in a Redis stream that everybody sees.
+/// Who did what: one line in the log, and an entry in a Redis list that everybody sees.
+///
+/// A list, because Redis' access rules tell commands apart and not their arguments: who may `RPUSH` can add an entry and change
+/// none, while `XADD` would trim a stream as well. Workers drop what is old (``RedisResults/dropOldAudit(before:)``).
 ///
 /// Filters are in it, and ids; never what users asked.
 package struct Audit: Sendable {
@@ -15,9 +19,6 @@ package struct Audit: Sendable {
     let logger: Logger
     /// Warnings that the operator is to see although nothing failed.
     let warn: @Sendable (String) -> Void
-
-    /// Entries that the stream keeps, about.
-    static let kept = 10_000
 
     /// - Parameters:
     ///   - queue: the job queue that the audited action is about.
@@ -39,30 +40,43 @@ package struct Audit: Sendable {
 
     /// Writes the line, and the entry if Redis can be reached.
     /// - Parameters:
-    ///   - action: `requeue`, `purge`, `revoke`, `remove delays`.
+    ///   - action: `requeue`, `purge`, `revoke`, `remove delays`, `show`, `result` …
     ///   - state: `started`, `done`, `failed`, `interrupted`.
+    ///   - isLook: nothing was changed, only shown: without the line, unless Redis cannot take the entry.
     package func record(
-        _ action: String, _ state: String, filters: String, counts: [(name: String, value: Int)] = []
+        _ action: String, _ state: String, filters: String, counts: [(name: String, value: Int)] = [],
+        isLook: Bool = false
     ) async {
-        var fields: [(name: String, value: String)] = [
+        let fields: [(name: String, value: String)] = [
             ("action", action), ("state", state), ("operator", Self.operatorName), ("queue", queue),
             ("filters", filters),
         ]
-        fields += counts.map { ($0.name, "\($0.value)") }
         var metadata: Logger.Metadata = [:]
         for (name, value) in fields { metadata[name] = .string(value) }
-        logger.notice("audit", metadata: metadata)
+        for (name, value) in counts { metadata[name] = .string("\(value)") }
+        if !isLook { logger.notice("audit", metadata: metadata) }
         do {
             let time = Timestamp(milliseconds: wallMilliseconds()).rfc3339
-            var words: [[UInt8]] = ["XADD", keys.audit, "MAXLEN", "~", "\(Self.kept)", "*", "time", time]
-                .map { Array($0.utf8) }
-            for (name, value) in fields { words += [Array(name.utf8), Array(value.utf8)] }
+            var entry = JSONWriter()
+            entry.object {
+                $0.member("time", time)
+                for (name, value) in fields {
+                    $0.key(named: name)
+                    $0.string(value)
+                }
+                for (name, value) in counts {
+                    $0.key(named: name)
+                    $0.int(value)
+                }
+            }
+            let words = ["RPUSH".utf8, keys.audit.utf8].map(Array.init) + [entry.bytes]
             // A logger that is silent: what is wrong with Redis is told once, by the warning.
             let silent = Logger(label: "parley.audit") { _ in SwiftLogNoOpLogHandler() }
             _ = try await withRedis(redis, logger: silent) { client throws(RedisError) in
                 try await client.send(RedisCommand(arguments: words)).get()
             }
         } catch {
+            if isLook { logger.notice("audit", metadata: metadata) }
             warn("no audit entry in \(keys.audit): \(error.message)")
         }
     }

@@ -10,6 +10,8 @@ package struct ForgetRequest: Sendable, Equatable {
     package var tenant: String?
     /// Dead letters of a user. Results do not say whose question they answer.
     package var userID: String?
+    /// What the names of kept answers begin with that may be theirs; nil: none are kept.
+    package var answers: String?
 
     package init() {}
 }
@@ -21,6 +23,8 @@ package struct Forgotten: Sendable, Equatable {
     /// What is kept beside a reply: whose an id is, revocations.
     package var marks = 0
     package var deadLetters = 0
+    /// Answers that were kept to be given again.
+    package var cachedAnswers = 0
     /// What could not be looked for, a sentence each.
     package var unreachable: [String] = []
 }
@@ -46,6 +50,11 @@ package func forgetResults(
                         try await delete(found, client, &forgotten.marks)
                     }
                 }
+            }
+        }
+        if let answers = request.answers {
+            try await forEachKey(keys.answer(answers), client) { found throws(RedisError) in
+                try await delete(found, client, &forgotten.cachedAnswers)
             }
         }
         return forgotten

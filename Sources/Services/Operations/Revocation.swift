@@ -73,13 +73,27 @@ package func unrevoke(
     }
 }
 
+/// What replies are stored. No answer is read where the job's claim says how it ended: an operator need not see answers.
 private func statuses(
     _ ids: [JobID], _ client: RedisClient, _ keys: RedisKeys
 ) async throws(RedisError) -> [String?] {
+    let jobs = ids.map { keys.job($0) }
+    let known = try await client.send(
+        jobs.flatMap { [RedisCommand("EXISTS", keys.result($0)), RedisCommand("GET", keys.claim($0))] })
     var statuses: [String?] = []
-    for value in try await client.send(ids.map { RedisCommand("GET", keys.result(keys.job($0))) }) {
-        let bytes = try value.get().bytes
-        statuses.append(bytes.map { (try? JSONDocument($0))?.root["status"]?.string ?? "unknown" })
+    for (index, job) in jobs.enumerated() {
+        guard try known[2 * index].get().int ?? 0 > 0 else {
+            statuses.append(nil)
+            continue
+        }
+        if let claim = try known[2 * index + 1].get().bytes, let status = EndMark.status(inClaim: claim) {
+            statuses.append(status.rawValue)
+            continue
+        }
+        // Stored without a claim: the reply to a message that was no job.
+        let reply = try await client.send(RedisCommand("GET", keys.result(job)))
+        let bytes = reply.string?.isEmpty == false ? reply.bytes : nil
+        statuses.append(bytes.flatMap { (try? JSONDocument($0))?.root["status"]?.string } ?? "unknown")
     }
     return statuses
 }

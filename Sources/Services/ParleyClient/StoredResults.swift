@@ -22,16 +22,21 @@ public actor StoredResults {
     ) throws(ParleyClientError) {
         var keys = RedisKeys(prefix: prefix)
         keys.tenant = tenant
-        self.keys = keys
-        do throws(RedisError) {
-            let configuration = try RedisConfiguration(url: url)
-            do throws(IOLoopError) { loop = try IOLoop(name: "parley-results") } catch {
-                throw RedisError(.invalidConfiguration, "\(error)")
-            }
-            redis = RedisClient(configuration: configuration, loop: loop, logger: logger)
-        } catch {
+        let configuration: RedisConfiguration
+        do throws(RedisError) { configuration = try RedisConfiguration(url: url) } catch {
             throw ParleyClientError(error)
         }
+        try self.init(redis: configuration, keys: keys, logger: logger)
+    }
+
+    package init(
+        redis configuration: RedisConfiguration, keys: RedisKeys, logger: Logger = Logger(label: "parley.results")
+    ) throws(ParleyClientError) {
+        self.keys = keys
+        do throws(IOLoopError) { loop = try IOLoop(name: "parley-results") } catch {
+            throw ParleyClientError(RedisError(.invalidConfiguration, "\(error)"))
+        }
+        redis = RedisClient(configuration: configuration, loop: loop, logger: logger)
     }
 
     /// The stored reply's JSON; nil when there is none: not answered yet, or no longer kept.

@@ -46,7 +46,7 @@ package struct Assembly: Sendable {
         // client's connections for every request.
         let modelHTTP = HTTPClient(configuration: .model(settings), loop: loop, logger: logger)
         let rabbitMQ = part(
-            { try RabbitMQConfiguration(url: settings.rabbitmqURL) },
+            { try RabbitMQConfiguration(settings) },
             { Settings.refusal("rabbitmq.url", settings.rabbitmqURL, "\($0)") })
         let redis = part(
             { try RedisConfiguration(settings) },
@@ -142,5 +142,8 @@ extension JobQueues {
         self.init(
             base: settings.queue.name, lanes: settings.queue.lanes.map { Lane(name: $0.name, weight: $0.weight) },
             kind: settings.queue.kind == .quorum ? .quorum : .classic)
+        retention.deadTTL = settings.retention.deadTTL
+        retention.deadLetters = settings.retention.deadLetters
+        retention.delayedJobs = settings.retention.delayedJobs
     }
 }

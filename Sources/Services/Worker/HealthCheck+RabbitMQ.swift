@@ -77,7 +77,9 @@ extension HealthCheck {
         for name in queues.jobNames where !missing.contains(name) {
             if let warning = await queues.warning(of: name, on: connection) { return (.warning, warning) }
         }
-        return (.ok, "\(base) holds \(depth.messages) messages, \(depth.consumers) consumers")
+        if let warning = await queues.retentionWarning(on: connection) { return (.warning, warning) }
+        let kept = queues.retentionText.map { "; \($0)" } ?? ""
+        return (.ok, "\(base) holds \(depth.messages) messages, \(depth.consumers) consumers\(kept)")
     }
 
     /// Why the user may not declare a queue that is not there; nil when it may. Deleting takes the same permission as

@@ -1,3 +1,4 @@
+import Adapters
 import ParleyRedis
 
 extension HealthCheck {
@@ -9,8 +10,19 @@ extension HealthCheck {
             try await client.connect()
             let suitability = try await RedisSuitability(of: client, assembly.keys)
             let detail = suitability.problem ?? suitability.version ?? "Redis of unknown version"
-            result = CheckResult(
-                name: "redis", outcome: suitability.problem == nil ? .ok : .wrong, detail: "\(address): \(detail)")
+            let audit = RedisCommand(
+                script: RedisResults.dropOld, keys: [assembly.keys.audit], arguments: [[], [], Array("0".utf8)])
+            if suitability.problem == nil, let refusal = try await client.send(audit).refusal {
+                result = CheckResult(
+                    name: "redis", outcome: .warning,
+                    detail:
+                        "\(address): a worker with this user could not drop audit entries older than audit.ttl: \(refusal)"
+                )
+            } else {
+                result = CheckResult(
+                    name: "redis", outcome: suitability.problem == nil ? .ok : .wrong,
+                    detail: "\(address): \(detail)")
+            }
         } catch {
             let isWrong = error.code == .authenticationFailed || error.code == .invalidConfiguration
             result = CheckResult(

@@ -37,6 +37,9 @@ package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: 
         configuration: ServiceGroupConfiguration(
             services: [
                 .init(service: admin, successTerminationBehavior: .ignore),
+                .init(
+                    service: SecretReload(assembly: assembly, admin: admin, logger: logger),
+                    successTerminationBehavior: .ignore),
                 .init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup),
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))

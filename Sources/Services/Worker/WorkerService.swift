@@ -76,6 +76,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.retry.max = settings.retry.max
         configuration.retry.maxDeliveries = settings.retry.maxDeliveries
         configuration.resultLife = settings.results.ttl
+        configuration.inFlight = TenantCeiling(settings.limits.inFlight)
+        configuration.chunksPerSecond = TenantCeiling(settings.limits.chunksPerSecond)
         configuration.answering.longestPause = settings.retry.max
         results = RedisResults(
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
@@ -164,6 +166,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         var known: Int64?
         // Once more after each change: a job may just have begun that was not revoked when it asked.
         var looksAgain = false
+        var audit = AuditKeeper(life: assembly.settings.auditTTL, logger: logger)
         while !Task.isCancelled {
             let away = await absent()
             showAbsence(away)
@@ -175,6 +178,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
                 known = revocations
             }
             await pipeline.renewClaims()
+            await audit.dropOld(results)
             try? await Task.sleep(for: .seconds(1))
         }
     }
@@ -243,6 +247,10 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         }
         return readiness
     }
+}
+
+extension TenantCeiling {
+    init(_ setting: Settings.Limits.PerTenant) { self.init(everybody: setting.everybody, own: setting.own) }
 }
 
 extension JobCeilings {

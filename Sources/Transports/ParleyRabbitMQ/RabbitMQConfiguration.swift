@@ -53,6 +53,8 @@ package struct RabbitMQConfiguration: Sendable, Equatable {
     package var username: String
     /// The password; never part of a description.
     package var password: String
+    /// Where the password is read anew for each connection; nil: it stays.
+    package var freshPassword: SecretSource?
     /// `nil` means plain TCP.
     package var tls: TLS?
     /// Silence after which either side asks for a sign of life; the peer counts as dead after two of them. The lower of
@@ -79,6 +81,14 @@ package struct RabbitMQConfiguration: Sendable, Equatable {
         self.username = username
         self.password = password
         self.tls = tls
+    }
+
+    /// With the password as it is now. Blocks for as long as reading a file takes.
+    func refreshed() -> RabbitMQConfiguration {
+        guard let now = freshPassword?.current() else { return self }
+        var fresh = self
+        fresh.password = now
+        return fresh
     }
 
     /// Files that the TLS settings name and that cannot be read, a sentence each.

@@ -25,7 +25,7 @@ package actor RabbitMQConnection {
     ) async throws(RabbitMQError) -> RabbitMQConnection {
         let result: Result<Wire, RabbitMQError>
         do {
-            result = try await offload("amqp-connect") { Wire.open(configuration) }
+            result = try await offload("amqp-connect") { Wire.open(configuration.refreshed()) }
         } catch {
             throw RabbitMQError(.unreachable, "cannot start a thread to connect on: \(error)")
         }

@@ -27,7 +27,12 @@ extension RedisClient {
         Task {
             let opened: Result<ConnectedContext, RedisError>
             do {
-                opened = try await offload("redis-connect") { configuration.open(endpoint) }
+                let (fresh, result) = try await offload("redis-connect") {
+                    let fresh = configuration.refreshed()
+                    return (fresh, fresh.open(endpoint))
+                }
+                self.fresh = fresh
+                opened = result
             } catch {
                 opened = .failure(RedisError(.unreachable, "cannot reach \(self.machine.place): \(error)"))
             }
@@ -48,7 +53,7 @@ extension RedisClient {
         } catch {
             return lose(RedisError(.unreachable, "cannot watch the connection to \(machine.place): \(error)"))
         }
-        let commands = RedisGreeting(configuration).commands
+        let commands = RedisGreeting(fresh).commands
         for command in commands { connection.enqueue(command) }
         expect(commands.count, .greeting, on: connection)
     }

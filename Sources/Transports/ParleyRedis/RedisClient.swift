@@ -23,6 +23,8 @@ package actor RedisClient {
     package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
     var machine: RedisConnectionMachine<RedisConnection>
+    /// The configuration with the password of the last attempt.
+    var fresh: RedisConfiguration
     var waiters = Waiters()
     /// For the end of an attempt or of a rest.
     var timer: IOTimer?
@@ -61,6 +63,7 @@ package actor RedisClient {
         self.loop = loop
         self.onEvent = onEvent
         machine = RedisConnectionMachine(configuration)
+        fresh = configuration
         var logger = logger
         logger[metadataKey: "redis"] = "\(configuration.redacted)"
         self.logger = logger

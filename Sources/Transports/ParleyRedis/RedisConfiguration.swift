@@ -1,5 +1,6 @@
 import CHiredis
 import Glibc
+import ParleyPrimitives
 
 /// Which server to speak to, as whom, and how long to wait for it.
 package struct RedisConfiguration: Sendable, Equatable {
@@ -29,6 +30,8 @@ package struct RedisConfiguration: Sendable, Equatable {
     package var username: String?
     /// nil sends no `AUTH`.
     package var password: String?
+    /// Where the password is read anew for each connection; nil: it stays.
+    package var freshPassword: SecretSource?
     /// The number of the logical database.
     package var database: Int
     /// Whether the connection is encrypted and the server's certificate verified (`rediss`).
@@ -72,6 +75,14 @@ package struct RedisConfiguration: Sendable, Equatable {
 
     /// Whether there is a choice of servers, of which only the primary will do.
     var seeksPrimary: Bool { endpoints.count > 1 || sentinelMaster != nil }
+
+    /// With the password as it is now. Blocks for as long as reading a file takes.
+    func refreshed() -> RedisConfiguration {
+        guard let now = freshPassword?.current() else { return self }
+        var fresh = self
+        fresh.password = now
+        return fresh
+    }
 
     /// What is wrong with the files for TLS, a sentence each. They are named as in a URL and as in Parley's settings.
     package var problems: [String] {

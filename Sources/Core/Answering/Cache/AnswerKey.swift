@@ -34,14 +34,10 @@ package struct AnswerKey: Hashable, Sendable {
 
     /// What the names of a tenant's answers begin with, or of a user's; nothing when they are everybody's.
     package static func owner(_ scope: CacheScope, tenant: String?, user: String?) -> String {
-        // Names may hold colons.
-        func part(_ name: String?) -> String {
-            (name ?? "").replacing("%", with: "%25").replacing(":", with: "%3A") + ":"
-        }
-        return switch scope {
+        switch scope {
         case .all: ""
-        case .tenant: part(tenant)
-        case .user: part(tenant) + part(user)
+        case .tenant: AnswerOwner.beginning(tenant)
+        case .user: AnswerOwner.beginning(tenant) + AnswerOwner.beginning(user)
         }
     }
 }

@@ -1,6 +1,7 @@
 import ChatJobs
 import Logging
 import ParleyHTTP
+import ParleyPrimitives
 
 /// A model behind an OpenAI-compatible `/v1/chat/completions`: llama.cpp, vLLM, Ollama, LiteLLM, OpenAI and many
 /// others, as they are: what their servers refuse of a request is left out and remembered (``RequestForm``), and their
@@ -10,13 +11,11 @@ package struct ChatCompletionsModel: LanguageModel {
     let completionsURL: HTTPURL
     let modelsURL: HTTPURL
     let name: String?
-    let apiKey: String?
+    private let access: Shared<Access>
     let prompt: PromptTemplate
     let behaviour: ChatBehaviour
     let memory = ModelMemory()
     let logger: Logger
-    let wholeHeaders: [HTTPHeader]
-    let streamHeaders: [HTTPHeader]
 
     /// The temperature of jobs that name none.
     package static let defaultTemperature = 0.3
@@ -46,26 +45,43 @@ package struct ChatCompletionsModel: LanguageModel {
             throw GenerationConfigurationError(
                 key: "model.url", message: "\(error.message), or one of builtin:extractive and builtin:echo")
         }
-        let key = apiKey.flatMap { $0.isEmpty ? nil : $0 }
-        guard key?.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) ?? true else {
-            throw GenerationConfigurationError(
-                key: "model.api_key",
-                message: "it has a space, a line break or a letter that is not ASCII; copy it again without those")
-        }
+        access = Shared(try Access(apiKey))
         self.http = http
         self.name = name.flatMap { $0.isEmpty ? nil : $0 }
-        self.apiKey = key
         self.prompt = prompt
         self.behaviour = behaviour
         self.logger = logger
-        wholeHeaders = Self.headers(accept: "application/json", key)
-        streamHeaders = Self.headers(accept: "text/event-stream, application/json", key)
     }
 
-    private static func headers(accept: String, _ apiKey: String?) -> [HTTPHeader] {
-        [HTTPHeader("content-type", "application/json"), HTTPHeader("accept", accept)]
-            + (apiKey.map { [HTTPHeader("authorization", "Bearer \($0)")] } ?? [])
+    /// The key, and the headers that it is sent in.
+    private struct Access: Sendable {
+        let key: String?
+        let whole: [HTTPHeader]
+        let stream: [HTTPHeader]
+
+        init(_ apiKey: String?) throws(GenerationConfigurationError) {
+            let key = apiKey.flatMap { $0.isEmpty ? nil : $0 }
+            guard key?.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) ?? true else {
+                throw GenerationConfigurationError(
+                    key: "model.api_key",
+                    message: "it has a space, a line break or a letter that is not ASCII; copy it again without those")
+            }
+            self.key = key
+            whole = Self.headers(accept: "application/json", key)
+            stream = Self.headers(accept: "text/event-stream, application/json", key)
+        }
+
+        private static func headers(accept: String, _ key: String?) -> [HTTPHeader] {
+            [HTTPHeader("content-type", "application/json"), HTTPHeader("accept", accept)]
+                + (key.map { [HTTPHeader("authorization", "Bearer \($0)")] } ?? [])
+        }
     }
+
+    package func useKey(_ key: String) throws(GenerationConfigurationError) { access.set(try Access(key)) }
+
+    var apiKey: String? { access.value.key }
+    var wholeHeaders: [HTTPHeader] { access.value.whole }
+    var streamHeaders: [HTTPHeader] { access.value.stream }
 
     package func generate(
         _ request: GenerationRequest, onDelta: DeltaHandler?

@@ -47,17 +47,20 @@ package final class ChromaStore: VectorStore {
     ///   refuse its name.
     package init(url: String, token: String? = nil, http: HTTPClient) throws(RetrievalError) {
         address = try ChromaAddress(url)
-        var headers: [HTTPHeader] = []
-        if let token, !token.isEmpty {
-            try checkSecret(token, "vectors.token")
-            // Which of the two a server looks at is its configuration's.
-            headers.append(HTTPHeader(name: "X-Chroma-Token", value: token))
-            if !address.hasUserInfo { headers.append(HTTPHeader(name: "Authorization", value: "Bearer \(token)")) }
-        }
         service = Service(
             name: "Chroma", part: .store, keySetting: "vectors.token", addressSettings: "vectors.url", http: http,
-            headers: headers)
+            headers: try Self.headers(token, address))
     }
+
+    /// Which of the two a server looks at is its configuration's.
+    private static func headers(_ token: String?, _ address: ChromaAddress) throws(RetrievalError) -> [HTTPHeader] {
+        guard let token, !token.isEmpty else { return [] }
+        try checkSecret(token, "vectors.token")
+        return [HTTPHeader(name: "X-Chroma-Token", value: token)]
+            + (address.hasUserInfo ? [] : [HTTPHeader(name: "Authorization", value: "Bearer \(token)")])
+    }
+
+    package func useToken(_ token: String) throws(RetrievalError) { service.use(try Self.headers(token, address)) }
 
     var name: String { address.collection }
     var base: String { address.base }

@@ -54,15 +54,18 @@ package final class OpenAIEmbedder: Embedder {
         self.model = model
         self.options = options
         batchLimit = Mutex(BatchLimit(configured: options.batch))
-        var headers: [HTTPHeader] = []
-        if let apiKey, !apiKey.isEmpty {
-            try checkSecret(apiKey, "embeddings.api_key")
-            headers.append(HTTPHeader(name: "Authorization", value: "Bearer \(apiKey)"))
-        }
         service = Service(
             name: "the embedding service", part: .embedder, keySetting: "embeddings.api_key",
-            addressSettings: "embeddings.url and embeddings.model", http: http, headers: headers)
+            addressSettings: "embeddings.url and embeddings.model", http: http, headers: try Self.headers(apiKey))
     }
+
+    private static func headers(_ apiKey: String?) throws(RetrievalError) -> [HTTPHeader] {
+        guard let apiKey, !apiKey.isEmpty else { return [] }
+        try checkSecret(apiKey, "embeddings.api_key")
+        return [HTTPHeader(name: "Authorization", value: "Bearer \(apiKey)")]
+    }
+
+    package func useKey(_ key: String) throws(RetrievalError) { service.use(try Self.headers(key)) }
 
     /// That of the last answer. What it has to be, the index says: one sick answer would else refuse all later ones.
     package var dimension: Int? { knownDimension.withLock { $0 } }

@@ -1,5 +1,6 @@
 import ParleyHTTP
 import ParleyJSON
+import ParleyPrimitives
 
 /// Calls one JSON service and turns all that can go wrong into ``RetrievalError``.
 struct Service: Sendable {
@@ -10,8 +11,7 @@ struct Service: Sendable {
     let keySetting: String
     let addressSettings: String
     let http: HTTPClient
-    private let headers: [HTTPHeader]
-    private let headersWithBody: [HTTPHeader]
+    private let headers: Shared<[HTTPHeader]>
 
     static let maxAnswerBytes = 256 << 20
 
@@ -24,18 +24,22 @@ struct Service: Sendable {
         self.keySetting = keySetting
         self.addressSettings = addressSettings
         self.http = http
-        self.headers = headers
-        headersWithBody = headers + [HTTPHeader(name: "Content-Type", value: "application/json")]
+        self.headers = Shared(headers)
     }
+
+    /// From the next call on.
+    func use(_ headers: [HTTPHeader]) { self.headers.set(headers) }
 
     /// Any status is an answer; only a missing answer throws.
     func send(
         _ method: String, _ url: String, body: [UInt8]? = nil, timeout: Duration
     ) async throws(RetrievalError) -> HTTPResponse {
+        var headers = headers.value
+        if body != nil { headers.append(HTTPHeader(name: "Content-Type", value: "application/json")) }
         do throws(HTTPError) {
             return try await http.send(
                 HTTPRequest(
-                    method: method, url: url, headers: body == nil ? headers : headersWithBody, body: body,
+                    method: method, url: url, headers: headers, body: body,
                     timeouts: HTTPTimeouts(connect: min(.seconds(5), timeout), total: timeout),
                     maxBodyBytes: Self.maxAnswerBytes))
         } catch {

@@ -1,0 +1,50 @@
+import Admin
+import Logging
+import ParleySettings
+import ServiceLifecycle
+import UnixSignals
+
+/// Reads the keys and tokens that come from files again when SIGHUP asks for it. Passwords of RabbitMQ and Redis need no signal:
+/// they are read for each connection.
+struct SecretReload: ServiceLifecycle.Service, CustomStringConvertible {
+    var description: String { "secrets" }
+
+    let assembly: Assembly
+    let admin: AdminServer
+    let logger: Logger
+
+    /// Without files nothing is read again, and SIGHUP ends the process as ever.
+    func run() async throws {
+        guard !assembly.settings.secretFiles.isEmpty else {
+            try? await gracefulShutdown()
+            return
+        }
+        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() { reload() }
+    }
+
+    private func reload() {
+        let files = assembly.settings.secretFiles
+        logger.info("SIGHUP: passwords of RabbitMQ and Redis are read for each connection, keys and tokens now")
+        let uses: [(key: String, use: (String) throws -> Void)] = [
+            ("model.api_key", { try assembly.model.useKey($0) }),
+            ("embeddings.api_key", { try assembly.embedder.useKey($0) }),
+            ("vectors.token", { try assembly.store.useToken($0) }),
+            ("admin.token", { admin.useToken($0) }),
+        ]
+        var done: [String] = []
+        for (key, use) in uses {
+            guard let path = files[key] else { continue }
+            do {
+                try use(SecretFile.read(path))
+                done.append(key)
+            } catch {
+                let reason = (error as? SettingsError)?.problems.first ?? "\(error)"
+                logger.warning(
+                    "a secret stays as it was",
+                    metadata: ["key": "\(key)_file", "file": "\(path)", "reason": "\(reason)"])
+            }
+        }
+        guard !done.isEmpty else { return }
+        logger.notice("secrets were read again", metadata: ["keys": "\(done.joined(separator: ", "))"])
+    }
+}
