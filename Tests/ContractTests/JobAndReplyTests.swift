@@ -15,7 +15,7 @@ extension ContractTests {
             #expect(reply.properties.correlationID == id)
             #expect(
                 try reply.members == [
-                    "id", "status", "answer", "sources", "model", "usage", "finish_reason", "cached", "agent",
+                    "id", "status", "answer", "sources", "model", "cited", "usage", "finish_reason", "cached", "agent",
                     "attempts",
                     "timings_ms", "metadata",
                 ])

@@ -112,6 +112,8 @@ struct Worker {
     ) async throws -> Worker {
         var all = [
             "queue.name": queue, "admin.listen": "127.0.0.1:0", "model.url": "builtin:echo", "retrieval.mode": "never",
+            // Most tests ask the same again and again, and want it answered each time.
+            "cache.memory": "0", "cache.ttl": "0s",
         ]
         all.merge(settings) { $1 }
         let worker = Worker(queue: queue, process: try ParleyProcess(["worker"], settings: all))

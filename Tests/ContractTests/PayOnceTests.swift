@@ -4,11 +4,18 @@ import Testing
 
 /// No answer is paid for twice: against the real broker and Redis, with a model that counts.
 @Suite(.enabled(if: Surroundings.areComplete)) struct PayOnceTests {
+    /// As they are when nothing is set.
+    private let cache = ["cache.memory": "64MiB", "cache.ttl": "10m"]
+
+    private func start(_ settings: [String: String]) async throws -> Worker {
+        try await Worker.start(cache.merging(settings) { $1 })
+    }
+
     private func question(_ text: String, _ more: String = "") -> String { #"{"query":"\#(text)"\#(more)}"# }
 
     @Test func theSameQuestionIsAskedOnceAndTheReplySaysSo() async throws {
         let model = try await ModelServer()
-        let worker = try await Worker.start(["model.url": model.url])
+        let worker = try await start(["model.url": model.url])
         try await Producer.with { producer in
             let text = unique()
             let first = try await producer.ask(question(text), of: worker)
@@ -36,8 +43,8 @@ import Testing
 
     @Test func anotherWorkerFindsItInRedis() async throws {
         let model = try await ModelServer()
-        let first = try await Worker.start(["model.url": model.url])
-        let second = try await Worker.start(["model.url": model.url])
+        let first = try await start(["model.url": model.url])
+        let second = try await start(["model.url": model.url])
         try await Producer.with { producer in
             let text = unique()
             let made = try await producer.ask(question(text), of: first)
@@ -57,7 +64,7 @@ import Testing
 
     @Test func aHundredWhoAskTheSameAtOnceCostOneCall() async throws {
         let model = try await ModelServer(delay: .milliseconds(300))
-        let worker = try await Worker.start(["model.url": model.url])
+        let worker = try await start(["model.url": model.url])
         try await Producer.with { producer in
             let text = unique()
             for _ in 0..<100 { try await producer.publish(question(text), to: worker, id: unique()) }
@@ -77,7 +84,7 @@ import Testing
 
     @Test func frequentQuestionsAreAnsweredAheadOfTime() async throws {
         let model = try await ModelServer()
-        let worker = try await Worker.start(["model.url": model.url])
+        let worker = try await start(["model.url": model.url])
         let settings = ["queue.name": worker.queue]
         let (plain, whole) = (unique(), unique())
         let lines = "\(plain)\n\n{\"query\":\"\(whole)\",\"tenant\":\"a\"}\n"
@@ -101,7 +108,7 @@ import Testing
 
     @Test func bothTiersCanBeSwitchedOff() async throws {
         let model = try await ModelServer()
-        let worker = try await Worker.start(["model.url": model.url, "cache.memory": "0", "cache.ttl": "0s"])
+        let worker = try await start(["model.url": model.url, "cache.memory": "0", "cache.ttl": "0s"])
         try await Producer.with { producer in
             let text = unique()
             for _ in 0..<2 {
@@ -117,7 +124,7 @@ import Testing
         let model = try await ModelServer()
         let redis = try await PrivateRedis()
         let settings = ["redis.url": redis.url(), "model.prices": "1000, 500, 2000", "model.currency": "EUR"]
-        let worker = try await Worker.start(settings.merging(["model.url": model.url]) { $1 })
+        let worker = try await start(settings.merging(["model.url": model.url]) { $1 })
         try await Producer.with { producer in
             var sum = 0.0
             var tokens = 0

@@ -11,7 +11,8 @@ struct Parley: AsyncParsableCommand {
         subcommands: [
             WorkerCommand.self, AskCommand.self, PublishCommand.self, RepliesCommand.self, ResultCommand.self,
             IngestCommand.self, SearchCommand.self, DeadCommand.self, RequeueCommand.self, RevokeCommand.self,
-            DelaysCommand.self, WarmCommand.self, CostsCommand.self, ForgetCommand.self, StatusCommand.self, CheckCommand.self,
+            DelaysCommand.self, WarmCommand.self, CostsCommand.self, ForgetCommand.self, StatusCommand.self,
+            CheckCommand.self,
         ])
 
     /// Parses, runs, and turns every outcome into the contract's exit status.

@@ -88,7 +88,11 @@ struct WarmCommand: AsyncParsableCommand {
             func take(_ result: Result<Reply, ParleyClientError>) {
                 switch result {
                 case .success(let reply) where reply.status == .succeeded:
-                    if reply.cached == .none || reply.cached == .coalesced { counts.answered += 1 } else { counts.fresh += 1 }
+                    if reply.cached == .none || reply.cached == .coalesced {
+                        counts.answered += 1
+                    } else {
+                        counts.fresh += 1
+                    }
                 case .success(let reply):
                     counts.failed += 1
                     counts.firstFailure = counts.firstFailure ?? reply.error?.message

@@ -26,7 +26,8 @@ struct Concluder: Sendable {
     ) async -> Conclusion {
         switch outcome.result {
         case .answered(let answer, let reuse):
-            return await settle(delivery, .answer(answer, reuse, to: delivery, outcome, now: clock.now, wall: clock.wall))
+            return await settle(
+                delivery, .answer(answer, reuse, to: delivery, outcome, now: clock.now, wall: clock.wall))
         case .failed where isAbandoned, .ended(.abandoned):
             await settler.giveUp(delivery, countingAttempt: hasStreamed)
             await settler.handBack(delivery.incoming)

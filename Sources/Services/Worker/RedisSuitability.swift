@@ -26,7 +26,9 @@ struct RedisSuitability: Sendable {
     }
 
     private static func shortcoming(of client: RedisClient, _ keys: RedisKeys) async throws(RedisError) -> String? {
-        let names = ["result", "claim", "worker", "revoked", "costs", "cache"].map { "\(keys.prefix):\($0):parley-check" }
+        let names = ["result", "claim", "worker", "revoked", "costs", "cache"].map {
+            "\(keys.prefix):\($0):parley-check"
+        }
         let steps: [(what: String?, command: RedisCommand)] = [
             ("results cannot be written", RedisCommand("SET", names[0], "{}", "PX", 1000)),
             ("results cannot be read", RedisCommand("MGET", names[0], names[3])),

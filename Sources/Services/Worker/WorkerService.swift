@@ -176,9 +176,9 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
                 if isNews || looksAgain { await pipeline.checkRevocations() }
                 looksAgain = isNews
                 known = revocations
+                await audit.dropOld(results)
             }
             await pipeline.renewClaims()
-            await audit.dropOld(results)
             try? await Task.sleep(for: .seconds(1))
         }
     }

@@ -65,7 +65,8 @@ package struct KeptAnswer: Sendable, Equatable {
             spent.cost = Cost(amount, currency)
         }
         answer = Answer(
-            text: text, model: model, usage: spent, finishReason: finishReason, sources: sources.map(Source.init(reading:)))
+            text: text, model: model, usage: spent, finishReason: finishReason,
+            sources: sources.map(Source.init(reading:)))
         self.made = Timestamp(milliseconds: Int64(made))
         self.freshUntil = Timestamp(milliseconds: Int64(freshUntil))
     }
