@@ -3,18 +3,18 @@ import Glibc
 
 /// Quoted material in a prompt: between tags that the material itself cannot contain.
 enum Quotation {
-    /// One passage, numbered as it is cited.
-    static func append(passage number: Int, title: String, text: String, to prompt: inout String) {
-        prompt += "<passage>\n["
-        prompt += String(number)
-        prompt += "]"
+    /// One passage, numbered as it is cited, as UTF-8: to make a string longer costs five times as much.
+    static func append(passage number: Int, title: String, text: String, to prompt: inout [UInt8]) {
+        prompt.append(text: "<passage>\n[")
+        prompt.append(text: String(number))
+        prompt.append(text: "]")
         if !title.isEmpty {
-            prompt += " "
-            prompt += onOneLine(neutralised(title))
+            prompt.append(text: " ")
+            prompt.append(text: onOneLine(neutralised(title)))
         }
-        prompt += "\n"
-        prompt += neutralised(text)
-        prompt += "\n</passage>"
+        prompt.append(text: "\n")
+        prompt.append(text: neutralised(text))
+        prompt.append(text: "\n</passage>")
     }
 
     /// A remark that the producer put into the conversation.
@@ -51,10 +51,16 @@ enum Quotation {
 
     /// `text` with each line break turned into a space.
     static func onOneLine(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: isLineBreak) else { return text }
+        guard mayHaveLineBreaks(text), text.unicodeScalars.contains(where: isLineBreak) else { return text }
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars { result.append(isLineBreak(scalar) ? " " : scalar) }
         return String(result)
+    }
+
+    /// By the first bytes that line breaks have in UTF-8.
+    private static func mayHaveLineBreaks(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { $0.contains { (0x0A...0x0D).contains($0) || $0 == 0xC2 || $0 == 0xE2 } }
     }
 
     private static func isLineBreak(_ scalar: Unicode.Scalar) -> Bool {
@@ -62,5 +68,12 @@ enum Quotation {
         case 0x0A...0x0D, 0x85, 0x2028, 0x2029: true
         default: false
         }
+    }
+}
+
+extension [UInt8] {
+    mutating func append(text: String) {
+        var text = text
+        text.withUTF8 { append(contentsOf: $0) }
     }
 }
