@@ -28,7 +28,7 @@ extension ChatCompletionsModel {
                 failures, keepsThinking: behaviour.keepsThinking,
                 expectation: memory.beginsInThought(asked) ? .yes : .init(ofModel: asked))
             do throws(ExchangeError) {
-                let answered = try await ask(message, reader, failures, onDelta)
+                let answered = try await ask(consume message, reader, failures, onDelta)
                 if forms.count > 1 { memory.remember(form, of: asked) }
                 return (answered, offered)
             } catch {
