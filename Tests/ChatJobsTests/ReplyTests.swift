@@ -25,10 +25,39 @@ import Testing
         #expect(
             text(succeeded.encoded())
                 == #"{"id":"9f1c","status":"succeeded","answer":"Send it \"back\".\n中","#
-                + #""sources":[{"id":"returns.md#2","score":0.83,"title":"Returns","text":"t"}],"model":"m","#
-                + #""usage":{"prompt_tokens":321,"completion_tokens":57,"cached_tokens":300},"finish_reason":"length","cached":"none","agent":"aftersale","#
+                + #""sources":[{"id":"returns.md#2","score":0.83,"title":"Returns","text":"t"}],"model":"m","cited":[],"#
+                + #""usage":{"prompt_tokens":321,"completion_tokens":57,"cached_tokens":300,"calls":1},"finish_reason":"length","cached":"none","agent":"aftersale","#
                 + #""attempts":1,"timings_ms":{"queued":3.1,"retrieve":12,"generate":803.2,"total":819.9},"#
                 + #""metadata":{ "k": [1.50] }}"#)
+    }
+
+    @Test func aReusedAnswerSaysSoAndCostsNothing() throws {
+        var reply = succeeded
+        reply.usage?.cost = Cost(0.00042, "USD")
+        reply.cited = [1]
+        #expect(text(reply.encoded()).contains(#""calls":1,"cost":{"amount":0.00042,"currency":"USD"}}"#))
+        #expect(try Reply(decoding: reply.encoded()) == reply)
+        reply.usage = reply.usage?.unpaid
+        reply.cached = .redis
+        reply.age = .milliseconds(1500)
+        reply.isStale = true
+        let encoded = text(reply.encoded())
+        #expect(encoded.contains(#""calls":0,"cost":{"amount":0,"currency":"USD"}}"#), "\(encoded)")
+        #expect(encoded.contains(#""cached":"redis","age_ms":1500,"stale":true"#))
+        #expect(try Reply(decoding: reply.encoded()) == reply)
+    }
+
+    @Test(arguments: [
+        ("See [1] and [3, 1].", [1, 3]), ("[2][1]", [1, 2]), ("[4], [0], [x], [1x], [ 2 ]", [2]), ("none", []),
+        ("[99999999999999999999]", []), ("[1", []),
+    ]) func citationsArePlacesInTheSources(text: String, places: [Int]) {
+        #expect(Citations.places(in: text, of: 3) == places)
+    }
+
+    @Test func pricesArePerMillionTokens() {
+        let prices = Prices(input: 2.5, cached: 1.25, output: 10, currency: "EUR")
+        let usage = Usage(promptTokens: 1000, completionTokens: 100, cachedTokens: 400)
+        #expect(prices.cost(of: usage) == Cost(0.003, "EUR"))
     }
 
     @Test(arguments: [

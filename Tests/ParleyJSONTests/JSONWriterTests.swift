@@ -24,6 +24,13 @@ import Testing
                 == #"{"a":"x\"\\\n\u0001中","n":3,"list":[1,2,0.5,null,true,{}],"raw":{"k":[1]}}"#)
     }
 
+    @Test func integersAreWrittenWholeHoweverLarge() {
+        var json = JSONWriter()
+        json.array { for number in [0, -1, 9, 10, -305, .max, .min] { $0.int(number) } }
+        let text = "[0,-1,9,10,-305,9223372036854775807,-9223372036854775808]"
+        #expect(String(decoding: json.bytes, as: UTF8.self) == text)
+    }
+
     @Test func whatIsWrittenReadsBack() throws {
         let text = String(String.UnicodeScalarView((0...0x2FF).compactMap(UnicodeScalar.init)))
         var writer = JSONWriter()

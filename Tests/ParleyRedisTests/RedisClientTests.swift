@@ -90,7 +90,8 @@ struct RedisClientTests {
             }
             _ = try await client.send(RedisCommand("SCRIPT", "FLUSH"))
             let mixed = try await client.send([
-                RedisCommand("SET", "other", 1), RedisCommand(script: script, keys: ["k"], arguments: [argument]),
+                RedisCommand("SET", "other", 1),
+                RedisCommand(script: script, keys: ["k"], arguments: [.bytes(argument)]),
                 RedisCommand("GET", "other"),
             ])
             #expect(mixed[1].array?.last == .integer(5))

@@ -20,6 +20,14 @@ import Testing
         #expect(wire.starts(with: Array("*1\r\n$\(count)\r\n".utf8)))
     }
 
+    @Test(arguments: [0, 9, 10, -1, -10, 1_234_567, Int64.max, .min])
+    func numbersAreWrittenAsTextsAre(number: Int64) {
+        var (wire, expected) = ([UInt8](), [UInt8]())
+        RedisCommand("INCRBY", "k", number).encode(into: &wire)
+        RedisCommand("INCRBY", "k", String(number)).encode(into: &expected)
+        #expect(wire == expected)
+    }
+
     @Test(arguments: [
         RedisCommand("SUBSCRIBE", "x"), RedisCommand("psubscribe", "x"), RedisCommand("Monitor"),
         RedisCommand("client", "Reply", "OFF"), RedisCommand("HELLO", 3), RedisCommand("select", 1), RedisCommand(),
@@ -46,7 +54,7 @@ import Testing
     }
 
     @Test func aScriptTravelsAsItsSourceOrAsItsDigest() {
-        let command = RedisCommand(script: RedisScript("return 1"), keys: ["k"], arguments: [[7]])
+        let command = RedisCommand(script: RedisScript("return 1"), keys: ["k"], arguments: [.bytes([7])])
         let digest = [UInt8](repeating: 0x61, count: 40)
         for (name, text, known) in [("EVAL", "return 1", nil), ("EVALSHA", String(repeating: "a", count: 40), digest)] {
             var (wire, expected) = ([UInt8](), [UInt8]())

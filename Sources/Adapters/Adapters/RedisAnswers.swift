@@ -22,8 +22,8 @@ package struct RedisAnswers: AnswerStore {
     package func answers(to sought: [AnswerKey]) async -> [AnswerKey: KeptAnswer] {
         var found: [AnswerKey: [UInt8]] = [:]
         for some in sought.chunked(by: RedisResults.keysAtOnce) {
-            let names = some.map { keys.answer($0.text).redisBytes }
-            guard let values = try? await redis.send(RedisCommand(arguments: [Array("MGET".utf8)] + names)).array,
+            let names = some.map { RedisCommand.Argument.text(keys.answer($0.text)) }
+            guard let values = try? await redis.send(RedisCommand(arguments: [.text("MGET")] + names)).array,
                 values.count == some.count
             else { continue }
             for (key, value) in zip(some, values) { if let bytes = value.bytes { found[key] = bytes } }
@@ -36,10 +36,7 @@ package struct RedisAnswers: AnswerStore {
     package func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async {
         guard let bytes = await offTheLoop({ Self.written(answer) }) else { return }
         _ = try? await redis.send(
-            RedisCommand(arguments: [
-                RedisResults.set, keys.answer(key.text).redisBytes, bytes, RedisResults.px,
-                max(1, life.wholeMilliseconds).redisBytes,
-            ]))
+            RedisCommand("SET", keys.answer(key.text), bytes, "PX", max(1, life.wholeMilliseconds)))
     }
 
     @Sendable private static func read(_ bytes: [UInt8]) -> KeptAnswer? {

@@ -14,7 +14,7 @@ extension RedisResults {
         let reply = try await send(
             RedisCommand(
                 script: Self.dropOld, keys: [keys.audit],
-                arguments: [limit.rfc3339.redisBytes, now.rfc3339.redisBytes, Self.droppedAtOnce.redisBytes]), what)
+                arguments: [.text(limit.rfc3339), .text(now.rfc3339), .number(Int64(Self.droppedAtOnce))]), what)
         guard let count = reply.int else { throw refused(what, reply) }
         return count
     }

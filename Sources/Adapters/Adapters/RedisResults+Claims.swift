@@ -19,6 +19,7 @@ extension RedisResults {
     /// How long a claim stays when nobody renews or deletes it: an hour. One that expires costs a job its counts and,
     /// while it is in work, its protection against a duplicate; never its result. Work that may take longer renews.
     package static let claimLife = Duration.seconds(3600)
+    static let lifeOfClaims = RedisCommand.Argument.number(claimLife.wholeMilliseconds)
 
     /// Where each job stands, and takes those that nobody has: one round trip for the window, atomic for each job.
     ///
@@ -69,17 +70,21 @@ extension RedisResults {
     }
 
     private func beginning(_ jobs: ArraySlice<JobIdentity>, anew: Bool, _ purpose: ClaimPurpose) -> RedisCommand {
-        var suspects: [UInt8] = []
-        if case .work(let losses) = purpose { suspects = losses.redisBytes }
+        var suspects = RedisCommand.Argument.text("")
+        if case .work(let losses) = purpose { suspects = .number(Int64(losses)) }
+        var names: [String] = []
+        names.reserveCapacity(3 * jobs.count + 1)
+        for job in jobs { names.append(keys.result(job.key)) }
+        for job in jobs { names.append(keys.revoked(job.key)) }
+        for job in jobs { names.append(keys.claim(job.key)) }
+        names.append(keys.worker(worker))
         return RedisCommand(
-            script: ClaimScripts.begin,
-            keys: jobs.map { keys.result($0.key) } + jobs.map { keys.revoked($0.key) }
-                + jobs.map { keys.claim($0.key) } + [keys.worker(worker)],
+            script: ClaimScripts.begin, keys: names,
             arguments: [
-                worker.redisBytes, keys.worker("").redisBytes, Self.claimLife.wholeMilliseconds.redisBytes,
-                Self.presenceLife.wholeMilliseconds.redisBytes, anew ? "anew".redisBytes : [],
-                (purpose == .groupTrial ? "g" : "-").redisBytes, suspects,
-            ] + jobs.map { $0.fingerprint.text.redisBytes })
+                .text(worker), .text(keys.worker("")), Self.lifeOfClaims, Self.lifeOfPresence,
+                .text(anew ? "anew" : ""),
+                .text(purpose == .groupTrial ? "g" : "-"), suspects,
+            ] + jobs.map { .text($0.fingerprint.text) })
     }
 
     /// As the scripts read a claim.
@@ -111,10 +116,9 @@ extension RedisResults {
     package func renew(_ jobs: [JobKey]) async throws(Outage) {
         guard !jobs.isEmpty else { return }
         let what = "renewing claims"
-        let life = Self.claimLife.wholeMilliseconds.redisBytes
         let renewals = jobs.chunked(by: Self.keysAtOnce).map {
             RedisCommand(
-                script: ClaimScripts.renew, keys: $0.map(keys.claim), arguments: [worker.redisBytes, life])
+                script: ClaimScripts.renew, keys: $0.map(keys.claim), arguments: [.text(worker), Self.lifeOfClaims])
         }
         for reply in try await send(renewals, what) where reply.int == nil { throw refused(what, reply) }
     }
@@ -128,10 +132,7 @@ extension RedisResults {
         let reply = try await send(
             RedisCommand(
                 script: ClaimScripts.release, keys: [keys.claim(key)],
-                arguments: [
-                    worker.redisBytes, max(0, starts ?? 0).redisBytes,
-                    Self.claimLife.wholeMilliseconds.redisBytes,
-                ]), what)
+                arguments: [.text(worker), .number(Int64(max(0, starts ?? 0))), Self.lifeOfClaims]), what)
         guard reply.int != nil else { throw refused(what, reply) }
     }
 

@@ -7,6 +7,7 @@ import Pipeline
 extension RedisResults {
     /// How long a worker counts as alive after its last sign: 5 s. Then others take its claims over.
     static let presenceLife = Duration.seconds(5)
+    static let lifeOfPresence = RedisCommand.Argument.number(presenceLife.wholeMilliseconds)
 
     /// Shows that this worker lives, and asks whether anything was revoked, in one round trip. To be called every second.
     /// - Parameter presence: what `parley status` shows of the worker, as JSON.
@@ -14,10 +15,12 @@ extension RedisResults {
     ///   change, down as well as up, means: look with ``revoked(among:)``.
     package func pulse(_ presence: [UInt8]) async throws(Outage) -> Int64 {
         let what = "showing that this worker lives"
-        let life = Self.presenceLife.wholeMilliseconds.redisBytes
         let replies = try await send(
             [
-                RedisCommand(arguments: [Self.set, keys.worker(worker).redisBytes, presence, Self.px, life]),
+                RedisCommand(
+                    arguments: [
+                        .text("SET"), .text(keys.worker(worker)), .bytes(presence), .text("PX"), Self.lifeOfPresence,
+                    ]),
                 RedisCommand("GET", keys.revocations),
             ], what)
         guard replies.first == .status("OK") else { throw refused(what, replies.first ?? .null) }
@@ -32,8 +35,7 @@ extension RedisResults {
     /// Says that this worker left in good order, so that claims that it still has are not counted as lost with it. When
     /// Redis is away nothing happens: then they are.
     package func farewell() async {
-        let life = Self.claimLife.wholeMilliseconds.redisBytes
         _ = try? await send(
-            RedisCommand(arguments: [Self.set, keys.worker(worker).redisBytes, [], Self.px, life]), "leaving")
+            RedisCommand("SET", keys.worker(worker), "", "PX", Self.claimLife.wholeMilliseconds), "leaving")
     }
 }

@@ -49,9 +49,9 @@ package struct RedisResults: ResultStore {
     ) async throws(Outage) -> StoreOutcome {
         let what = "storing a result"
         var names = [keys.result(key), keys.claim(key)]
-        var arguments = [
-            reply, Array(String(lifetime()).utf8), worker.redisBytes, (fingerprint?.text ?? "").redisBytes,
-            EndMark.letter(of: status).redisBytes,
+        var arguments: [RedisCommand.Argument] = [
+            .bytes(reply), .number(lifetime()), .text(worker), .text(fingerprint?.text ?? ""),
+            .text(EndMark.letter(of: status)),
         ]
         if let account {
             names.append(keys.costs(account.day))
@@ -71,7 +71,8 @@ package struct RedisResults: ResultStore {
     package func discard(_ key: JobKey, _ unreadable: [UInt8]) async throws(Outage) {
         let what = "deleting a result that cannot be read"
         let reply = try await send(
-            RedisCommand(script: ResultScripts.discard, keys: [keys.result(key)], arguments: [unreadable]), what)
+            RedisCommand(script: ResultScripts.discard, keys: [keys.result(key)], arguments: [.bytes(unreadable)]), what
+        )
         guard reply.int != nil else { throw refused(what, reply) }
     }
 
@@ -96,8 +97,6 @@ package struct RedisResults: ResultStore {
         return max(1, Int64((milliseconds * (1 + jitter * spread.next())).rounded()))
     }
 
-    static let set = Array("SET".utf8)
-    static let px = Array("PX".utf8)
 }
 
 // MARK: - Asking Redis
@@ -129,7 +128,7 @@ extension RedisResults {
     func values(_ names: [String], _ what: String) async throws(Outage) -> [[UInt8]?] {
         let chunks = names.chunked(by: Self.keysAtOnce)
         let replies = try await send(
-            chunks.map { RedisCommand(arguments: [Array("MGET".utf8)] + $0.map { Array($0.utf8) }) }, what)
+            chunks.map { RedisCommand(arguments: [.text("MGET")] + $0.map { .text($0) }) }, what)
         var values: [[UInt8]?] = []
         values.reserveCapacity(names.count)
         for (chunk, reply) in zip(chunks, replies) {

@@ -5,8 +5,8 @@ public struct JobID: Sendable, Hashable, CustomStringConvertible {
 
     /// Nil when `text` is not an id.
     public init?(_ text: String) {
-        let bytes = text.utf8
-        guard (1...128).contains(bytes.count), bytes.allSatisfy(Self.allows) else { return nil }
+        var text = text
+        guard text.withUTF8({ (1...128).contains($0.count) && $0.allSatisfy(Self.allows) }) else { return nil }
         self.text = text
     }
 

@@ -15,12 +15,12 @@ extension IOLoop {
         _ fd: Int32, for interest: Readiness, handler: @escaping (Readiness) -> Void
     ) throws(IOLoopError) -> IOSource {
         assertOnLoop()
-        let token = nextToken
-        nextToken += 1
+        let token = sources.insert(Source(fd: fd, handler: handler))
         guard parley_epoll_control(epoll, EPOLL_CTL_ADD, fd, interest.events, token) == 0 else {
-            throw IOLoopError(call: "epoll_ctl", errno: errno)
+            let refusal = IOLoopError(call: "epoll_ctl", errno: errno)
+            sources.remove(token)
+            throw refusal
         }
-        sources[token] = Source(fd: fd, handler: handler)
         return IOSource(token: token)
     }
 
@@ -34,7 +34,7 @@ extension IOLoop {
     /// Stops watching. The handler is not called again, not even for events already collected in this turn.
     package func remove(_ source: IOSource) {
         assertOnLoop()
-        guard let entry = sources.removeValue(forKey: source.token) else { return }
+        guard let entry = sources.remove(source.token) else { return }
         _ = parley_epoll_control(epoll, EPOLL_CTL_DEL, entry.fd, 0, source.token)
     }
 }

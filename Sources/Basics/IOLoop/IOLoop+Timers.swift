@@ -7,6 +7,24 @@ package struct IOTimer: Sendable, Hashable {
     let id: UInt64
 }
 
+/// A moment of the loop's clock: since the machine was started, the time it slept included.
+///
+/// Not `ContinuousClock.Instant`, whose size only the standard library knows: every copy of one that may be missing is a
+/// call there.
+package struct IOInstant: Sendable, Hashable, Comparable {
+    let nanoseconds: Int64
+
+    package static var now: IOInstant { IOInstant(nanoseconds: IOLoop.nanoseconds()) }
+
+    package static func < (a: IOInstant, b: IOInstant) -> Bool { a.nanoseconds < b.nanoseconds }
+    package static func - (a: IOInstant, b: IOInstant) -> Duration { .nanoseconds(a.nanoseconds - b.nanoseconds) }
+    /// Never, when the delay is beyond all time.
+    package static func + (start: IOInstant, delay: Duration) -> IOInstant {
+        let (sum, isBeyond) = start.nanoseconds.addingReportingOverflow(delay.wholeNanoseconds)
+        return IOInstant(nanoseconds: isBeyond ? .max : sum)
+    }
+}
+
 /// When a timer is due. What it does is kept apart, by its id, until it fires or is cancelled: what the heap moves
 /// about is two words.
 struct TimerEntry: Comparable {
@@ -21,19 +39,22 @@ extension IOLoop {
     /// Calls `body` once on the loop, `delay` from now (never early, at most about a millisecond late on an idle loop).
     @discardableResult
     package func schedule(after delay: Duration, _ body: @escaping () -> Void) -> IOTimer {
+        schedule(at: .now + max(.zero, delay), body)
+    }
+
+    /// The same at a certain moment, at once when it is past.
+    @discardableResult
+    package func schedule(at due: IOInstant, _ body: @escaping () -> Void) -> IOTimer {
         assertOnLoop()
-        let id = nextToken
-        nextToken += 1
-        let (due, isBeyond) = Self.nanoseconds().addingReportingOverflow(max(0, delay.wholeNanoseconds))
-        timers.insert(TimerEntry(due: isBeyond ? .max : due, id: id))
-        timerBodies[id] = body
+        let id = timerBodies.insert(body)
+        timers.insert(TimerEntry(due: due.nanoseconds, id: id))
         return IOTimer(id: id)
     }
 
     /// Prevents a timer from firing; one that has fired, or is unknown, is ignored.
     package func cancel(_ timer: IOTimer) {
         assertOnLoop()
-        guard timerBodies.removeValue(forKey: timer.id) != nil else { return }
+        guard timerBodies.remove(timer.id) != nil else { return }
         // A cancelled entry stays until due; when most entries are such, rebuild.
         if timers.count > 64, timerBodies.count * 2 < timers.count {
             timers = Heap(timers.unordered.filter { timerBodies[$0.id] != nil })
@@ -53,11 +74,11 @@ extension IOLoop {
         let now = Self.nanoseconds()
         while let first = timers.min, first.due <= now {
             timers.removeMin()
-            timerBodies.removeValue(forKey: first.id)?()
+            timerBodies.remove(first.id)?()
         }
     }
 
-    /// The loop's clock: since the machine was started, the time it slept included.
+    /// Of the loop's clock.
     static func nanoseconds() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_BOOTTIME, &time)

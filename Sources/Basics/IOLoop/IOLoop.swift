@@ -1,6 +1,7 @@
 import CEpoll
 import Glibc
 import HeapModule
+import Synchronization
 
 /// One thread, one poll set, one mailbox: the only place where threads and C meet.
 ///
@@ -20,8 +21,8 @@ import HeapModule
 ///
 /// Batching follows from this with no timer: whatever arrived in one turn leaves in one write.
 package final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
-    // Proof of @unchecked Sendable: `mailbox` is behind a lock; `name`, `onTurn`, `epoll`, `wakeup` are immutable; every other
-    // stored property is read and written on the loop's own thread only, which `assertOnLoop` checks.
+    // Proof of @unchecked Sendable: `mailbox` is behind a lock; `thread` is atomic; `name`, `onTurn`, `epoll`, `wakeup` are
+    // immutable; every other stored property is read and written on the loop's own thread only, which `assertOnLoop` checks.
 
     /// Shown as the thread's name in `top -H` and in crash reports.
     package let name: String
@@ -33,21 +34,22 @@ package final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
     let epoll: Int32
     private let wakeup: Int32
     private let mailbox = Lock(Mailbox())
+    /// The loop's own; 0 until it runs.
+    private let thread = Atomic<pthread_t>(0)
 
-    var sources: [UInt64: Source] = [:]
-    var nextToken: UInt64 = 1
+    var sources = Slots<Source>()
     var timers = Heap<TimerEntry>()
     /// What each timer does that has neither fired nor been cancelled.
-    var timerBodies: [UInt64: () -> Void] = [:]
+    var timerBodies = Slots<() -> Void>()
     private var turnEndHooks: [() -> Void] = []
-    private var running: [UnownedJob] = []
+    /// Room for the next ones.
+    private var emptied: (jobs: [UnownedJob], hooks: [() -> Void]) = ([], [])
     private var stopped = false
 
     private struct Mailbox {
         var jobs: [UnownedJob] = []
         var waiting = false
         var stopping = false
-        var thread: pthread_t?
     }
 
     struct Source {
@@ -103,10 +105,7 @@ package final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
     package func checkIsolated() { assertOnLoop() }
 
     /// Whether the caller runs on this loop's thread.
-    package var isCurrent: Bool {
-        guard let thread = mailbox.withLock({ $0.thread }) else { return false }
-        return pthread_equal(thread, pthread_self()) != 0
-    }
+    package var isCurrent: Bool { thread.load(ordering: .relaxed) == pthread_self() }
 
     func assertOnLoop() { precondition(isCurrent, "used off the thread of IOLoop \(name)") }
 
@@ -124,7 +123,7 @@ package final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
     }
 
     private func run() {
-        mailbox.withLock { $0.thread = pthread_self() }
+        thread.store(pthread_self(), ordering: .relaxed)
         let capacity = 256
         let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: capacity)
         defer { events.deallocate() }
@@ -144,27 +143,26 @@ package final class IOLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
 
     /// Jobs and hooks until there is nothing left, but at most a few rounds so that sockets are never starved.
     private func runJobs() {
+        // The loop's own while they run: each look at a property of the loop's is checked.
+        var jobs: [UnownedJob] = []
+        var hooks: [() -> Void] = []
+        swap(&jobs, &emptied.jobs)
+        swap(&hooks, &emptied.hooks)
+        defer { emptied = (jobs, hooks) }
+        let (serial, tasks) = (asUnownedSerialExecutor(), asUnownedTaskExecutor())
         for _ in 0..<8 {
             var batches = 0
-            while batches < 64, takeJobs() {
+            while batches < 64 {
+                mailbox.withLock { swap(&jobs, &$0.jobs) }
+                if jobs.isEmpty { break }
                 batches += 1
-                for job in running {
-                    job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
-                }
-                running.removeAll(keepingCapacity: true)
+                for job in jobs { job.runSynchronously(isolatedTo: serial, taskExecutor: tasks) }
+                jobs.removeAll(keepingCapacity: true)
             }
             if turnEndHooks.isEmpty { return }
-            let hooks = turnEndHooks
-            turnEndHooks.removeAll(keepingCapacity: true)
+            swap(&hooks, &turnEndHooks)
             for hook in hooks { hook() }
-        }
-    }
-
-    /// Moves the mailbox's jobs to `running`; false when there are none.
-    private func takeJobs() -> Bool {
-        mailbox.withLock { mailbox in
-            swap(&running, &mailbox.jobs)
-            return !running.isEmpty
+            hooks.removeAll(keepingCapacity: true)
         }
     }
 

@@ -12,8 +12,13 @@ package struct Readiness: OptionSet, Sendable {
     /// The descriptor failed; always reported, whatever was asked for.
     package static let failed = Readiness(rawValue: 4)
 
+    /// Not an array literal, which is put together element by element in every module but this one.
+    package init(isReadable: Bool, isWritable: Bool) {
+        self.init(rawValue: (isReadable ? 1 : 0) | (isWritable ? 2 : 0))
+    }
+
     init(events: UInt32) {
-        var ready: Readiness = []
+        var ready = Readiness(rawValue: 0)
         if events & (parley_epoll_in | parley_epoll_rdhup) != 0 { ready.insert(.readable) }
         if events & parley_epoll_out != 0 { ready.insert(.writable) }
         if events & (parley_epoll_err | parley_epoll_hup) != 0 { ready.formUnion([.failed, .readable]) }

@@ -1,5 +1,10 @@
 import CCrypto
 
+/// OpenSSL's, looked for once: `EVP_sha256()` stands for a search that each digest would begin with.
+///
+/// Unsafe, because a pointer is not Sendable; what is behind it does not change and lives as long as the process.
+private nonisolated(unsafe) let sha256 = EVP_MD_fetch(nil, "SHA256", nil)
+
 /// SHA-256 (FIPS 180-4) of bytes that come piece by piece, by OpenSSL.
 package final class SHA256 {
     private let context: OpaquePointer
@@ -8,7 +13,7 @@ package final class SHA256 {
     package init?() {
         guard let context = EVP_MD_CTX_new() else { return nil }
         self.context = context
-        guard EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else { return nil }
+        guard EVP_DigestInit_ex(context, sha256, nil) == 1 else { return nil }
     }
 
     deinit { EVP_MD_CTX_free(context) }
@@ -33,7 +38,7 @@ package final class SHA256 {
         var size: UInt32 = 0
         let digest = [UInt8](unsafeUninitializedCapacity: Int(EVP_MAX_MD_SIZE)) { digest, count in
             let isDone = bytes.withUnsafeBytes {
-                EVP_Digest($0.baseAddress, $0.count, digest.baseAddress, &size, EVP_sha256(), nil) == 1
+                EVP_Digest($0.baseAddress, $0.count, digest.baseAddress, &size, sha256, nil) == 1
             }
             count = isDone ? Int(size) : 0
         }
@@ -41,21 +46,26 @@ package final class SHA256 {
     }
 }
 
-extension Collection<UInt8> {
+extension [UInt8] {
     /// Two lower-case hexadecimal digits for each byte.
+    package var hex: String { self[...].hex }
+}
+
+extension ArraySlice<UInt8> {
+    /// Two lower-case hexadecimal digits for each byte. Not of any collection: unspecialised that is six times as much work.
     package var hex: String {
-        String(unsafeUninitializedCapacity: count * 2) { text in
-            var at = 0
-            for byte in self {
-                text[at] = digit(byte >> 4)
-                text[at + 1] = digit(byte & 15)
-                at += 2
+        withUnsafeBufferPointer { bytes in
+            String(unsafeUninitializedCapacity: bytes.count * 2) { text in
+                for (place, byte) in bytes.enumerated() {
+                    text[2 * place] = Self.digit(byte >> 4)
+                    text[2 * place + 1] = Self.digit(byte & 15)
+                }
+                return bytes.count * 2
             }
-            return at
         }
     }
 
-    private func digit(_ value: UInt8) -> UInt8 {
+    private static func digit(_ value: UInt8) -> UInt8 {
         value + (value < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
     }
 }

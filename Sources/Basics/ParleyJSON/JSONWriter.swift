@@ -84,7 +84,13 @@ package struct JSONWriter: Sendable {
         raw(value)
     }
 
-    package mutating func int(_ value: Int) { raw("\(value)".utf8) }
+    package mutating func int(_ value: Int) {
+        comma()
+        needsComma = true
+        if value < 0 { bytes.append(UInt8(ascii: "-")) }
+        digits(value.magnitude)
+    }
+
     package mutating func bool(_ value: Bool) { raw((value ? "true" : "false").utf8) }
     package mutating func null() { raw("null".utf8) }
 
@@ -111,7 +117,7 @@ package struct JSONWriter: Sendable {
             bytes.append(UInt8(ascii: "-"))
             thousandths = -thousandths
         }
-        digits(thousandths / 1000)
+        digits(UInt(thousandths / 1000))
         var fraction = thousandths % 1000
         guard fraction > 0 else { return }
         bytes.append(UInt8(ascii: "."))
@@ -121,7 +127,7 @@ package struct JSONWriter: Sendable {
         }
     }
 
-    private mutating func digits(_ value: Int) {
+    private mutating func digits(_ value: UInt) {
         if value >= 10 { digits(value / 10) }
         bytes.append(UInt8(ascii: "0") + UInt8(value % 10))
     }

@@ -17,9 +17,14 @@ final class WindowSearch {
     /// The window's searches: a person who waits does not wait for the others' search, which takes longer the more they
     /// are; and who wants no passages waits for none.
     static func forming(_ inquiries: [Inquiry], mode: JobOptions.Retrieve) -> [WindowSearch] {
-        let searching = inquiries.filter { $0.job.options.retrieve ?? mode != .never }
-        let urgent = searching.filter(\.rank.isUrgent)
-        let others = searching.filter { !$0.rank.isUrgent }
-        return [urgent, others].filter { !$0.isEmpty }.map(WindowSearch.init)
+        var urgent: [Inquiry] = []
+        var others: [Inquiry] = []
+        for inquiry in inquiries where inquiry.job.options.retrieve ?? mode != .never {
+            if inquiry.rank.isUrgent { urgent.append(inquiry) } else { others.append(inquiry) }
+        }
+        var searches: [WindowSearch] = []
+        if !urgent.isEmpty { searches.append(WindowSearch(urgent)) }
+        if !others.isEmpty { searches.append(WindowSearch(others)) }
+        return searches
     }
 }

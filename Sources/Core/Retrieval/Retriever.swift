@@ -60,6 +60,7 @@ package struct Retriever: Sendable {
         _ questions: [String], topK: Int, timeout: Duration
     ) async -> [Result<[Match], RetrievalError>] {
         guard !questions.isEmpty, topK > 0 else { return questions.map { _ in .success([]) } }
+        if questions.count == 1 { return await distinct(questions, topK: topK, timeout: timeout) }
         var places: [String: Int] = [:]
         var unique: [String] = []
         for question in questions where places[question] == nil {

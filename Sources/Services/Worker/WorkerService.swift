@@ -197,10 +197,11 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
 
     /// One series for each service from the start, so that an alert is about a number and not about its absence.
     private func showAbsence(_ away: Set<Dependency>) {
-        for service in away.union(Dependency.Kind.allCases.map { Dependency($0) }) {
-            Gauge(label: "parley_service_away", dimensions: [("service", service.description)])
-                .record(away.contains(service) ? 1 : 0)
-        }
+        for (service, gauge) in Self.absences { gauge.record(away.contains(service) ? 1 : 0) }
+    }
+
+    private static let absences = Dependency.Kind.allCases.map { Dependency($0) }.map { service in
+        (service, Gauge(label: "parley_service_away", dimensions: [("service", service.description)]))
     }
 
     private func drain() async {

@@ -73,18 +73,25 @@ final class EasyHandle {
         set(CURLOPT_NOSIGNAL, 1)
         set(CURLOPT_TCP_NODELAY, 1)
         set(CURLOPT_PROTOCOLS_STR, "http,https")
-        set(CURLOPT_ACCEPT_ENCODING, "gzip")
+        set(CURLOPT_ACCEPT_ENCODING, Self.encodings)
         set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
-        set(CURLOPT_USERAGENT, configuration.userAgent)
         set(CURLOPT_MAXAGE_CONN, Int(max(1, min(2_000_000, configuration.idleTimeout.wholeSeconds))))
         if let file = configuration.caFile { set(CURLOPT_CAINFO, file) }
         if !configuration.verifyTLS {
             set(CURLOPT_SSL_VERIFYPEER, 0)
             set(CURLOPT_SSL_VERIFYHOST, 0)
         }
-        // Otherwise libcurl looks for them anew with every request.
-        if !Self.environmentHasProxies { set(CURLOPT_NOPROXY, "*") }
+        if Self.environmentHasProxies {
+            // For them alone: requests have it among their headers.
+            set(CURLOPT_USERAGENT, configuration.userAgent)
+        } else {
+            // Otherwise libcurl looks for them anew with every request.
+            set(CURLOPT_NOPROXY, "*")
+        }
     }
+
+    /// What libcurl decodes.
+    static let encodings = "gzip"
 
     /// Whether one of the variables that libcurl heeds is set.
     private static var environmentHasProxies: Bool {

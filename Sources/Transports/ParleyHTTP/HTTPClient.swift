@@ -31,16 +31,16 @@ package actor HTTPClient {
     /// - Throws: ``HTTPError``.
     package func send(_ request: HTTPRequest) async throws(HTTPError) -> HTTPResponse {
         let transfer = try start(request, streamed: false)
-        return try await wait(for: transfer) { transfer.wholeWaiter = $0 }
+        return try await wait(for: transfer) { transfer.waiting = .whole($0) }
     }
 
     /// Sends `request` and returns as soon as the header has arrived; the body follows as it comes.
     ///
     /// The total timeout covers the body too: set it to `nil` for streams without a known end.
     /// - Throws: ``HTTPError``.
-    package func stream(_ request: HTTPRequest) async throws(HTTPError) -> HTTPStreamedResponse {
+    package func stream(_ request: consuming HTTPRequest) async throws(HTTPError) -> HTTPStreamedResponse {
         let transfer = try start(request, streamed: true)
-        let head: HTTPResponse = try await wait(for: transfer) { transfer.headWaiter = $0 }
+        let head: HTTPResponse = try await wait(for: transfer) { transfer.waiting = .head($0) }
         return HTTPStreamedResponse(head: head, body: HTTPBody(lease: HTTPBodyLease(client: self, id: transfer.id)))
     }
 
@@ -51,17 +51,17 @@ package actor HTTPClient {
 
     func nextChunk(_ id: UInt64) async throws(HTTPError) -> [UInt8]? {
         let engine = engine(of: id)
-        guard let transfer = engine.transfers[id], transfer.chunkWaiter == nil else { return nil }
+        guard let transfer = engine.transfers[id], transfer.waiting == nil else { return nil }
         if Task.isCancelled { cancel(id) }
         if let chunk = engine.takeChunk(transfer) { return try chunk.get() }
-        return try await wait(for: transfer) { transfer.chunkWaiter = $0 }
+        return try await wait(for: transfer) { transfer.waiting = .chunk($0) }
     }
 
     func abandon(_ id: UInt64) { engine(of: id).abandon(id) }
 
     // MARK: - Waiting
 
-    private func start(_ request: HTTPRequest, streamed: Bool) throws(HTTPError) -> Transfer {
+    private func start(_ request: consuming HTTPRequest, streamed: Bool) throws(HTTPError) -> Transfer {
         if Task.isCancelled {
             throw HTTPError(
                 code: .cancelled, message: "\(request.method): the task was cancelled before the request began")

@@ -1,3 +1,5 @@
+import IOLoop
+
 /// Told, on the loop, of requests that wait for a connection; for metrics.
 package struct HTTPWaiting: Sendable {
     /// How many of the client's requests wait, whenever that has changed in a turn of the loop.
@@ -25,5 +27,5 @@ final class WaitingTally {
         observer?.changed(requests)
     }
 
-    func ended(_ transfer: Transfer) { observer?.ended(.now - transfer.started) }
+    func ended(_ transfer: Transfer) { observer?.ended(IOInstant.now - transfer.started) }
 }

@@ -7,9 +7,14 @@ final class HeaderList {
     let hasBody: Bool
     private(set) var list: UnsafeMutablePointer<curl_slist>?
 
-    init(_ headers: [HTTPHeader], hasBody: Bool) {
+    /// - Parameter ownHeaders: sent when `headers` has none of that name. libcurl's options for them format each one
+    ///   anew for each request, letter by letter.
+    init(_ headers: [HTTPHeader], ownHeaders: [HTTPHeader], hasBody: Bool) {
         self.headers = headers
         self.hasBody = hasBody
+        for header in ownHeaders where headers.first(named: header.name) == nil {
+            add("\(header.name): \(header.value)")
+        }
         for header in headers {
             // libcurl reads "Name:" as "leave it out"; "Name;" sends it empty.
             add(header.value.isEmpty ? header.name + ";" : "\(header.name): \(header.value)")

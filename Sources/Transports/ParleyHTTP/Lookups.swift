@@ -1,9 +1,11 @@
+import IOLoop
+
 /// Names whose look-up was given up while libcurl's thread still waited for it.
 ///
 /// Such a thread cannot be stopped: it stays until the resolver's own time is up. So that a dead name server does not
 /// cost a thread for each request, a name of which many were given up of late is not looked up.
 struct Lookups {
-    private var abandoned: [(host: String, at: ContinuousClock.Instant)] = []
+    private var abandoned: [(host: String, at: IOInstant)] = []
 
     /// The threads that one name may hold.
     static let limit = 32
@@ -17,7 +19,7 @@ struct Lookups {
 
     mutating func mayBegin(_ target: Target) -> Bool {
         guard !abandoned.isEmpty, !target.isAddress else { return true }
-        let now = ContinuousClock.now
+        let now = IOInstant.now
         abandoned.removeAll { now - $0.at > Self.life }
         return abandoned.reduce(0) { $0 + ($1.host == target.url.host ? 1 : 0) } < Self.limit
     }

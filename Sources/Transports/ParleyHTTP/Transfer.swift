@@ -10,11 +10,12 @@ final class Transfer {
     typealias Waiter<Value: Sendable> = CheckedContinuation<Result<Value, HTTPError>, Never>
 
     let id: UInt64
-    let request: HTTPRequest
+    /// Without its body once libcurl has that.
+    var request: HTTPRequest
     /// What libcurl reads while it has the handle, like ``headers``.
     let target: Target
     let streamed: Bool
-    let started = ContinuousClock.now
+    let started = IOInstant.now
     unowned let engine: TransferEngine
 
     /// `nil` once the transfer has ended.
@@ -33,7 +34,7 @@ final class Transfer {
     /// Bytes of all heads so far, interim ones and trailers included.
     private var headBytes = 0
 
-    var connectBegan: ContinuousClock.Instant?
+    var connectBegan: IOInstant?
     /// Whether a name is being looked up for this request, on a thread of libcurl's.
     var isResolving = false
     /// Whether a connection was found, or one is being made.
@@ -41,7 +42,7 @@ final class Transfer {
     /// The engine's count of turns when the request began.
     let turn: Int
     /// When the request last began to go out; `nil` while nothing of it has.
-    private var sentAt: ContinuousClock.Instant?
+    private var sentAt: IOInstant?
     var wasSent: Bool { sentAt != nil }
     /// Whether it has gone out in vain and is about to go out again.
     private(set) var resends = false
@@ -59,13 +60,17 @@ final class Transfer {
     var totalTimer: IOTimer?
     var firstByteTimer: IOTimer?
 
-    var wholeWaiter: Waiter<HTTPResponse>?
-    var headWaiter: Waiter<HTTPResponse>?
-    var chunkWaiter: Waiter<[UInt8]?>?
+    /// Who waits, and for what.
+    enum Waiting {
+        case whole(Waiter<HTTPResponse>)
+        case head(Waiter<HTTPResponse>)
+        case chunk(Waiter<[UInt8]?>)
+    }
+    var waiting: Waiting?
 
     var url: HTTPURL { target.url }
 
-    init(id: UInt64, request: HTTPRequest, target: Target, streamed: Bool, engine: TransferEngine) {
+    init(id: UInt64, request: consuming HTTPRequest, target: Target, streamed: Bool, engine: TransferEngine) {
         self.id = id
         self.request = request
         self.target = target
@@ -81,6 +86,8 @@ final class Transfer {
     static let maxBacklog = 8 << 20
     /// The most header bytes one answer may have: its own head, those of interim answers, and trailers.
     static let maxHeaderBytes = 256 << 10
+    /// What most heads have room in.
+    private static let usualHeaderBytes = 480
 
     func error(_ code: HTTPError.Code, _ text: String, curlCode: CURLcode = CURLE_OK) -> HTTPError {
         HTTPError(
@@ -173,7 +180,7 @@ final class Transfer {
     /// without an answer. A prompt that takes a model down would be paid for each time, and nobody would know.
     private func mayGoOut() -> Bool {
         guard let sentAt else { return true }
-        let age = ContinuousClock.now - sentAt
+        let age = IOInstant.now - sentAt
         guard age > engine.configuration.resendWindow || wasResent else { return true }
         if failure == nil {
             failure = error(
@@ -195,6 +202,7 @@ final class Transfer {
         // A status line begins a head; the one before it, if any, was an interim answer's (1xx).
         if isAtStatusLine {
             headerBytes.removeAll(keepingCapacity: true)
+            headerBytes.reserveCapacity(Self.usualHeaderBytes)
             if line.starts(with: "HTTP/2".utf8) {
                 isMultiplexed = true
                 target.multiplexes = true

@@ -13,7 +13,7 @@ struct WatchedSocket {
     /// resolver threads) may vanish as soon as libcurl stops watching them.
     var ours: Bool
     var wanted = false
-    var interest: Readiness = []
+    var interest = Readiness(rawValue: 0)
     var source: IOSource?
 }
 
@@ -60,9 +60,9 @@ extension TransferEngine {
             sockets[fd]?.wanted = false
             return
         }
-        var interest: Readiness = []
-        if what == CURL_POLL_IN || what == CURL_POLL_INOUT { interest.insert(.readable) }
-        if what == CURL_POLL_OUT || what == CURL_POLL_INOUT { interest.insert(.writable) }
+        let interest = Readiness(
+            isReadable: what == CURL_POLL_IN || what == CURL_POLL_INOUT,
+            isWritable: what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
         var socket = sockets[fd] ?? WatchedSocket(ours: false)
         socket.wanted = true
         if let source = socket.source {
@@ -133,13 +133,13 @@ extension TransferEngine {
 
     /// libcurl moves its timer several times a request, mostly later: a timer already running is left to fire and
     /// looks then whether it is time.
-    private func arm(_ due: ContinuousClock.Instant) {
+    private func arm(_ due: IOInstant) {
         timerDue = due
         if let armedTimer {
             if armedTimer.due <= due { return }
             loop.cancel(armedTimer.timer)
         }
-        let timer = loop.schedule(after: due - .now) { [weak self] in self?.timerFired() }
+        let timer = loop.schedule(at: due) { [weak self] in self?.timerFired() }
         armedTimer = (timer, due)
     }
 

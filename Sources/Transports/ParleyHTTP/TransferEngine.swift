@@ -17,13 +17,15 @@ final class TransferEngine {
     private var nextID: UInt64
     private let stride: UInt64
     private var idle: [EasyHandle] = []
-    private var targets: [String: Target] = [:]
+    /// Few: looked through faster than hashed.
+    private var targets: [Target] = []
     private var headerLists: [HeaderList] = []
+    private let ownHeaders: [HTTPHeader]
     private var noted: [Transfer] = []
     private var kickPending = false
     private(set) var closed = false
     /// When a connection to an origin last timed out; see ``mayConnectAgain(_:)``.
-    private var connectTimeouts: [String: ContinuousClock.Instant] = [:]
+    private var connectTimeouts: [String: IOInstant] = [:]
     var lookups = Lookups()
 
     /// Requests that have no connection yet, and how many of them the client's tally knows of.
@@ -35,13 +37,13 @@ final class TransferEngine {
 
     // libcurl's sockets and timer, see TransferEngine+Sockets.swift.
     var sockets: [Int32: WatchedSocket] = [:]
-    var timerDue: ContinuousClock.Instant?
+    var timerDue: IOInstant?
     /// Sockets that carry HTTP/2, and whether anything arrived since the last call into libcurl; see ``nudge()``.
     var multiplexed: Set<Int32> = []
     var progressed = false
     var acting: curl_socket_t = -1
     var nudgePending = false
-    var armedTimer: (timer: IOTimer, due: ContinuousClock.Instant)?
+    var armedTimer: (timer: IOTimer, due: IOInstant)?
 
     /// Easy handles kept for reuse.
     private static let maxIdleHandles = 256
@@ -61,6 +63,9 @@ final class TransferEngine {
         stride = UInt64(ids.stride)
         self.configuration = configuration
         self.logger = logger
+        ownHeaders = [
+            HTTPHeader("User-Agent", configuration.userAgent), HTTPHeader("Accept-Encoding", EasyHandle.encodings),
+        ]
         multi = curlReady == CURLE_OK ? curl_multi_init() : nil
         guard let multi else { return }
         let context = Unmanaged.passUnretained(self).toOpaque()
@@ -110,8 +115,8 @@ final class TransferEngine {
     // MARK: - Beginning
 
     /// Hands the request to libcurl at the end of this turn of the loop.
-    func start(_ request: HTTPRequest, streamed: Bool) throws(HTTPError) -> Transfer {
-        let target = try target(of: request)
+    func start(_ request: consuming HTTPRequest, streamed: Bool) throws(HTTPError) -> Transfer {
+        let target = try target(of: request.url)
         let transfer = Transfer(id: nextID, request: request, target: target, streamed: streamed, engine: self)
         nextID += stride
         try checkMethod(of: transfer)
@@ -124,10 +129,11 @@ final class TransferEngine {
         guard let easy = idle.popLast() ?? newHandle() else {
             throw transfer.error(.failed, "libcurl has no memory for another transfer", curlCode: CURLE_OUT_OF_MEMORY)
         }
-        easy.apply(request, to: target, configuration.versions, streamed: streamed)
+        easy.apply(transfer.request, to: target, configuration.versions, streamed: streamed)
         transfer.headers = headers
         parley_easy_set_headers(easy.raw, headers.list)
         transfer.listen(to: easy)
+        transfer.request.body = nil
         let added = curl_multi_add_handle(multi, easy.raw)
         guard added == CURLM_OK else {
             throw transfer.error(
@@ -137,7 +143,9 @@ final class TransferEngine {
         transfers[transfer.id] = transfer
         inFlight += 1
         waiting += 1
-        if let total = request.timeouts.total { transfer.totalTimer = deadline(for: transfer, after: total, .total) }
+        if let total = transfer.request.timeouts.total {
+            transfer.totalTimer = deadline(for: transfer, after: total, .total)
+        }
         kick()
         return transfer
     }
@@ -172,11 +180,11 @@ final class TransferEngine {
         }
     }
 
-    private func target(of request: HTTPRequest) throws(HTTPError) -> Target {
-        if let known = targets[request.url] { return known }
-        let target = try Target(request.url)
-        if targets.count >= Self.maxTargets { targets = [:] }
-        targets[request.url] = target
+    private func target(of url: String) throws(HTTPError) -> Target {
+        if let known = targets.first(where: { $0.url.string == url }) { return known }
+        let target = try Target(url)
+        if targets.count >= Self.maxTargets { targets = [] }
+        targets.append(target)
         return target
     }
 
@@ -186,7 +194,7 @@ final class TransferEngine {
         let hasBody = transfer.request.body != nil
         if let known = headerLists.first(where: { $0.hasBody == hasBody && $0.headers == headers }) { return known }
         if let fault = HeaderList.fault(in: headers) { throw transfer.error(.invalidRequest, fault) }
-        let list = HeaderList(headers, hasBody: hasBody)
+        let list = HeaderList(headers, ownHeaders: ownHeaders, hasBody: hasBody)
         if headerLists.count >= Self.maxHeaderLists { headerLists.removeFirst() }
         headerLists.append(list)
         return list
@@ -330,24 +338,25 @@ final class TransferEngine {
     // MARK: - Serving those who wait
 
     func serve(_ transfer: Transfer) {
-        if let waiter = transfer.wholeWaiter, let end = transfer.end {
-            transfer.wholeWaiter = nil
-            let body = transfer.body
-            waiter.resume(returning: end.map { transfer.head(transfer.version, body: body) })
-        }
-        if let waiter = transfer.headWaiter {
+        switch transfer.waiting {
+        case nil: break
+        case .whole(let waiter):
+            guard let end = transfer.end else { return }
+            transfer.waiting = nil
+            waiter.resume(returning: end.map { transfer.head(transfer.version, body: transfer.body) })
+        case .head(let waiter):
             // A head that came before the failure is delivered; what came of the body too, then the failure.
             if transfer.headComplete, !transfer.isAborted {
-                transfer.headWaiter = nil
+                transfer.waiting = nil
                 waiter.resume(returning: .success(transfer.head(transfer.easy.map(version) ?? transfer.version)))
             } else if case .failure(let failure) = transfer.end {
-                transfer.headWaiter = nil
+                transfer.waiting = nil
                 transfers[transfer.id] = nil
                 waiter.resume(returning: .failure(failure))
             }
-        }
-        if let waiter = transfer.chunkWaiter, let chunk = takeChunk(transfer) {
-            transfer.chunkWaiter = nil
+        case .chunk(let waiter):
+            guard let chunk = takeChunk(transfer) else { return }
+            transfer.waiting = nil
             waiter.resume(returning: chunk)
         }
     }

@@ -1,4 +1,5 @@
 import CRabbitMQ
+import Glibc
 
 /// Swift values from librabbitmq's memory, which dies when the channel's buffers are released.
 
@@ -34,11 +35,19 @@ struct TextMemory {
         // Up to 15 bytes live inside the String itself.
         if raw.count <= 15 { return String(repairing: raw) }
         let same = last.utf8.withContiguousStorageIfAvailable { known in
-            known.count == raw.count && UnsafeRawBufferPointer(known).elementsEqual(raw)
+            UnsafeRawBufferPointer(known).holdsTheSame(as: raw)
         }
         if same == true { return last }
         last = String(repairing: raw)
         return last
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    fileprivate func holdsTheSame(as other: UnsafeRawBufferPointer) -> Bool {
+        guard count == other.count else { return false }
+        guard let start = baseAddress, let others = other.baseAddress else { return true }
+        return memcmp(start, others, count) == 0
     }
 }
 
@@ -98,7 +107,9 @@ struct PropertiesReader {
         var raw: [TextProperty: [UInt8]] = [:]
         func text(_ bit: Int, _ bytes: amqp_bytes_t, _ property: TextProperty) -> String? {
             guard has(bit) else { return nil }
-            if let text = String(validating: bytes.raw, as: UTF8.self) { return text }
+            var whole = String(decoding: bytes.raw, as: UTF8.self)
+            // What is repaired is no longer what it was.
+            if whole.withUTF8({ UnsafeRawBufferPointer($0).holdsTheSame(as: bytes.raw) }) { return whole }
             raw[property] = Array(bytes.raw)
             return bytes.text
         }

@@ -1,7 +1,8 @@
 /// What the broker sends, in Swift's values.
 enum InboundFrame {
     case method(channel: UInt16, InboundMethod)
-    case header(channel: UInt16, classID: UInt16, bodySize: UInt64, MessageProperties)
+    /// Apart, so that the other frames are not as large as it.
+    indirect case header(channel: UInt16, classID: UInt16, bodySize: UInt64, MessageProperties)
     /// The bytes are the library's, and live only as long as the call that hands them over.
     case body(channel: UInt16, UnsafeRawBufferPointer)
     /// A heartbeat, or what the specification does not know.

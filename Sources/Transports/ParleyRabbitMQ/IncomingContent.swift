@@ -10,7 +10,9 @@ struct ConsumerSlot<Context> {
 }
 
 /// A message that is arriving: what its method said, then its properties, then its body, frame by frame.
-struct IncomingContent<Context> {
+///
+/// A class, because it is large: a channel that holds one is looked at with each frame.
+final class IncomingContent<Context> {
     enum Kind {
         /// Nil: the broker names a consumer that there is not.
         case delivery(ConsumerSlot<Context>?)
@@ -48,7 +50,7 @@ struct IncomingContent<Context> {
     /// What has come of it so far.
     enum Progress { case partial, complete, violation }
 
-    mutating func header(_ properties: consuming MessageProperties, bodySize: UInt64) -> Progress {
+    func header(_ properties: consuming MessageProperties, bodySize: UInt64) -> Progress {
         guard size == nil else { return .violation }
         self.properties = properties
         size = bodySize
@@ -66,7 +68,7 @@ struct IncomingContent<Context> {
         return bodySize == 0 ? .complete : .partial
     }
 
-    mutating func append(_ fragment: UnsafeRawBufferPointer) -> Progress {
+    func append(_ fragment: UnsafeRawBufferPointer) -> Progress {
         guard size != nil, fragment.count <= missing else { return .violation }
         missing -= UInt64(fragment.count)
         if isKept { body.append(contentsOf: fragment) } else { digest?.update(fragment) }
@@ -76,7 +78,7 @@ struct IncomingContent<Context> {
     /// How many bytes the body has.
     var bodySize: Int { Int(clamping: size ?? 0) }
 
-    consuming func delivery(epoch: UInt64, from queue: String = "") -> Delivery {
+    func delivery(epoch: UInt64, from queue: String = "") -> Delivery {
         let discarded =
             isKept ? nil : DiscardedBody(bytes: bodySize, sha256: digest?.finish().hex)
         return Delivery(

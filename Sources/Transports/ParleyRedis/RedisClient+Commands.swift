@@ -35,7 +35,7 @@ extension RedisClient {
     package func evaluate(
         _ script: RedisScript, keys: [String] = [], arguments: [[UInt8]] = []
     ) async throws(RedisError) -> RedisValue {
-        try await send(RedisCommand(script: script, keys: keys, arguments: arguments))
+        try await send(RedisCommand(script: script, keys: keys, arguments: arguments.map { .bytes($0) }))
     }
 
     // Checks and bookkeeping are inside the continuations' bodies, which cannot be interrupted: the `await` in front of

@@ -1,23 +1,22 @@
 /// Something that can stand in a command: text, a number, or bytes.
 package protocol RedisArgument {
-    /// What goes over the wire.
-    var redisBytes: [UInt8] { get }
+    var redisArgument: RedisCommand.Argument { get }
 }
 
 extension String: RedisArgument {
-    package var redisBytes: [UInt8] { Array(utf8) }
+    package var redisArgument: RedisCommand.Argument { .text(self) }
 }
 extension Substring: RedisArgument {
-    package var redisBytes: [UInt8] { Array(utf8) }
+    package var redisArgument: RedisCommand.Argument { .text(String(self)) }
 }
 extension Int: RedisArgument {
-    package var redisBytes: [UInt8] { Array(String(self).utf8) }
+    package var redisArgument: RedisCommand.Argument { .number(Int64(self)) }
 }
 extension Int64: RedisArgument {
-    package var redisBytes: [UInt8] { Array(String(self).utf8) }
+    package var redisArgument: RedisCommand.Argument { .number(self) }
 }
 extension Array: RedisArgument where Element == UInt8 {
-    package var redisBytes: [UInt8] { self }
+    package var redisArgument: RedisCommand.Argument { .bytes(self) }
 }
 
 /// One command: its name and arguments, each any bytes at all.
@@ -26,82 +25,137 @@ extension Array: RedisArgument where Element == UInt8 {
 /// RedisCommand("SET", "greeting", [0, 255, 13, 10], "PX", 60_000)
 /// ```
 package struct RedisCommand: Sendable, Equatable {
-    /// The name, then the arguments.
-    package var arguments: [[UInt8]]
-    /// Set when this is an `EVAL` that may travel as `EVALSHA`.
-    private(set) var script: RedisScript?
-
-    package init(_ parts: any RedisArgument...) {
-        arguments = parts.map(\.redisBytes)
+    /// As it was given; it becomes bytes in the buffer of what is written.
+    package enum Argument: Sendable, Equatable {
+        case text(String)
+        case bytes([UInt8])
+        case number(Int64)
     }
 
+    /// The name, then the arguments; of a script its keys and arguments.
+    private let arguments: [Argument]
+    /// Set when this is an `EVAL` that may travel as `EVALSHA`.
+    let script: RedisScript?
+    /// How many of the arguments are keys of the script's.
+    private let keyCount: Int
+
+    package init(_ parts: any RedisArgument...) { self.init(arguments: parts.map(\.redisArgument)) }
+
     /// - Parameter arguments: the name, then the arguments.
-    package init(arguments: [[UInt8]]) {
+    package init(arguments: [[UInt8]]) { self.init(arguments: arguments.map(Argument.bytes)) }
+
+    /// - Parameter arguments: the name, then the arguments.
+    package init(arguments: [Argument]) {
         self.arguments = arguments
+        script = nil
+        keyCount = 0
     }
 
     /// Runs `script`; by its digest where that is known. When the server does not know it, the client sends the source once
     /// more, so that scripts can stand in a pipeline. A script sent again runs after the rest of its pipeline.
-    package init(script: RedisScript, keys: [String], arguments: [[UInt8]] = []) {
-        var parts = [Self.eval, script.bytes, keys.count.redisBytes]
-        parts.reserveCapacity(3 + keys.count + arguments.count)
-        for key in keys { parts.append(key.redisBytes) }
-        parts.append(contentsOf: arguments)
-        self.arguments = parts
+    package init(script: RedisScript, keys: [String], arguments: [Argument] = []) {
+        var all: [Argument] = []
+        all.reserveCapacity(keys.count + arguments.count)
+        for key in keys { all.append(.text(key)) }
+        all.append(contentsOf: arguments)
+        self.arguments = all
         self.script = script
+        keyCount = keys.count
     }
 
     /// Asks for the digest of a script.
     init(loading script: RedisScript) { self.init("SCRIPT", "LOAD", script.bytes) }
 
-    private static let eval = "EVAL".redisBytes
-    private static let evalsha = "EVALSHA".redisBytes
+    private static let eval = Array("EVAL".utf8)
+    private static let evalsha = Array("EVALSHA".utf8)
 
     /// The name in upper case, for messages.
-    var name: String { String(decoding: arguments.first ?? [], as: UTF8.self).uppercased() }
+    var name: String { script == nil ? arguments.first?.description.uppercased() ?? "" : "EVAL" }
+}
+
+extension RedisCommand.Argument: CustomStringConvertible {
+    /// As it was made text, when it is none.
+    package var description: String {
+        switch self {
+        case .text(let text): text
+        case .bytes(let bytes): String(decoding: bytes, as: UTF8.self)
+        case .number(let number): String(number)
+        }
+    }
+
+    fileprivate var size: Int {
+        switch self {
+        case .text(let text): text.utf8.count
+        case .bytes(let bytes): bytes.count
+        case .number: 20
+        }
+    }
 }
 
 // MARK: - On the wire
 
 extension RedisCommand {
     /// How many bytes ``encode(into:digest:)`` appends, a little over-estimated; a script with its source.
-    var encodedSize: Int { arguments.reduce(24) { $0 + $1.count + 24 } }
+    var encodedSize: Int { arguments.reduce(80 + (script?.bytes.count ?? 0)) { $0 + $1.size + 24 } }
 
     /// Appends the command as an array of bulk strings, the form of every request
     /// (https://redis.io/docs/latest/develop/reference/protocol-spec/#sending-commands-to-a-redis-server).
     ///
     /// hiredis can format commands too, from a C array of pointers; this saves it one copy of every argument.
     func encode(into buffer: inout [UInt8], digest: [UInt8]? = nil) {
-        Self.appendLine(UInt8(ascii: "*"), arguments.count, to: &buffer)
-        var next = 0
-        if let digest, script != nil, arguments.count > 1 {
-            Self.append(Self.evalsha, to: &buffer)
-            Self.append(digest, to: &buffer)
-            next = 2
+        if let script {
+            Self.appendLine(UInt8(ascii: "*"), Int64(arguments.count + 3), to: &buffer)
+            Self.append(digest == nil ? Self.eval : Self.evalsha, to: &buffer)
+            Self.append(digest ?? script.bytes, to: &buffer)
+            Self.append(Int64(keyCount), to: &buffer)
+        } else {
+            Self.appendLine(UInt8(ascii: "*"), Int64(arguments.count), to: &buffer)
         }
-        while next < arguments.count {
-            Self.append(arguments[next], to: &buffer)
-            next += 1
+        for argument in arguments {
+            switch argument {
+            case .text(var text): text.withUTF8 { Self.append($0, to: &buffer) }
+            case .bytes(let bytes): Self.append(bytes, to: &buffer)
+            case .number(let number): Self.append(number, to: &buffer)
+            }
         }
     }
 
-    private static func append(_ argument: [UInt8], to buffer: inout [UInt8]) {
-        appendLine(UInt8(ascii: "$"), argument.count, to: &buffer)
-        buffer.append(contentsOf: argument)
+    private static func append(_ bytes: [UInt8], to buffer: inout [UInt8]) {
+        bytes.withUnsafeBufferPointer { append($0, to: &buffer) }
+    }
+
+    private static func append(_ bytes: UnsafeBufferPointer<UInt8>, to buffer: inout [UInt8]) {
+        appendLine(UInt8(ascii: "$"), Int64(bytes.count), to: &buffer)
+        buffer.append(contentsOf: bytes)
         buffer.append(UInt8(ascii: "\r"))
         buffer.append(UInt8(ascii: "\n"))
     }
 
-    private static func appendLine(_ mark: UInt8, _ count: Int, to buffer: inout [UInt8]) {
+    private static func append(_ number: Int64, to buffer: inout [UInt8]) {
+        // Its length stands before it.
+        var length: Int64 = number < 0 ? 2 : 1
+        var rest = number.magnitude / 10
+        while rest > 0 {
+            length += 1
+            rest /= 10
+        }
+        appendLine(UInt8(ascii: "$"), length, to: &buffer)
+        if number < 0 { buffer.append(UInt8(ascii: "-")) }
+        appendDigits(number.magnitude, to: &buffer)
+        buffer.append(UInt8(ascii: "\r"))
+        buffer.append(UInt8(ascii: "\n"))
+    }
+
+    private static func appendLine(_ mark: UInt8, _ count: Int64, to buffer: inout [UInt8]) {
         buffer.append(mark)
-        var scale = 1
-        while count / scale >= 10 { scale *= 10 }
-        while scale > 0 {
-            buffer.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: count / scale % 10))
-            scale /= 10
-        }
+        appendDigits(count.magnitude, to: &buffer)
         buffer.append(UInt8(ascii: "\r"))
         buffer.append(UInt8(ascii: "\n"))
+    }
+
+    private static func appendDigits(_ number: UInt64, to buffer: inout [UInt8]) {
+        if number >= 10 { appendDigits(number / 10, to: &buffer) }
+        buffer.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10))
     }
 
     /// Redis takes no more in one command.
@@ -109,11 +163,14 @@ extension RedisCommand {
 
     /// Why this command would break a connection that all share, on which replies are matched by order; nil when it is fine.
     var refusal: String? {
-        guard let name = arguments.first, !name.isEmpty else { return "a command without a name" }
         guard arguments.count <= Self.mostArguments else { return "a command of \(arguments.count) arguments" }
-        // Most commands, and all scripts, pass without a look at all their letters.
-        guard name.count > 3, name.count < 13, script == nil else { return nil }
-        switch name[0] | 0x20 {
+        // Scripts, and most commands, pass without a look at all their letters.
+        guard script == nil else { return nil }
+        guard let name = arguments.first?.description, let first = name.utf8.first else {
+            return "a command without a name"
+        }
+        guard name.utf8.count > 3, name.utf8.count < 13 else { return nil }
+        switch first | 0x20 {
         case UInt8(ascii: "a"), UInt8(ascii: "c")...UInt8(ascii: "e"), UInt8(ascii: "h"), UInt8(ascii: "m"),
             UInt8(ascii: "p")...UInt8(ascii: "s"), UInt8(ascii: "u"), UInt8(ascii: "w"):
             break
@@ -135,6 +192,6 @@ extension RedisCommand {
     }
 
     private func says(_ word: String, at index: Int) -> Bool {
-        arguments.count > index && arguments[index].elementsEqual(word.utf8) { $0 | 0x20 == $1 }
+        arguments.count > index && arguments[index].description.utf8.elementsEqual(word.utf8) { $0 | 0x20 == $1 }
     }
 }

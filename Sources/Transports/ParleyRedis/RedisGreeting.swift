@@ -11,8 +11,8 @@ struct RedisGreeting {
         self.configuration = configuration
         var steps: [(Step, RedisCommand)] = []
         if let password = configuration.password {
-            let user: [[UInt8]] = configuration.username.map { [$0.redisBytes] } ?? []
-            steps.append((.authenticate, RedisCommand(arguments: ["AUTH".redisBytes] + user + [password.redisBytes])))
+            let user = configuration.username.map { [RedisCommand.Argument.text($0)] } ?? []
+            steps.append((.authenticate, RedisCommand(arguments: [.text("AUTH")] + user + [.text(password)])))
         }
         if let name = configuration.clientName { steps.append((.name, RedisCommand("CLIENT", "SETNAME", name))) }
         if configuration.database != 0 { steps.append((.select, RedisCommand("SELECT", configuration.database))) }

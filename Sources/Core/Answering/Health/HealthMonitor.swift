@@ -1,5 +1,6 @@
 import Logging
 import Metrics
+import Synchronization
 
 /// Looks after the services that jobs need: an outage is not an error of any job. What needs a service asks here whether it
 /// is there, and reports here what came of a call; while it is down somebody looks whether it has come back.
@@ -31,7 +32,11 @@ package actor HealthMonitor {
     private let clock: any PipelineClock
     private let longestPause: Duration
     private let logger: Logger
-    private var health: DependencyHealth
+    private var health: DependencyHealth {
+        didSet { isSpotless.store(false, ordering: .relaxed) }
+    }
+    /// Nothing has failed yet, which holds for most of most workers' lives: then to ask costs nothing.
+    private nonisolated let isSpotless = Atomic(true)
     private var observers: [Observer] = []
     private var watches: [Dependency: Task<Void, Never>] = [:]
     private var isStopped = false
@@ -66,12 +71,14 @@ package actor HealthMonitor {
     package nonisolated var intake: IntakeMode { assumeIsolated { $0.health.intake } }
 
     package nonisolated func isDown(_ dependency: Dependency) -> Bool {
-        assumeIsolated { $0.health.down(dependency) != nil }
+        if isSpotless.load(ordering: .relaxed) { return false }
+        return assumeIsolated { $0.health.down(dependency) != nil }
     }
 
     /// What a job that needs the service is told while it is down; nil when it is not.
     nonisolated func absence(of dependency: Dependency) -> (reason: String, retryAfter: Duration?)? {
-        assumeIsolated { monitor in
+        if isSpotless.load(ordering: .relaxed) { return nil }
+        return assumeIsolated { monitor in
             monitor.health.down(dependency).map { down in
                 (down.reason, down.pausedUntil.map { max(.zero, $0 - monitor.clock.now) })
             }
@@ -83,7 +90,10 @@ package actor HealthMonitor {
 
     // MARK: - Reports
 
-    nonisolated func succeeded(_ dependency: Dependency) { assumeIsolated { $0.health.succeeded(dependency) } }
+    nonisolated func succeeded(_ dependency: Dependency) {
+        if isSpotless.load(ordering: .relaxed) { return }
+        assumeIsolated { $0.health.succeeded(dependency) }
+    }
 
     /// - Parameter failure: what the failed call shows of the service.
     nonisolated func failed(_ dependency: Dependency, _ reason: String, _ failure: Breaker.Failure) {

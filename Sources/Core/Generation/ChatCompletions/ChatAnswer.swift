@@ -229,10 +229,10 @@ struct ChatAnswer: Sendable {
     }
 
     /// As counted by the service, else estimated.
-    func usage(of messages: [ChatMessage]) -> Usage {
+    func usage(of messages: @autoclosure () -> [ChatMessage]) -> Usage {
         let prompt =
             promptTokens
-            ?? messages.reduce(0) { $0 + TokenEstimate.tokens(in: $1.content) + TokenEstimate.perMessage }
+            ?? messages().reduce(0) { $0 + TokenEstimate.tokens(in: $1.content) + TokenEstimate.perMessage }
         return Usage(
             promptTokens: prompt, completionTokens: completionTokens ?? TokenEstimate.tokens(in: text),
             cachedTokens: min(cachedTokens ?? 0, prompt))

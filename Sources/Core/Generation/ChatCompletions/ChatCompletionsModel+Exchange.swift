@@ -8,9 +8,11 @@ extension ChatCompletionsModel {
 
     /// Asks, and asks again at once when the server refuses what can be left out or said otherwise: within one attempt of
     /// the job and its time. What helped is remembered for the model.
+    ///
+    /// - Returns: also which passages the model was shown.
     func exchange(
-        _ request: GenerationRequest, _ messages: [ChatMessage], _ failures: FailureMapping, _ onDelta: DeltaHandler?
-    ) async throws(JobFailure) -> AnswerReader {
+        _ request: GenerationRequest, _ failures: FailureMapping, _ onDelta: DeltaHandler?
+    ) async throws(JobFailure) -> (reader: AnswerReader, offered: [Source]) {
         let asked = asked(request)
         let began = ContinuousClock.now
         var forms = [memory.form(of: asked)]
@@ -20,16 +22,15 @@ extension ChatCompletionsModel {
             guard left > .zero else {
                 throw JobFailure(.modelTimeout, "no time was left to ask the model at \(completionsURL)")
             }
-            let sent = contents(request, messages, form, wantsStream: onDelta != nil || behaviour.alwaysStreams)
-            var message = httpRequest(request, messages, form, sent)
-            message.timeouts = HTTPTimeouts(total: left)
+            let (message, sent, offered) = outgoing(
+                request, form, wantsStream: onDelta != nil || behaviour.alwaysStreams, within: left)
             let reader = AnswerReader(
                 failures, keepsThinking: behaviour.keepsThinking,
                 expectation: memory.beginsInThought(asked) ? .yes : .init(ofModel: asked))
             do throws(ExchangeError) {
-                let answered = try await ask(message, reader, failures, onDelta)
+                let answered = try await ask(consume message, reader, failures, onDelta)
                 if forms.count > 1 { memory.remember(form, of: asked) }
-                return answered
+                return (answered, offered)
             } catch {
                 switch error {
                 case .failed(let failure): throw failure
@@ -45,9 +46,24 @@ extension ChatCompletionsModel {
         }
     }
 
+    /// The prompt is made here and forgotten, and made again if need be: while the model thinks, most of what a job takes
+    /// would else be its prompt, several times.
+    @inline(never)
+    private func outgoing(
+        _ request: GenerationRequest, _ form: RequestForm, wantsStream: Bool, within limit: Duration
+    ) -> (HTTPRequest, RequestForm.Sent, offered: [Source]) {
+        let (messages, offered) = prompt.prompt(for: request)
+        let sent = contents(request, messages, form, wantsStream: wantsStream)
+        var message = httpRequest(request, messages, form, sent)
+        message.timeouts = HTTPTimeouts(total: limit)
+        return (message, sent, offered)
+    }
+
     /// Sends one request and reads the answer as it comes, up to its end and what belongs to it.
+    ///
+    /// - Parameter message: nobody holds it while the answer is waited for.
     private func ask(
-        _ message: HTTPRequest, _ reader: AnswerReader, _ failures: FailureMapping, _ onDelta: DeltaHandler?
+        _ message: consuming HTTPRequest, _ reader: AnswerReader, _ failures: FailureMapping, _ onDelta: DeltaHandler?
     ) async throws(ExchangeError) -> AnswerReader {
         let response: HTTPStreamedResponse
         do throws(HTTPError) { response = try await http.stream(message) } catch {

@@ -86,16 +86,17 @@ package struct ChatCompletionsModel: LanguageModel {
     package func generate(
         _ request: GenerationRequest, onDelta: DeltaHandler?
     ) async throws(JobFailure) -> Generation {
-        let (messages, offered) = prompt.prompt(for: request)
         let failures = failures(for: request)
-        var reader = try await exchange(request, messages, failures, onDelta)
+        let exchanged = try await exchange(request, failures, onDelta)
+        var reader = exchanged.reader
         let rest = try reader.finish()
         if let onDelta, !rest.isEmpty { try await pass(rest, to: onDelta) }
         let answer = reader.answer
         learn(from: answer, request, failures)
         return Generation(
             answer: answer.text, model: answer.model ?? request.model ?? name ?? "",
-            usage: answer.usage(of: messages), finishReason: answer.reason == .cut ? .length : .stop, sources: offered)
+            usage: answer.usage(of: prompt.messages(for: request)),
+            finishReason: answer.reason == .cut ? .length : .stop, sources: exchanged.offered)
     }
 
     func failures(for request: GenerationRequest) -> FailureMapping {

@@ -1,5 +1,3 @@
-import Glibc
-
 /// Takes a model's thinking out of its text while the text comes.
 ///
 /// Invariant: what ``feed(_:)`` and ``end(isCut:)`` return, joined, is ``answer``, unless ``foundUnopened``: thinking whose
@@ -13,13 +11,19 @@ struct ThinkingFilter: Sendable {
 
         /// By the name of a model: families whose prompts are known to end with the opening tag.
         init(ofModel name: String) {
-            let name = name.lowercased()
-            self = Self.families.contains { name.hasBytes($0) } ? .perhaps : .no
+            var name = name.lowercased()
+            self = name.withUTF8 { name in Self.families.contains { Self.occurs($0, in: name) } } ? .perhaps : .no
         }
 
         private static let families = [
             "deepseek-r1", "deepseek_r1", "r1-distill", "qwq", "-thinking", "thinking-", "reasoner",
-        ]
+        ].map { Array($0.utf8) }
+
+        /// Byte for byte. `contains` compares characters, for the price of ten parsed answers.
+        private static func occurs(_ part: [UInt8], in whole: UnsafeBufferPointer<UInt8>) -> Bool {
+            guard part.count <= whole.count else { return false }
+            return (0...whole.count - part.count).contains { whole[$0...].starts(with: part) }
+        }
     }
 
     private enum State: Sendable {
@@ -244,19 +248,4 @@ struct ThinkingFilter: Sendable {
     }
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
-}
-
-extension String {
-    /// Whether `part` stands in it, byte for byte. `contains` compares characters, for the price of ten parsed answers.
-    fileprivate func hasBytes(_ part: String) -> Bool {
-        var (whole, part) = (self, part)
-        return whole.withUTF8 { whole in
-            part.withUTF8 { part in
-                guard let start = whole.baseAddress, let wanted = part.baseAddress, part.count <= whole.count else {
-                    return false
-                }
-                return (0...whole.count - part.count).contains { memcmp(start + $0, wanted, part.count) == 0 }
-            }
-        }
-    }
 }

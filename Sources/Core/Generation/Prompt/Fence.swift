@@ -48,21 +48,22 @@ struct Fence {
     /// A remark that the producer put into the conversation.
     func note(_ text: String) -> String { "<note \(mark)>\n\(Quotation.neutralised(text))\n</note \(mark)>" }
 
-    /// One passage, numbered as it is cited; its title is quoted with it.
-    func append(passage number: Int, title: String, text: String, to prompt: inout String) {
-        prompt += "<passage "
-        prompt += mark
-        prompt += ">\n["
-        prompt += String(number)
-        prompt += "]"
+    /// One passage, numbered as it is cited, as UTF-8: to make a string longer costs five times as much. Its title is quoted
+    /// with it.
+    func append(passage number: Int, title: String, text: String, to prompt: inout [UInt8]) {
+        prompt.append(text: "<passage ")
+        prompt.append(text: mark)
+        prompt.append(text: ">\n[")
+        prompt.append(text: String(number))
+        prompt.append(text: "]")
         if !title.isEmpty {
-            prompt += " "
-            prompt += Quotation.onOneLine(Quotation.neutralised(title))
+            prompt.append(text: " ")
+            prompt.append(text: Quotation.onOneLine(Quotation.neutralised(title)))
         }
-        prompt += "\n"
-        prompt += Quotation.neutralised(text)
-        prompt += "\n</passage "
-        prompt += mark
-        prompt += ">"
+        prompt.append(text: "\n")
+        prompt.append(text: Quotation.neutralised(text))
+        prompt.append(text: "\n</passage ")
+        prompt.append(text: mark)
+        prompt.append(text: ">")
     }
 }

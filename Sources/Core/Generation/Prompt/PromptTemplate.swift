@@ -112,15 +112,16 @@ package struct PromptTemplate: Sendable {
         if !system.isEmpty { messages.append(ChatMessage(role: .system, content: system)) }
         messages += conversation(request.history, query: request.query, fence)
         let query = Quotation.onOneLine(Quotation.neutralised(request.query))
-        var content = ""
-        content.reserveCapacity(passages.utf8.count + query.utf8.count + user.utf8.count)
+        var text: [UInt8] = []
+        text.reserveCapacity(passages.count + query.utf8.count + user.utf8.count)
         for piece in pieces {
             switch piece {
-            case .text(let text): content += text
-            case .query: content += query
-            case .passages: content += passages
+            case .text(let literal): text.append(text: literal)
+            case .query: text.append(text: query)
+            case .passages: text.append(contentsOf: passages)
             }
         }
+        var content = String(decoding: text, as: UTF8.self)
         if content.first?.isNewline == true { content = String(content.drop { $0.isNewline }) }
         if messages.last?.role == .user {
             messages[messages.count - 1].content += "\n\n" + content
@@ -132,10 +133,10 @@ package struct PromptTemplate: Sendable {
 
     // MARK: - Passages
 
-    private func quoted(_ passages: [Source], _ fence: Fence) -> (text: String, offered: [Source]) {
+    private func quoted(_ passages: [Source], _ fence: Fence) -> (text: [UInt8], offered: [Source]) {
         var left = contextTokens
         var offered: [Source] = []
-        var quoted = ""
+        var quoted: [UInt8] = []
         quoted.reserveCapacity(passages.reduce(0) { $0 + $1.title.utf8.count + $1.text.utf8.count + 60 })
         for passage in passages {
             let frame = 24 + TokenEstimate.tokens(in: passage.title)
@@ -148,7 +149,7 @@ package struct PromptTemplate: Sendable {
             }
             left -= cost
             offered.append(passage)
-            if !quoted.isEmpty { quoted += "\n" }
+            if !quoted.isEmpty { quoted.append(UInt8(ascii: "\n")) }
             fence.append(passage: offered.count, title: passage.title, text: text, to: &quoted)
         }
         return (quoted, offered)

@@ -52,10 +52,16 @@ enum Quotation {
 
     /// `text` with each line break turned into a space.
     static func onOneLine(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: isLineBreak) else { return text }
+        guard mayHaveLineBreaks(text), text.unicodeScalars.contains(where: isLineBreak) else { return text }
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars { result.append(isLineBreak(scalar) ? " " : scalar) }
         return String(result)
+    }
+
+    /// By the first bytes that line breaks have in UTF-8.
+    private static func mayHaveLineBreaks(_ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { $0.contains { (0x0A...0x0D).contains($0) || $0 == 0xC2 || $0 == 0xE2 } }
     }
 
     private static func isLineBreak(_ scalar: Unicode.Scalar) -> Bool {
@@ -63,5 +69,12 @@ enum Quotation {
         case 0x0A...0x0D, 0x85, 0x2028, 0x2029: true
         default: false
         }
+    }
+}
+
+extension [UInt8] {
+    mutating func append(text: String) {
+        var text = text
+        text.withUTF8 { append(contentsOf: $0) }
     }
 }

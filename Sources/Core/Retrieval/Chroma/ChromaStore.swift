@@ -186,8 +186,15 @@ package final class ChromaStore: VectorStore {
             description: StoreDescription(
                 dimension: json["dimension"]?.int, embedder: json["metadata"]?[Self.embedderKey]?.string, passages: 0,
                 documents: nil),
-            metadata: (json["metadata"]?.members ?? []).map { ($0.name, Array($0.value.raw)) },
+            metadata: (json["metadata"]?.members ?? []).map { ($0.name, Self.text($0.value)) },
             distanceScale: space == "l2" ? 0.5 : 1, needsUnitVectors: space == "l2" || space == "ip")
+    }
+
+    private static func text(_ value: JSONElement) -> [UInt8] {
+        guard let string = value.string else { return Array(value.raw) }
+        var writer = JSONWriter()
+        writer.string(string)
+        return writer.bytes
     }
 
     /// What is known from now on; nil: there is no such collection.
