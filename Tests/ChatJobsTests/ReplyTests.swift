@@ -35,6 +35,7 @@ import Testing
         var reply = succeeded
         reply.usage?.cost = Cost(0.00042, "USD")
         reply.cited = [1]
+        reply.timings.generate = 803.2
         #expect(text(reply.encoded()).contains(#""calls":1,"cost":{"amount":0.00042,"currency":"USD"}}"#))
         #expect(try Reply(decoding: reply.encoded()) == reply)
         reply.usage = reply.usage?.unpaid
