@@ -27,7 +27,7 @@ let package = Package(
         room("Basics", "ParleyPrimitives", []),
         .systemLibrary(name: "CCrypto", path: "Sources/Basics/CCrypto", pkgConfig: "libcrypto"),
         room("Basics", "ParleyDigest", ["CCrypto"]),
-        room("Core", "Answering", ["ChatJobs", "ParleyPrimitives", deque, heap, logging, metrics]),
+        room("Core", "Answering", ["ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyPrimitives", deque, heap, logging, metrics]),
         room(
             "Core", "Pipeline",
             ["Answering", "ChatJobs", "ParleyDigest", "ParleyPrimitives", deque, heap, logging, metrics]),
