@@ -15,9 +15,7 @@ extension HealthCheck {
             if suitability.problem == nil, let refusal = try await client.send(audit).refusal {
                 result = CheckResult(
                     name: "redis", outcome: .warning,
-                    detail:
-                        "\(address): a worker with this user could not drop audit entries older than audit.ttl: \(refusal)"
-                )
+                    detail: "\(address): this user could not drop audit entries older than audit.ttl: \(refusal)")
             } else {
                 result = CheckResult(
                     name: "redis", outcome: suitability.problem == nil ? .ok : .wrong,
