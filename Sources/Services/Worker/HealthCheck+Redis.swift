@@ -11,7 +11,8 @@ extension HealthCheck {
             let suitability = try await RedisSuitability(of: client, assembly.keys)
             let detail = suitability.problem ?? suitability.version ?? "Redis of unknown version"
             let audit = RedisCommand(
-                script: RedisResults.dropOld, keys: [assembly.keys.audit], arguments: [.text(""), .text(""), .text("0")])
+                script: RedisResults.dropOld, keys: [assembly.keys.audit],
+                arguments: [.text(""), .text(""), .text("0")])
             if suitability.problem == nil, let refusal = try await client.send(audit).refusal {
                 result = CheckResult(
                     name: "redis", outcome: .warning,
