@@ -168,6 +168,33 @@ import Testing
         #expect(reuse(bench) == ["job-0": .none, "job-1": .memory, "job-2": .none])
     }
 
+    @Test func anIngestIsSeenWithinSecondsWhileQuestionsComeAllTheTime() throws {
+        let bench = bench(configuration(), index: true)
+        let messages = try (0..<100).map { try asking($0) }
+        bench.run {
+            for (number, message) in messages.enumerated() {
+                if number == 50 { $0.passages?.change() }
+                await $0.broker.publish([message])
+                await $0.executor.sleep(.milliseconds(100))
+            }
+        }
+        let anew = bench.replies.filter { $0.cached == .none }.compactMap(\.id)
+        #expect(anew.count == 2 && anew.first == "job-0")
+        let second = Int(anew.last?.dropFirst(4) ?? "") ?? 0
+        #expect((50...65).contains(second), "\(anew)")
+    }
+
+    @Test func jobsThatNeedNoPassagesDoNotWaitForAStoreThatHangs() throws {
+        let bench = bench(configuration(), index: true)
+        let message = try asking(0) { $0.options.retrieve = .never }
+        bench.run {
+            $0.passages?.goAway(for: .seconds(60), hanging: true)
+            await $0.broker.publish([message])
+        }
+        #expect(bench.replies.map(\.status) == [.succeeded])
+        #expect(bench.executor.now < .seconds(1))
+    }
+
     @Test func whileTheModelIsAwayAnExpiredAnswerMayStandIn() throws {
         let bench = bench(configuration(storeLife: .seconds(60), stale: .seconds(600)))
         let (first, second) = (try asking(0), try asking(1))

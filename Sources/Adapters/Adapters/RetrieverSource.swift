@@ -15,7 +15,10 @@ package struct RetrieverSource: PassageSource {
 
     package func isReady() async -> Bool { await retriever.hasIndex() }
 
-    package func version() async -> String? { await retriever.version() }
+    package func version() async -> String? {
+        // An index file that is another one is read then.
+        retriever.store.computes ? await offTheLoop { await retriever.version() } : await retriever.version()
+    }
 
     /// What is wrong although jobs are answered: an index file that is gone or damaged while the last one is in use.
     package func trouble() async -> String? { await retriever.store.trouble() }

@@ -89,7 +89,12 @@ package actor Answering {
         guard let cache else { return nil }
         var keys: [UInt64: AnswerKey] = [:]
         var sought: Set<AnswerKey> = []
-        for (job, key) in zip(jobs, await cache.keys(of: jobs.map(\.job))) {
+        switch cache.knowledge(for: jobs.map(\.job)) {
+        case .fresh: break
+        case .old: Task.detached(executorPreference: executor) { await self.lookAtKnowledge() }
+        case .unknown: await lookAtKnowledge()
+        }
+        for (job, key) in zip(jobs, cache.keys(of: jobs.map(\.job))) {
             guard let key else { continue }
             keys[job.token] = key
             guard cache.hasStore, job.job.options.cache == .use, joinable[key] == nil else { continue }
@@ -99,6 +104,10 @@ package actor Answering {
         let missing = Array(sought)
         return Foreseen(
             keys: keys, stored: Task.detached(executorPreference: executor) { await self.inStore(missing) })
+    }
+
+    private func lookAtKnowledge() async {
+        await cache?.look(isAway: health.isDown(.vectors) || health.isDown(.embeddings))
     }
 
     private func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: AnswerCache.Found] {

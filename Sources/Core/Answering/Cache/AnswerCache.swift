@@ -16,8 +16,9 @@ final class AnswerCache {
     private var looked: Duration?
     private var isLooking = false
 
-    /// Looked at again when it is older; until it is known again when it is much older.
+    /// Looked at again when it is older, and relied on until then.
     private static let lookAfter = Duration.seconds(1)
+    /// When it is older, nothing is shared before it has been looked at.
     private static let trustFor = Duration.seconds(3)
 
     init(
@@ -34,23 +35,29 @@ final class AnswerCache {
 
     // MARK: - Keys
 
-    /// The keys of jobs, nil for those whose answers are not shared.
-    func keys(of jobs: [Job]) async -> [AnswerKey?] {
-        if jobs.contains(where: settings.keys.needsKnowledge) { await lookAtKnowledge() }
-        return jobs.map { settings.keys.key(of: $0, knowledge: knowledge) }
+    /// How well the state of the vector store is known.
+    enum Knowledge { case fresh, old, unknown }
+
+    /// What the jobs need to know before they have keys.
+    func knowledge(for jobs: [Job]) -> Knowledge {
+        guard passageSource != nil, jobs.contains(where: settings.keys.needsKnowledge) else { return .fresh }
+        guard let age = looked.map({ clock.now - $0 }), age < Self.trustFor else { return .unknown }
+        return age < Self.lookAfter || isLooking ? .fresh : .old
     }
 
-    private func lookAtKnowledge() async {
-        guard let passageSource else {
-            knowledge = "none"
-            return
-        }
-        let age = looked.map { clock.now - $0 }
-        if let age, age < Self.lookAfter || age < Self.trustFor && isLooking { return }
+    /// Looks at the vector store, unless it is known to be away: then nothing that rests on it is shared.
+    func look(isAway: Bool) async {
         isLooking = true
-        knowledge = await passageSource.version()
+        let found = isAway ? nil : await passageSource?.version()
+        knowledge = found
         looked = clock.now
         isLooking = false
+    }
+
+    /// The keys of jobs, nil for those whose answers are not shared.
+    func keys(of jobs: [Job]) -> [AnswerKey?] {
+        let knowledge = passageSource == nil ? "none" : knowledge
+        return jobs.map { settings.keys.key(of: $0, knowledge: knowledge) }
     }
 
     // MARK: - Finding
