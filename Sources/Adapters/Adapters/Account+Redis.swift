@@ -1,6 +1,7 @@
 import ChatJobs
 import ParleyRedis
 import Pipeline
+import Synchronization
 import Topology
 
 /// An account as the script that stores an answer notes it.
@@ -9,21 +10,38 @@ extension Account {
     private static let mostFields: Int64 = 50_000
     private static let life: Int64 = 400 * 86_400 * 1000
 
-    /// `2026-11-22`.
-    var day: String { String(at.rfc3339.prefix(10)) }
+    private static let everybody = LedgerField.beginning(tenant: "…", agent: "…", model: "…", currency: nil)
+    private static let today = Mutex<(number: Int64, text: String)>((-1, ""))
+
+    /// `2026-11-22`. Made once a day.
+    var day: String {
+        let number = at.milliseconds / 86_400_000
+        return Self.today.withLock { today in
+            if today.number != number { today = (number, String(at.rfc3339.prefix(10))) }
+            return today.text
+        }
+    }
 
     /// The beginning of its fields, another for when there are too many, how many are, what is counted, how long it is kept.
     var arguments: [RedisCommand.Argument] {
-        let currency = usage.cost?.currency
-        let counts: [(LedgerField.Count, Int)] = [
-            (.answers, 1), (.reused, isReused ? 1 : 0), (.calls, usage.calls), (.promptTokens, usage.promptTokens),
-            (.completionTokens, usage.completionTokens), (.cachedTokens, usage.cachedTokens),
-            (.cost, Int(((usage.cost?.amount ?? 0) * 1_000_000_000).rounded())),
+        var arguments: [RedisCommand.Argument] = [
+            .text(
+                LedgerField.beginning(tenant: tenant, agent: agent, model: model, currency: usage.cost?.currency)),
+            .text(Self.everybody), .number(Self.mostFields),
         ]
-        return [
-            .text(LedgerField.beginning(tenant: tenant, agent: agent, model: model, currency: currency)),
-            .text(LedgerField.beginning(tenant: "…", agent: "…", model: "…", currency: currency)),
-            .number(Self.mostFields),
-        ] + counts.filter { $1 != 0 }.flatMap { [.text($0.rawValue), .number(Int64($1))] } + [.number(Self.life)]
+        func add(_ count: LedgerField.Count, _ number: Int) {
+            guard number != 0 else { return }
+            arguments.append(.text(count.rawValue))
+            arguments.append(.number(Int64(number)))
+        }
+        add(.answers, 1)
+        add(.reused, isReused ? 1 : 0)
+        add(.calls, usage.calls)
+        add(.promptTokens, usage.promptTokens)
+        add(.completionTokens, usage.completionTokens)
+        add(.cachedTokens, usage.cachedTokens)
+        add(.cost, Int(((usage.cost?.amount ?? 0) * 1_000_000_000).rounded()))
+        arguments.append(.number(Self.life))
+        return arguments
     }
 }

@@ -8,8 +8,9 @@ import Topology
 ///
 /// What Redis cannot do at the moment is a miss: claims and results, which cannot do without it, say so.
 package struct RedisAnswers: AnswerStore {
-    /// Answers are read and written off the loop: (de)compressing one takes as long as all else that is done for a job.
     private static let longest = 16 << 20
+    /// A larger one is read and written off the loop; for one that is not, changing threads would cost more.
+    private static let small = 16 << 10
 
     let redis: RedisClient
     let keys: RedisKeys
@@ -30,21 +31,21 @@ package struct RedisAnswers: AnswerStore {
         }
         guard !found.isEmpty else { return [:] }
         let kept = found
-        return await offTheLoop { kept.compactMapValues(Self.read) }
+        return kept.values.allSatisfy { $0.count <= Self.small }
+            ? kept.compactMapValues(Self.read) : await offTheLoop { kept.compactMapValues(Self.read) }
     }
 
     package func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async {
-        guard let bytes = await offTheLoop({ Self.written(answer) }) else { return }
+        let plain = answer.encoded()
+        guard plain.count <= Self.longest,
+            let bytes = plain.count <= Self.small
+                ? try? gzip(plain, isQuick: true) : await offTheLoop({ try? gzip(plain, isQuick: true) })
+        else { return }
         _ = try? await redis.send(
             RedisCommand("SET", keys.answer(key.text), bytes, "PX", max(1, life.wholeMilliseconds)))
     }
 
     @Sendable private static func read(_ bytes: [UInt8]) -> KeptAnswer? {
         (try? gunzip(bytes, limit: longest)).flatMap(KeptAnswer.init(decoding:))
-    }
-
-    private static func written(_ answer: KeptAnswer) -> [UInt8]? {
-        let bytes = answer.encoded()
-        return bytes.count <= longest ? try? gzip(bytes, level: 1) : nil
     }
 }

@@ -20,9 +20,14 @@ package struct LedgerField: Sendable, Hashable {
 
     /// What fields of these names begin with, each name cut to 128 characters.
     package static func beginning(tenant: String?, agent: String?, model: String, currency: String?) -> String {
-        [tenant, agent, model, currency].map { name in
-            (name ?? "").prefix(128).replacing(separator, with: " ") + separator
-        }.joined()
+        part(tenant) + part(agent) + part(model) + part(currency)
+    }
+
+    private static func part(_ name: String?) -> String {
+        guard let name else { return separator }
+        // Nearly all names are short and plain; to replace in a text costs more than all else here.
+        guard name.utf8.count > 128 || name.utf8.contains(0x1F) else { return name + separator }
+        return name.prefix(128).replacing(separator, with: " ") + separator
     }
 
     /// Nil when `text` is no field of the ledger.

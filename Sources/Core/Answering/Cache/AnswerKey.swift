@@ -127,9 +127,20 @@ package struct AnswerKeys: Sendable {
 
 /// A question as keys have it.
 enum QuestionText {
+    /// ASCII with single spaces between words: as nearly every English question is.
+    private static func isPlain(_ text: String.UTF8View) -> Bool {
+        var isSpace = true
+        for byte in text {
+            guard byte >= 0x20, byte < 0x80, byte != 0x20 || !isSpace else { return false }
+            isSpace = byte == 0x20
+        }
+        return !isSpace
+    }
+
     /// White space folded: none at the ends, one space between words. Full-width forms as their plain ones (the part of
     /// NFKC, Unicode Standard Annex 15, that keyboards make).
     static func folded(_ text: String) -> String {
+        guard !isPlain(text.utf8) else { return text }
         var folded = String.UnicodeScalarView()
         var isSpaceDue = false
         for scalar in text.unicodeScalars {
