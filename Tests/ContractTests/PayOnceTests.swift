@@ -78,6 +78,9 @@ import Testing
             }
             #expect(model.questions.count == 1)
             #expect(calls == 1 && from["none"] == 1, "\(from)")
+            let joined = try await worker.metric(#"parley_answers_reused_total{from="coalesced"}"#)
+            #expect(joined == Double(from["coalesced"] ?? 0))
+            #expect(joined ?? 0 > 0)
         }
         #expect(try await worker.stop() == 0)
     }

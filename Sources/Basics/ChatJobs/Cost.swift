@@ -1,9 +1,11 @@
 /// An amount of money.
 public struct Cost: Sendable, Equatable {
+    /// In units of the currency, not of its hundredths.
     public var amount: Double
     /// As `model.currency` has it: `USD`.
     public var currency: String
 
+    /// So much of the currency.
     public init(_ amount: Double, _ currency: String) {
         self.amount = amount
         self.currency = currency

@@ -12,7 +12,7 @@ package struct JobKey: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Ids may hold a colon, so tenants' must not: otherwise two pairs would be one key.
-    private static func escaped(_ tenant: String) -> String {
+    static func escaped(_ tenant: String) -> String {
         guard tenant.utf8.contains(where: { $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "%") }) else { return tenant }
         return tenant.replacing("%", with: "%25").replacing(":", with: "%3A")
     }

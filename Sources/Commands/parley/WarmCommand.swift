@@ -84,6 +84,12 @@ struct WarmCommand: AsyncParsableCommand {
         defer { progress.end() }
         let started = ContinuousClock.now
         var asked = 0
+        // After an interruption nothing is waited for: what was asked is answered all the same.
+        let watch = Task {
+            while !Interruption.isRequested { try await Task.sleep(for: .milliseconds(100)) }
+            await client.close()
+        }
+        defer { watch.cancel() }
         await withTaskGroup(of: Result<Reply, ParleyClientError>.self) { group in
             func take(_ result: Result<Reply, ParleyClientError>) {
                 switch result {
@@ -96,6 +102,7 @@ struct WarmCommand: AsyncParsableCommand {
                 case .success(let reply):
                     counts.failed += 1
                     counts.firstFailure = counts.firstFailure ?? reply.error?.message
+                case .failure where Interruption.isRequested: break
                 case .failure(let error):
                     counts.failed += 1
                     counts.firstFailure = counts.firstFailure ?? error.message

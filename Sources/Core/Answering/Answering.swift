@@ -16,6 +16,9 @@ package actor Answering {
     private let clock: any PipelineClock
     private let configuration: AnsweringConfiguration
 
+    /// Nothing that answers need is asked of a service: making one twice costs nothing.
+    package nonisolated let isLocal: Bool
+
     private nonisolated let executor: any SerialExecutor & TaskExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
@@ -50,16 +53,13 @@ package actor Answering {
         caller = ModelCaller(
             model: model, health: health, clock: clock, timeout: configuration.modelTimeout,
             prices: configuration.prices, metrics: metrics)
+        isLocal = model.isLocal && passageSource?.isLocal ?? true
         // What is made here in no time is not asked for elsewhere.
-        let isLocal = model.isLocal && passageSource?.isLocal ?? true
+        let answers = isLocal ? nil : answers
         cache = configuration.cache.map {
-            AnswerCache(
-                settings: $0, store: isLocal ? nil : answers, passageSource: passageSource, clock: clock)
+            AnswerCache(settings: $0, store: answers, passageSource: passageSource, clock: clock)
         }
     }
-
-    /// Nothing that answers need is asked of a service: making one twice costs nothing.
-    package nonisolated var isLocal: Bool { caller.model.isLocal && passageSource?.isLocal ?? true }
 
     /// A service went down, or came back.
     package func changed(_ dependency: Dependency, _ change: HealthMonitor.Change) {
@@ -259,6 +259,9 @@ package actor Answering {
         keep(landing, as: flight.key)
         let waiting = flight.takeMembers()
         for member in waiting { member.isConcluded = true }
+        if case .answered(let answer, nil) = landing.result {
+            for _ in waiting.dropFirst() { cache?.joined(answer.usage) }
+        }
         // The first is concluded by this task, unless that was cancelled in the middle: then nothing can be waited for in it.
         let isOurs = flight.task?.isCancelled != true || isAbandoned
         for (place, member) in waiting.enumerated() where place > 0 || !isOurs {

@@ -25,11 +25,7 @@ package struct AnswerKey: Hashable, Sendable {
 
     /// Whose it is, and 32 hexadecimal digits.
     package var text: String {
-        func digits(_ word: UInt64) -> String {
-            let text = String(word, radix: 16)
-            return String(repeating: "0", count: 16 - text.count) + text
-        }
-        return owner + digits(high) + digits(low)
+        owner + [high, low].flatMap { withUnsafeBytes(of: $0.bigEndian) { Array($0) } }.hex
     }
 
     /// What the names of a tenant's answers begin with, or of a user's; nothing when they are everybody's.
