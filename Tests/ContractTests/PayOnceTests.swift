@@ -1,4 +1,6 @@
+import Glibc
 import ParleyJSON
+import ParleyRabbitMQ
 import TestSupport
 import Testing
 
@@ -107,6 +109,21 @@ import Testing
         let rate = try await parley("warm", "--rate", "0", settings: settings)
         #expect(rate.status == 2)
         #expect(try await worker.stop() == 0)
+    }
+
+    /// Nobody answers: what was asked would be waited for for ten minutes.
+    @Test func aWarmUpEndsWhenItIsInterrupted() async throws {
+        let queue = "contract.\(unique())"
+        let process = try ParleyProcess(["warm"], settings: ["queue.name": queue], input: "What is it?\n")
+        try await Producer.with { producer in
+            _ = try await eventually("the question") {
+                let queue = QueueDeclaration(name: queue)
+                return try? await producer.connection.declare(queue, passive: true).messages == 1 ? true : nil
+            }
+        }
+        process.signal(SIGINT)
+        #expect(try await process.exitStatus() == 130, "\(process.errors)")
+        #expect(process.errors.contains("run it again"), "\(process.errors)")
     }
 
     @Test func bothTiersCanBeSwitchedOff() async throws {
