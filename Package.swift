@@ -92,6 +92,7 @@ let package = Package(
         room("PipelineTestKit", on: .core, uses: ["Answering", "Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW", path: "Sources/Core/CHNSW"),
         room("Retrieval", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
+        room("Routing", on: .core, uses: ["ChatJobs", "ParleyDigest"]),
         room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", logging]),
 
         // Floor 4: the ports' implementations, the names of queues, the settings.
@@ -179,7 +180,9 @@ let package = Package(
         .target(name: "CHangingResolver", path: "Tests/CHangingResolver"),
         tests(of: "ParleyHTTP", uses: ["CHangingResolver", "IOLoop", "CZlib", logging]),
         tests(of: "Telemetry", uses: ["ParleyJSON", logging, metrics]),
-        tests(of: "Retrieval", uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
+        tests(
+            of: "Routing", uses: ["ChatJobs", "ParleyDigest", "ParleyJSON"], resources: [.copy("golden.jsonl")]),
+        tests(of: "Retrieval", uses: ["Routing", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
         tests(
             of: "Generation", uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging],
             resources: [.copy("Recorded")]),
