@@ -126,9 +126,20 @@ def trained(job):
     for agent in agents:
         signs = [1 if example.agent == agent else -1 for _, example in theirs]
         outputs.append(fitted([row for row, _ in theirs], signs, costs, [value * value for value in importance]))
-    codes, scales = zip(*(quantised(weights) for weights, _ in outputs))
-    biases = [rounded(bias) for _, bias in outputs]
-    return Weights(slots, agents, list(codes), list(scales), biases, 0.0)
+    codes, scales, biases = zip(*(fitting(rows[: len(examples)], *output) for output in outputs))
+    return Weights(slots, agents, list(codes), list(scales), list(biases), 0.0)
+
+
+def fitting(rows, weights, bias):
+    """Codes with the scale and the bias that bring the rows' sums nearest to what the weights say (least squares): rounding
+    moves all of an output's sums alike, which would favour one agent."""
+    codes, _ = quantised(weights)
+    wanted = [sum([weights[slot] * value for slot, value in row]) for row in rows]
+    sums = [sum([codes[slot] * value for slot, value in row]) for row in rows]
+    mean, middle = sum(wanted) / len(rows), sum(sums) / len(rows)
+    spread = sum((found - middle) ** 2 for found in sums)
+    scale = sum((found - middle) * (wish - mean) for found, wish in zip(sums, wanted)) / spread if spread else 1.0
+    return codes, rounded(scale), rounded(bias + mean - scale * middle)
 
 
 def calibrate(weights, examples, sentences):
