@@ -1,7 +1,7 @@
 """What the router sees of a text: hashed sequences of 1 to 5 characters, of 1 to 3 in scripts without spaces.
 
-Sources/Core/Routing/Features.swift must do exactly the same: Tests/RoutingTests/golden.jsonl, which scripts/train-router
-writes, is checked on both sides. Whoever changes anything here changes the magic number in weights.py with it.
+Sources/Core/Routing/TextFeatures.swift must do exactly the same: training writes Tests/RoutingTests/golden.jsonl with what comes
+of some odd texts here, and the tests there compare. Whoever changes anything here changes the magic number in weights.py with it.
 """
 
 # Of a longer text the first and the last half of so many characters are read.
