@@ -51,6 +51,14 @@ import Testing
         #expect(Rewrite.end(of: String(repeating: "灯", count: 500), within: 100).count == 100)
     }
 
+    @Test func aMegabyteOfHistoryIsNotPutInFront() {
+        let flood = String(repeating: "word ", count: 200_000) + "? How long is the warranty?"
+        #expect(
+            Rewrite.appended(query: "and for a fan?", history: turns(flood))
+                == "How long is the warranty? and for a fan?")
+        #expect(!FollowUp.isLikely("and " + flood))
+    }
+
     @Test func theSameQuestionAgainIsNotPutInFrontOfItself() {
         #expect(Rewrite.appended(query: "and to Paris?", history: turns("and to Paris?")) == nil)
     }

@@ -3,6 +3,8 @@
 /// words in front of it comes of a wrong one.
 package enum FollowUp {
     package static func isLikely(_ query: String) -> Bool {
+        // Whoever writes so much says what it is about.
+        guard query.utf8.count <= 240 else { return false }
         let text = query.lowercased()
         let words = text.split { !($0.isLetter || $0.isNumber || $0 == "'" || $0 == "’") }
         let han = text.unicodeScalars.count { (0x3400...0x9FFF).contains($0.value) }

@@ -19,7 +19,8 @@ package enum Rewrite {
         guard !history.isEmpty, FollowUp.isLikely(query) else { return nil }
         var earlier = ""
         for turn in history.reversed().lazy.filter({ $0.role == .user }).prefix(mostTurns) {
-            let text = collapsed(turn.content)
+            // A turn may have a megabyte; the question is mostly the last of it.
+            let text = collapsed(turn.content.suffix(4 * limit))
             guard !text.isEmpty, text != query, !isIdle(text) else { continue }
             let room = limit - earlier.count
             let part = end(of: text, within: room)
@@ -66,7 +67,7 @@ package enum Rewrite {
     }
 
     /// One blank for any white space, none at the ends.
-    private static func collapsed(_ text: String) -> String {
+    private static func collapsed(_ text: Substring) -> String {
         text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
     }
 }
