@@ -8,10 +8,8 @@ import ParleyPrimitives
 /// ends an inquiry wherever it is: what it waits for (its window's search, a place at the model) lets it go, and the
 /// model's call is aborted unless others wait for it.
 package actor Answering {
-    private let passageSource: (any PassageSource)?
+    private let agents: Agents
     private let health: HealthMonitor
-    private let finder: PassageFinder
-    private let caller: ModelCaller
     private let cache: AnswerCache?
     private let clock: any PipelineClock
     private let configuration: AnsweringConfiguration
@@ -29,85 +27,94 @@ package actor Answering {
     /// Those that equal questions may join.
     private var joinable: [AnswerKey: Flight] = [:]
     private var isAbandoned = false
-    private lazy var gate = ModelGate(
-        ceiling: configuration.modelConcurrency, maxWait: configuration.priorityMaxWait, clock: clock,
-        metrics: caller.metrics
-    ) { [unowned self] hold in self.wakeGate(after: hold) }
+    /// By the models that they stand in front of.
+    private var gates: [Dependency: ModelGate] = [:]
 
-    /// - Parameters:
-    ///   - passageSource: nil when no vector store is configured; `retrieve: always` then fails.
-    ///   - answers: the second tier of the answer cache; nil when there is none.
+    /// - Parameter answers: the second tier of the answer cache; nil when there is none.
     package init(
-        passageSource: (any PassageSource)?, model: any AnswerModel, answers: (any AnswerStore)?,
-        health: HealthMonitor, clock: any PipelineClock, configuration: AnsweringConfiguration,
-        executor: any SerialExecutor & TaskExecutor
+        agents: Agents, answers: (any AnswerStore)?, health: HealthMonitor, clock: any PipelineClock,
+        configuration: AnsweringConfiguration, executor: any SerialExecutor & TaskExecutor
     ) {
-        self.passageSource = passageSource
+        self.agents = agents
         self.health = health
         self.clock = clock
         self.configuration = configuration
         self.executor = executor
-        let metrics = AnsweringMetrics()
-        finder = PassageFinder(
-            source: passageSource, health: health, clock: clock, configuration: configuration, metrics: metrics)
-        caller = ModelCaller(
-            model: model, health: health, clock: clock, timeout: configuration.modelTimeout,
-            prices: configuration.prices, metrics: metrics)
-        isLocal = model.isLocal && passageSource?.isLocal ?? true
+        isLocal = agents.isLocal
         // What is made here in no time is not asked for elsewhere.
         let answers = isLocal ? nil : answers
-        cache = configuration.cache.map {
-            AnswerCache(settings: $0, store: answers, passageSource: passageSource, clock: clock)
-        }
+        cache = configuration.cache.map { AnswerCache(settings: $0, store: answers, clock: clock) }
+    }
+
+    /// The gate in front of an agent's model.
+    private func gate(of agent: Agent) -> ModelGate {
+        if let gate = gates[agent.service] { return gate }
+        let service = agent.service
+        let gate = ModelGate(
+            ceiling: agent.configuration.modelConcurrency, maxWait: configuration.priorityMaxWait, clock: clock,
+            metrics: agent.metrics
+        ) { [unowned self] hold in self.wakeGate(of: service, after: hold) }
+        gates[service] = gate
+        return gate
     }
 
     /// A service went down, or came back.
     package func changed(_ dependency: Dependency, _ change: HealthMonitor.Change) {
-        guard dependency == .model else { return }
+        guard let agent = agents.all.first(where: { $0.service == dependency }) else { return }
         switch change {
-        case .down(let waitsHere): gate.close(sendingAway: !waitsHere)
-        case .up(let slowly): gate.open(slowly: slowly)
+        case .down(let waitsHere): gate(of: agent).close(sendingAway: !waitsHere)
+        case .up(let slowly): gate(of: agent).open(slowly: slowly)
         }
     }
 
     // MARK: - Beginning
 
-    /// What is known, or being looked up, of jobs that are about to be asked about.
+    /// What is decided, known, or being looked up, of jobs that are about to be asked about.
     package struct Foreseen: Sendable {
-        /// Of the jobs whose answers are shared, by their tokens.
-        let keys: [UInt64: AnswerKey]
+        /// By the tokens of the jobs.
+        var routes: [UInt64: Route] = [:]
+        /// Of the jobs whose answers are shared.
+        var keys: [UInt64: AnswerKey] = [:]
         /// What the store has of those that are not in memory.
-        let stored: Task<[AnswerKey: AnswerCache.Found], Never>?
+        var stored: Task<[AnswerKey: AnswerCache.Found], Never>?
     }
 
-    /// Begins to look for answers that were given before. That goes on while the jobs are claimed, and takes no time of its
-    /// own.
+    /// Decides on the ways of jobs, and begins to look for answers that were given before. That goes on while the jobs are
+    /// claimed, and takes no time of its own.
     ///
     /// - Parameter jobs: with the tokens of their inquiries.
-    /// - Returns: nil when there is no answer cache.
-    package func foresee(_ jobs: [(token: UInt64, job: Job)]) async -> Foreseen? {
-        guard let cache else { return nil }
-        var keys: [UInt64: AnswerKey] = [:]
+    package func foresee(_ jobs: [(token: UInt64, job: Job)]) async -> Foreseen {
+        let routes = jobs.map { agents.route(of: $0.job) }
+        var foreseen = Foreseen()
+        for (job, route) in zip(jobs, routes) { foreseen.routes[job.token] = route }
+        guard let cache else { return foreseen }
+        await lookAtKnowledge(for: routes)
         var sought: Set<AnswerKey> = []
-        switch cache.knowledge(for: jobs.map(\.job)) {
-        case .fresh: break
-        case .old: Task.detached(executorPreference: executor) { await self.lookAtKnowledge() }
-        case .unknown: await lookAtKnowledge()
-        }
-        for (job, key) in zip(jobs, cache.keys(of: jobs.map(\.job))) {
-            guard let key else { continue }
-            keys[job.token] = key
+        for (job, route) in zip(jobs, routes) {
+            guard let key = cache.key(of: job.job, route) else { continue }
+            foreseen.keys[job.token] = key
             guard cache.hasStore, job.job.options.cache == .use, joinable[key] == nil else { continue }
             if cache.inMemory(key)?.isFresh != true { sought.insert(key) }
         }
-        guard !sought.isEmpty else { return Foreseen(keys: keys, stored: nil) }
+        guard !sought.isEmpty else { return foreseen }
         let missing = Array(sought)
-        return Foreseen(
-            keys: keys, stored: Task.detached(executorPreference: executor) { await self.inStore(missing) })
+        foreseen.stored = Task.detached(executorPreference: executor) { await self.inStore(missing) }
+        return foreseen
     }
 
-    private func lookAtKnowledge() async {
-        await cache?.look(isAway: health.isDown(.vectors) || health.isDown(.embeddings))
+    /// What is a little old is looked at while it is relied on; what is not known, before anything else.
+    private func lookAtKnowledge(for routes: [Route]) async {
+        guard let (old, unknown) = cache?.agentsToLookAt(for: routes) else { return }
+        for agent in old { _ = look(at: agent) }
+        for look in unknown.map({ look(at: $0) }) { await look.value }
+    }
+
+    private func look(at agent: Agent) -> Task<Void, Never> {
+        Task.detached(executorPreference: executor) { await self.lookAtKnowledge(of: agent) }
+    }
+
+    private func lookAtKnowledge(of agent: Agent) async {
+        await cache?.look(at: agent, isAway: agent.passageServices.contains(where: health.isDown))
     }
 
     private func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: AnswerCache.Found] {
@@ -118,7 +125,11 @@ package actor Answering {
     ///
     /// - Parameter foreseen: of these jobs and others; nil: all are answered anew.
     package func answer(_ inquiries: [Inquiry], _ foreseen: Foreseen? = nil) {
-        let begun = inquiries.compactMap { enter($0, foreseen?.keys[$0.token]) }
+        let begun = inquiries.compactMap { inquiry in
+            enter(
+                inquiry, foreseen?.routes[inquiry.token] ?? agents.route(of: inquiry.job), foreseen?.keys[inquiry.token]
+            )
+        }
         if let stored = foreseen?.stored {
             let leads = begun.filter(\.isShared).map(\.lead)
             if !leads.isEmpty {
@@ -132,12 +143,13 @@ package actor Answering {
     }
 
     /// - Returns: the inquiry's flight, when it begins one.
-    private func enter(_ inquiry: Inquiry, _ key: AnswerKey?) -> Flight? {
-        let flight = Flight(inquiry, key: key)
+    private func enter(_ inquiry: Inquiry, _ route: Route, _ key: AnswerKey?) -> Flight? {
+        let flight = Flight(inquiry, route, key: key)
+        route.agent.metrics.questions.increment()
         if let key, flight.isShared {
             if let other = joinable[key] {
                 add(inquiry, to: other).backlog = other.streamed
-                gate.promote(other.rank)
+                gate(of: other.route.agent).promote(other.rank)
                 return nil
             }
             flight.standIn = cache?.inMemory(key)
@@ -192,11 +204,9 @@ package actor Answering {
 
     private func start(_ begun: [Flight]) {
         guard !begun.isEmpty else { return }
-        let leads = begun.map(\.lead)
-        if passageSource != nil || configuration.retrieve == .always || leads.contains(where: Self.wantsAlways) {
-            for search in WindowSearch.forming(leads, mode: configuration.retrieve) { begin(search) }
-        }
+        for search in WindowSearch.forming(begun) { begin(search) }
         for flight in begun {
+            if flight.route.isSpared { flight.route.agent.metrics.retrievalsSpared.increment() }
             if flight.isShared { cache?.missed() }
             let token = flight.lead.token
             // Detached: the starter's task locals would be copied one by one, for nobody. The preference keeps the task on
@@ -205,8 +215,6 @@ package actor Answering {
             flight.task = Task.detached(executorPreference: executor) { await self.carryOut(token) }
         }
     }
-
-    private static func wantsAlways(_ inquiry: Inquiry) -> Bool { inquiry.job.options.retrieve == .always }
 
     // MARK: - Ending
 
@@ -226,7 +234,7 @@ package actor Answering {
         task.cancel()
         flight.waiter?.resume()
         flight.waiter = nil
-        gate.withdraw(flight.lead.token)
+        gate(of: flight.route.agent).withdraw(flight.lead.token)
     }
 
     /// Nobody joins it any more. One that has not begun is over.
@@ -279,7 +287,10 @@ package actor Answering {
     }
 
     private func conclude(_ member: Flight.Member, _ result: AnswerOutcome.Result) {
-        conclude(member, AnswerOutcome(result: result, retrieving: .zero, generating: clock.now - member.begun))
+        conclude(
+            member,
+            AnswerOutcome(
+                result: result, route: member.flight.route, retrieving: .zero, generating: clock.now - member.begun))
     }
 
     private func conclude(_ member: Flight.Member, _ outcome: AnswerOutcome) {
@@ -310,7 +321,7 @@ package actor Answering {
         let passages = await passages(of: flight)
         let retrieved = clock.now
         let result = await result(of: flight, passages)
-        return Landing(result: result, started: started, retrieved: retrieved, ended: clock.now)
+        return Landing(route: flight.route, result: result, started: started, retrieved: retrieved, ended: clock.now)
     }
 
     private func result(of flight: Flight, _ passages: WindowSearch.Passages) async -> AnswerOutcome.Result {
@@ -318,18 +329,24 @@ package actor Answering {
         switch passages {
         case .failure(let failure): return .failed(failure)
         case .success(let sources):
-            guard await gate.enter(flight.rank) else { return standIn(for: caller.absence, flight) }
+            let gate = gate(of: flight.route.agent)
+            guard await gate.enter(flight.rank) else { return standIn(for: caller(of: flight).absence, flight) }
             if let ending = ending(of: flight) {
                 gate.leave(.unanswered)
                 return .ended(ending)
             }
-            return await ask(flight, sources)
+            return await ask(flight, sources, gate)
         }
     }
 
-    private func ask(_ flight: Flight, _ sources: [Source]) async -> AnswerOutcome.Result {
+    private func caller(of flight: Flight) -> ModelCaller {
+        ModelCaller(agent: flight.route.agent, health: health, clock: clock)
+    }
+
+    private func ask(_ flight: Flight, _ sources: [Source], _ gate: ModelGate) async -> AnswerOutcome.Result {
         // Who joins may have more time than the lead.
         let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
+        let caller = caller(of: flight)
         let call = await caller.call(flight.lead, sources, within: left, onDelta: sink(of: flight))
         if call.failure != nil, let ending = ending(of: flight) {
             gate.leave(.unanswered)
@@ -354,7 +371,8 @@ package actor Answering {
     @inline(never)
     private func standIn(for failure: JobFailure, _ flight: Flight) -> AnswerOutcome.Result {
         if let ending = ending(of: flight) { return .ended(ending) }
-        guard let cache, let found = flight.standIn, failure.blame != .job || health.isDown(.model) else {
+        guard let cache, let found = flight.standIn, failure.blame != .job || health.isDown(flight.route.agent.service)
+        else {
             return .failed(failure)
         }
         return .answered(found.answer.answer, reuse: cache.reuse(found))
@@ -381,14 +399,14 @@ package actor Answering {
     }
 
     /// The gate holds starts back for a while.
-    private nonisolated func wakeGate(after hold: Duration) {
+    private nonisolated func wakeGate(of service: Dependency, after hold: Duration) {
         Task.detached(executorPreference: executor) {
             await self.clock.sleep(for: hold)
-            await self.holdIsOver()
+            await self.holdIsOver(service)
         }
     }
 
-    private func holdIsOver() { gate.holdIsOver() }
+    private func holdIsOver(_ service: Dependency) { gates[service]?.holdIsOver() }
 
     // MARK: - Passages
 
@@ -400,20 +418,20 @@ package actor Answering {
     }
 
     private func begin(_ search: WindowSearch) {
-        for (place, inquiry) in search.inquiries.enumerated() { flights[inquiry.token]?.search = (search, place) }
-        let inquiries = search.inquiries
+        let finder = PassageFinder(agent: search.agent, health: health, clock: clock)
+        let (flights, questions) = (search.flights, search.questions)
         Task.detached(executorPreference: executor) {
-            let passages = await self.finder.passages(for: inquiries)
-            await self.found(passages, for: inquiries)
+            let passages = await finder.passages(for: questions)
+            await self.found(passages, for: flights)
         }
     }
 
-    private func found(_ passages: [WindowSearch.Passages], for inquiries: [Inquiry]) {
+    private func found(_ passages: [WindowSearch.Passages], for tokens: [UInt64]) {
         // All of them have the same search; those that have ended meanwhile do not hold it any more.
-        inquiries.lazy.compactMap { self.flights[$0.token]?.search?.search }.first?.end(passages)
-        for inquiry in inquiries {
-            flights[inquiry.token]?.waiter?.resume()
-            flights[inquiry.token]?.waiter = nil
+        tokens.lazy.compactMap { self.flights[$0]?.search?.search }.first?.end(passages)
+        for token in tokens {
+            flights[token]?.waiter?.resume()
+            flights[token]?.waiter = nil
         }
     }
 }

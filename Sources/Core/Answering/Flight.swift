@@ -27,6 +27,7 @@ final class Flight {
         }
     }
 
+    let route: Route
     /// What the question is known by; nil when its answer is not shared.
     let key: AnswerKey?
     /// Who began it: the model is asked with this one's job, also when others wait longer.
@@ -45,8 +46,9 @@ final class Flight {
     /// What has been streamed so far, for those who join later.
     var streamed = ""
 
-    init(_ lead: Inquiry, key: AnswerKey?) {
+    init(_ lead: Inquiry, _ route: Route, key: AnswerKey?) {
         self.lead = lead
+        self.route = route
         self.key = key
     }
 
@@ -71,6 +73,7 @@ final class Flight {
 
 /// What came of a flight, for each of its members.
 struct Landing {
+    let route: Route
     let result: AnswerOutcome.Result
     let started: Duration
     /// When its passages were there.
@@ -82,7 +85,7 @@ struct Landing {
         var result = result
         if !isFirst, case .answered(let answer, nil) = result { result = .answered(answer, reuse: Reuse(.coalesced)) }
         return AnswerOutcome(
-            result: result, retrieving: max(.zero, retrieved - max(started, member.begun)),
+            result: result, route: route, retrieving: max(.zero, retrieved - max(started, member.begun)),
             generating: max(.zero, ended - max(retrieved, member.begun)))
     }
 }
