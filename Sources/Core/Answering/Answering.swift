@@ -26,7 +26,13 @@ package actor Answering {
     private var flights: [UInt64: Flight] = [:]
     /// Those that equal questions may join.
     private var joinable: [AnswerKey: Flight] = [:]
+    /// The leads of those whose answers other workers make.
+    private var elsewhere: Set<UInt64> = []
     private var isAbandoned = false
+
+    /// How often it is looked whether other workers have made what is waited for: one round trip for all of it.
+    private static let lookAfter = Duration.milliseconds(100)
+
     /// By the models that they stand in front of.
     private var gates: [Dependency: ModelGate] = [:]
 
@@ -76,7 +82,8 @@ package actor Answering {
         /// Of the jobs whose answers are shared.
         var keys: [UInt64: AnswerKey] = [:]
         /// What the store has of those that are not in memory.
-        var stored: Task<[AnswerKey: AnswerCache.Found], Never>?
+        var stored: Task<[AnswerKey: AnswerCache.Standing], Never>?
+        package var isLooking: Bool { stored != nil }
     }
 
     /// Decides on the ways of jobs, and begins to look for answers that were given before. That goes on while the jobs are
@@ -117,7 +124,7 @@ package actor Answering {
         await cache?.look(at: agent, isAway: agent.passageServices.contains(where: health.isDown))
     }
 
-    private func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: AnswerCache.Found] {
+    private func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: AnswerCache.Standing] {
         await cache?.inStore(keys) ?? [:]
     }
 
@@ -131,10 +138,8 @@ package actor Answering {
             )
         }
         if let stored = foreseen?.stored {
-            let leads = begun.filter(\.isShared).map(\.lead)
-            if !leads.isEmpty {
-                Task.detached(executorPreference: executor) { await self.goOn(leads, await stored.value) }
-            }
+            let leads = begun.filter(\.isShared).map(\.lead.token)
+            Task.detached(executorPreference: executor) { await self.goOn(leads, await stored.value) }
             start(begun.filter { !$0.isShared })
         } else {
             start(begun)
@@ -178,27 +183,76 @@ package actor Answering {
     }
 
     /// The store has said what it knows.
-    private func goOn(_ leads: [Inquiry], _ found: [AnswerKey: AnswerCache.Found]) {
-        var left: [Flight] = []
-        for lead in leads {
-            // None when all its members were ended meanwhile.
-            guard let flight = flights[lead.token], let key = flight.key else { continue }
-            if let found = found[key], found.isFresh {
-                cache?.remember(found, as: key)
-                give(found, to: flight)
-            } else {
-                flight.standIn = flight.standIn ?? found[key]
-                left.append(flight)
-            }
+    private func goOn(_ leads: [UInt64], _ standings: [AnswerKey: AnswerCache.Standing]) async {
+        var ready: [Flight] = []
+        // None when all its members were ended meanwhile.
+        for flight in leads.compactMap({ flights[$0] }) {
+            guard let key = flight.key else { continue }
+            if goOn(flight, key, standings[key]) { ready.append(flight) }
         }
-        start(left)
+        start(ready)
+        // What was to be made for jobs that were not begun after all.
+        await cache?.giveUp(standings.filter { $1.maker == .thisWorker && joinable[$0] == nil }.map(\.key))
     }
 
-    private func give(_ found: AnswerCache.Found, to flight: Flight) {
+    /// - Returns: whether the answer is to be made here.
+    private func goOn(_ flight: Flight, _ key: AnswerKey, _ standing: AnswerCache.Standing?) -> Bool {
+        if let found = standing?.found, found.isFresh {
+            cache?.remember(found, as: key)
+            give(found, to: flight)
+            return false
+        }
+        flight.standIn = flight.standIn ?? standing?.found
+        guard standing?.maker != .another else {
+            waitElsewhere(flight)
+            return false
+        }
+        flight.isMaker = standing != nil
+        return true
+    }
+
+    // MARK: - Waiting for another worker
+
+    /// The answer is being made by another worker: it is looked for until it is there, or that worker gives up or dies. Who
+    /// waits holds no place at the model.
+    private func waitElsewhere(_ flight: Flight) {
+        flight.elsewhere = clock.now
+        elsewhere.insert(flight.lead.token)
+        guard elsewhere.count == 1 else { return }
+        Task.detached(executorPreference: executor) { await self.lookElsewhere() }
+    }
+
+    private func lookElsewhere() async {
+        while !elsewhere.isEmpty, !isAbandoned {
+            await clock.sleep(for: Self.lookAfter)
+            elsewhere = elsewhere.filter { flights[$0] != nil }
+            let waiting = elsewhere.sorted().compactMap { flights[$0] }
+            let standings = await inStore(waiting.compactMap(\.key))
+            var ready: [Flight] = []
+            for flight in waiting.compactMap({ flights[$0.lead.token] }) {
+                guard let key = flight.key, let since = flight.elsewhere else { continue }
+                let patience = flight.route.agent.configuration.modelTimeout
+                if standings[key]?.maker == .another, clock.now - since < patience { continue }
+                elsewhere.remove(flight.lead.token)
+                flight.elsewhere = nil
+                if let found = standings[key]?.found, found.isFresh {
+                    cache?.remember(found, as: key)
+                    give(found, to: flight, as: .coalesced)
+                } else {
+                    flight.isMaker = standings[key]?.maker == .thisWorker
+                    ready.append(flight)
+                }
+            }
+            start(ready)
+        }
+    }
+
+    /// - Parameter source: when it is not where it was found.
+    private func give(_ found: AnswerCache.Found, to flight: Flight, as source: Reply.Cached? = nil) {
         guard let cache else { return }
         close(flight)
         for member in flight.takeMembers() {
-            conclude(member, .answered(found.answer.answer, reuse: cache.reuse(found)))
+            conclude(member, .answered(found.answer.answer, reuse: cache.reuse(found, as: source)))
         }
     }
 
@@ -264,7 +318,7 @@ package actor Answering {
         let landing = await landing(of: flight)
         close(flight)
         flights[token] = nil
-        keep(landing, as: flight.key)
+        keep(landing, of: flight)
         let waiting = flight.takeMembers()
         for member in waiting { member.isConcluded = true }
         if case .answered(let answer, nil) = landing.result {
@@ -280,11 +334,16 @@ package actor Answering {
         }
     }
 
-    private func keep(_ landing: Landing, as key: AnswerKey?) {
-        guard let key, case .answered(let answer, nil) = landing.result, let store = cache?.keep(answer, as: key)
-        else { return }
-        Task.detached(executorPreference: executor) { await store() }
+    private func keep(_ landing: Landing, of flight: Flight) {
+        guard let key = flight.key else { return }
+        if case .answered(let answer, nil) = landing.result, let store = cache?.keep(answer, as: key) {
+            Task.detached(executorPreference: executor) { await store() }
+        } else if flight.isMaker {
+            Task.detached(executorPreference: executor) { await self.giveUp(key) }
+        }
     }
+
+    private func giveUp(_ key: AnswerKey) async { await cache?.giveUp([key]) }
 
     private func conclude(_ member: Flight.Member, _ result: AnswerOutcome.Result) {
         conclude(

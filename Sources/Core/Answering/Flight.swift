@@ -37,6 +37,10 @@ final class Flight {
     /// Nil while an answer is looked for in the store.
     var task: Task<Void, Never>?
     var search: (search: WindowSearch, place: Int)?
+    /// All workers share the answer, and this one is to make it.
+    var isMaker = false
+    /// Since when another worker has been making the answer; nil when none does.
+    var elsewhere: Duration?
     /// Waits for the search.
     var waiter: CheckedContinuation<Void, Never>?
     /// Why it is to end now: the last member was ended.

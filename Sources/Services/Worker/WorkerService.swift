@@ -31,6 +31,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
     let publisher: RabbitMQPublisher
     let redis: RedisClient
     let results: RedisResults
+    let answers: RedisAnswers?
     let passages: [(vectors: Dependency, source: RetrieverSource)]
     let pipeline: Pipeline
     let presence: Presence
@@ -84,6 +85,9 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             maxBody: settings.limits.body, maxQuery: settings.limits.query, ceilings: JobCeilings(settings),
             ownQueues: queues.names, repliesAllowed: NamePatterns(settings.replyAllow))
         decoder.tenancy = Tenancy(settings)
+        answers =
+            settings.cache.ttl > .zero
+            ? RedisAnswers(redis: redis, keys: assembly.keys, worker: results.worker) : nil
         pipeline = Pipeline(
             intake: RabbitMQIntake(consumer: consumer, clock: clock, relay: relay, renewing: outbox, limits),
             results: results, outbox: outbox,
@@ -91,7 +95,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             model: GeneratedAnswers(model: assembly.standard.model),
             agents: assembly.agents.dropFirst().map { $0.agent(settings, router: assembly.router) },
             router: assembly.router,
-            answers: settings.cache.ttl > .zero ? RedisAnswers(redis: redis, keys: assembly.keys) : nil,
+            answers: answers,
             decoder: decoder,
             inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
         presence = Presence(settings)
@@ -128,6 +132,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             ])
         let pulse = Task { await showLife() }
         let look = Task { await lookAtRedis() }
+        let sign = Task { await answers?.showLife() }
         await withGracefulShutdownHandler {
             await pipeline.run()
         } onGracefulShutdown: {
@@ -136,9 +141,11 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         }
         pulse.cancel()
         look.cancel()
+        sign.cancel()
         // Not waited for: a Redis that stands still would hold up the end; closing its client ends the look.
         await pulse.value
         await results.farewell()
+        await answers?.farewell()
         await consumer.close()
         await publisher.close()
         await redis.close()

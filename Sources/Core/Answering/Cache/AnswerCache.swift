@@ -60,12 +60,26 @@ final class AnswerCache {
     /// Whether the store is asked for what is not in memory.
     var hasStore: Bool { store != nil }
 
-    /// What is in the store, in one round trip.
-    func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: Found] {
+    /// What is in the store, in one round trip, and who makes what is not. Nothing of what the store does not know.
+    func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: Standing] {
         guard let store, !keys.isEmpty else { return [:] }
-        let kept = await store.answers(to: keys)
+        let standings = await store.look(for: keys, stale: settings.stale)
         let wall = clock.wall
-        return kept.mapValues { Found(answer: $0, tier: .redis, isFresh: $0.freshUntil > wall) }
+        return standings.mapValues { standing in
+            Standing(
+                found: standing.kept.map { Found(answer: $0, tier: .redis, isFresh: $0.freshUntil > wall) },
+                maker: standing.maker)
+        }
+    }
+
+    struct Standing: Sendable {
+        let found: Found?
+        let maker: AnswerStanding.Maker
+    }
+
+    /// Others may make these answers.
+    func giveUp(_ keys: [AnswerKey]) async {
+        if !keys.isEmpty { await store?.giveUp(keys) }
     }
 
     /// An answer that was found.
@@ -76,9 +90,11 @@ final class AnswerCache {
         let isFresh: Bool
     }
 
-    func reuse(_ found: Found) -> Reuse {
-        metrics.hit(found.tier, found.answer.answer.usage)
-        return Reuse(found.tier, age: max(.zero, clock.wall.since(found.answer.made)), isStale: !found.isFresh)
+    /// - Parameter source: when it is not where it was found.
+    func reuse(_ found: Found, as source: Reply.Cached? = nil) -> Reuse {
+        let source = source ?? found.tier
+        metrics.hit(source, found.answer.answer.usage)
+        return Reuse(source, age: max(.zero, clock.wall.since(found.answer.made)), isStale: !found.isFresh)
     }
 
     func missed() { metrics.misses.increment() }
