@@ -20,21 +20,17 @@ package actor Answering {
     private nonisolated let executor: any SerialExecutor & TaskExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    /// The inquiries that are not over, by their tokens.
-    private var members: [UInt64: Flight.Member] = [:]
-    /// By their leads' tokens.
-    private var flights: [UInt64: Flight] = [:]
-    /// Those that equal questions may join.
-    private var joinable: [AnswerKey: Flight] = [:]
+    private let flights = Flights()
+    private lazy var gates = Gates(maxWait: configuration.priorityMaxWait, clock: clock, executor: executor) {
+        [unowned self] service in await self.holdIsOver(service)
+    }
     /// The leads of those whose answers other workers make.
     private var elsewhere: Set<UInt64> = []
+    private var isLookingElsewhere = false
     private var isAbandoned = false
 
     /// How often it is looked whether other workers have made what is waited for: one round trip for all of it.
     private static let lookAfter = Duration.milliseconds(100)
-
-    /// By the models that they stand in front of.
-    private var gates: [Dependency: ModelGate] = [:]
 
     /// - Parameter answers: the second tier of the answer cache; nil when there is none.
     package init(
@@ -52,39 +48,16 @@ package actor Answering {
         cache = configuration.cache.map { AnswerCache(settings: $0, store: answers, clock: clock) }
     }
 
-    /// The gate in front of an agent's model.
-    private func gate(of agent: Agent) -> ModelGate {
-        if let gate = gates[agent.service] { return gate }
-        let service = agent.service
-        let gate = ModelGate(
-            ceiling: agent.configuration.modelConcurrency, maxWait: configuration.priorityMaxWait, clock: clock,
-            metrics: agent.metrics
-        ) { [unowned self] hold in self.wakeGate(of: service, after: hold) }
-        gates[service] = gate
-        return gate
-    }
-
     /// A service went down, or came back.
     package func changed(_ dependency: Dependency, _ change: HealthMonitor.Change) {
         guard let agent = agents.all.first(where: { $0.service == dependency }) else { return }
         switch change {
-        case .down(let waitsHere): gate(of: agent).close(sendingAway: !waitsHere)
-        case .up(let slowly): gate(of: agent).open(slowly: slowly)
+        case .down(let waitsHere): gates[agent].close(sendingAway: !waitsHere)
+        case .up(let slowly): gates[agent].open(slowly: slowly)
         }
     }
 
     // MARK: - Beginning
-
-    /// What is decided, known, or being looked up, of jobs that are about to be asked about.
-    package struct Foreseen: Sendable {
-        /// By the tokens of the jobs.
-        var routes: [UInt64: Route] = [:]
-        /// Of the jobs whose answers are shared.
-        var keys: [UInt64: AnswerKey] = [:]
-        /// What the store has of those that are not in memory.
-        var stored: Task<[AnswerKey: AnswerCache.Standing], Never>?
-        package var isLooking: Bool { stored != nil }
-    }
 
     /// Decides on the ways of jobs, and begins to look for answers that were given before. That goes on while the jobs are
     /// claimed, and takes no time of its own.
@@ -100,7 +73,7 @@ package actor Answering {
         for (job, route) in zip(jobs, routes) {
             guard let key = cache.key(of: job.job, route) else { continue }
             foreseen.keys[job.token] = key
-            guard cache.hasStore, job.job.options.cache == .use, joinable[key] == nil else { continue }
+            guard cache.hasStore, job.job.options.cache == .use, flights.joinable(key) == nil else { continue }
             if cache.inMemory(key)?.isFresh != true { sought.insert(key) }
         }
         guard !sought.isEmpty else { return foreseen }
@@ -152,9 +125,9 @@ package actor Answering {
         let flight = Flight(inquiry, route, key: key)
         route.agent.metrics.questions.increment()
         if let key, flight.isShared {
-            if let other = joinable[key] {
+            if let other = flights.joinable(key) {
                 add(inquiry, to: other).backlog = other.streamed
-                gate(of: other.route.agent).promote(other.rank)
+                gates[other.route.agent].promote(other.rank)
                 return nil
             }
             flight.standIn = cache?.inMemory(key)
@@ -163,9 +136,8 @@ package actor Answering {
                 give(found, to: flight)
                 return nil
             }
-            joinable[key] = flight
         }
-        flights[inquiry.token] = flight
+        flights.begin(flight)
         add(inquiry, to: flight)
         return flight
     }
@@ -173,8 +145,7 @@ package actor Answering {
     @discardableResult
     private func add(_ inquiry: Inquiry, to flight: Flight) -> Flight.Member {
         let member = Flight.Member(inquiry, of: flight, begun: clock.now)
-        members[inquiry.token] = member
-        flight.add(member)
+        flights.add(member)
         if let deadline = inquiry.job.deadline {
             let left = deadline.since(clock.wall)
             member.deadline = Task.detached(executorPreference: executor) { await self.expire(inquiry, after: left) }
@@ -192,7 +163,7 @@ package actor Answering {
         }
         start(ready)
         // What was to be made for jobs that were not begun after all.
-        await cache?.giveUp(standings.filter { $1.maker == .thisWorker && joinable[$0] == nil }.map(\.key))
+        await cache?.giveUp(standings.filter { $1.maker == .thisWorker && flights.joinable($0) == nil }.map(\.key))
     }
 
     /// - Returns: whether the answer is to be made here.
@@ -218,7 +189,8 @@ package actor Answering {
     private func waitElsewhere(_ flight: Flight) {
         flight.elsewhere = clock.now
         elsewhere.insert(flight.lead.token)
-        guard elsewhere.count == 1 else { return }
+        guard !isLookingElsewhere else { return }
+        isLookingElsewhere = true
         Task.detached(executorPreference: executor) { await self.lookElsewhere() }
     }
 
@@ -245,12 +217,13 @@ package actor Answering {
             }
             start(ready)
         }
+        isLookingElsewhere = false
     }
 
     /// - Parameter source: when it is not where it was found.
     private func give(_ found: AnswerCache.Found, to flight: Flight, as source: Reply.Cached? = nil) {
         guard let cache else { return }
-        close(flight)
+        flights.close(flight)
         for member in flight.takeMembers() {
             conclude(member, .answered(found.answer.answer, reuse: cache.reuse(found, as: source)))
         }
@@ -275,36 +248,29 @@ package actor Answering {
     /// Ends an inquiry, wherever it is; one that is answered or unknown stays as it is. Its flight goes on for the others
     /// that wait for it.
     package func end(_ token: UInt64, _ ending: AnswerOutcome.Ending) {
-        guard let member = members[token], !member.isConcluded else { return }
+        guard let member = flights.member(token), !member.isConcluded else { return }
         let flight = member.flight
         guard flight.members.count == 1, let task = flight.task else {
             flight.remove(member)
-            if flight.members.isEmpty { close(flight) }
+            if flight.members.isEmpty { flights.close(flight) }
             return conclude(member, .ended(ending))
         }
         guard flight.ending == nil else { return }
         flight.ending = ending
-        close(flight)
+        flights.close(flight)
         task.cancel()
         flight.waiter?.resume()
         flight.waiter = nil
-        gate(of: flight.route.agent).withdraw(flight.lead.token)
-    }
-
-    /// Nobody joins it any more. One that has not begun is over.
-    private func close(_ flight: Flight) {
-        if let key = flight.key, joinable[key] === flight { joinable[key] = nil }
-        if flight.task == nil { flights[flight.lead.token] = nil }
+        gates[flight.route.agent].withdraw(flight.lead.token)
     }
 
     /// The worker is leaving: all end at once, and nothing that waits in their conclusions waits any more.
     package func abandon() {
         isAbandoned = true
-        // In order, so that a simulated run can be replayed.
-        for token in members.keys.sorted() {
+        for token in flights.tokens {
             end(token, .abandoned)
-            members[token]?.flight.task?.cancel()
-            members[token]?.conclusion?.cancel()
+            flights.member(token)?.flight.task?.cancel()
+            flights.member(token)?.conclusion?.cancel()
         }
     }
 
@@ -316,8 +282,7 @@ package actor Answering {
     private func carryOut(_ token: UInt64) async {
         guard let flight = flights[token] else { return }
         let landing = await landing(of: flight)
-        close(flight)
-        flights[token] = nil
+        flights.end(flight)
         keep(landing, of: flight)
         let waiting = flight.takeMembers()
         for member in waiting { member.isConcluded = true }
@@ -362,7 +327,7 @@ package actor Answering {
     }
 
     private func carryOut(_ token: UInt64, _ outcome: AnswerOutcome) async {
-        guard let member = members[token] else { return }
+        guard let member = flights.member(token) else { return }
         member.deadline?.cancel()
         if case .answered(let answer, _) = outcome.result, let onDelta = member.inquiry.onDelta {
             // Who has joined late, or is given what was answered before, has it in one piece.
@@ -370,7 +335,7 @@ package actor Answering {
             if member.flight.isShared, !rest.isEmpty { await onDelta(rest) }
         }
         await member.inquiry.conclude(outcome)
-        members[token] = nil
+        flights.end(member)
     }
 
     // MARK: - One question's way
@@ -388,7 +353,7 @@ package actor Answering {
         switch passages {
         case .failure(let failure): return .failed(failure)
         case .success(let sources):
-            let gate = gate(of: flight.route.agent)
+            let gate = gates[flight.route.agent]
             guard await gate.enter(flight.rank) else { return standIn(for: caller(of: flight).absence, flight) }
             if let ending = ending(of: flight) {
                 gate.leave(.unanswered)
@@ -445,27 +410,9 @@ package actor Answering {
         return { piece in await self.pass(piece, token) }
     }
 
-    private func pass(_ piece: String, _ token: UInt64) async {
-        guard let flight = flights[token] else { return }
-        flight.streamed += piece
-        for member in flight.members {
-            guard let onDelta = member.inquiry.onDelta else { continue }
-            let pieces = member.backlog + piece
-            member.backlog = ""
-            member.hasPieces = true
-            await onDelta(pieces)
-        }
-    }
+    private func pass(_ piece: String, _ token: UInt64) async { await flights[token]?.pass(piece) }
 
-    /// The gate holds starts back for a while.
-    private nonisolated func wakeGate(of service: Dependency, after hold: Duration) {
-        Task.detached(executorPreference: executor) {
-            await self.clock.sleep(for: hold)
-            await self.holdIsOver(service)
-        }
-    }
-
-    private func holdIsOver(_ service: Dependency) { gates[service]?.holdIsOver() }
+    private func holdIsOver(_ service: Dependency) { gates.holdIsOver(service) }
 
     // MARK: - Passages
 
@@ -478,10 +425,10 @@ package actor Answering {
 
     private func begin(_ search: WindowSearch) {
         let finder = PassageFinder(agent: search.agent, health: health, clock: clock)
-        let (flights, questions) = (search.flights, search.questions)
+        let (leads, questions) = (search.leads, search.questions)
         Task.detached(executorPreference: executor) {
             let passages = await finder.passages(for: questions)
-            await self.found(passages, for: flights)
+            await self.found(passages, for: leads)
         }
     }
 

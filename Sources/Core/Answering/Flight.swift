@@ -62,6 +62,18 @@ final class Flight {
     func add(_ member: Member) { members.append(member) }
     func remove(_ member: Member) { members.removeAll { $0 === member } }
 
+    /// Gives a piece of the answer to all who want pieces.
+    func pass(_ piece: String) async {
+        streamed += piece
+        for member in members {
+            guard let onDelta = member.inquiry.onDelta else { continue }
+            let pieces = member.backlog + piece
+            member.backlog = ""
+            member.hasPieces = true
+            await onDelta(pieces)
+        }
+    }
+
     /// What they waited for is there.
     func takeMembers() -> [Member] {
         defer { members = [] }

@@ -7,8 +7,8 @@ final class WindowSearch {
     typealias Passages = Result<[Source], JobFailure>
 
     let agent: Agent
-    /// By their leads' tokens.
-    private(set) var flights: [UInt64] = []
+    /// The tokens of the flights' leads.
+    private(set) var leads: [UInt64] = []
     private(set) var questions: [PassageFinder.Question] = []
     /// Of each flight, in order; nil until the search has ended.
     private(set) var passages: [Passages]?
@@ -18,8 +18,8 @@ final class WindowSearch {
     func end(_ passages: [Passages]) { self.passages = passages }
 
     private func add(_ flight: Flight) {
-        flight.search = (self, flights.count)
-        flights.append(flight.lead.token)
+        flight.search = (self, leads.count)
+        leads.append(flight.lead.token)
         let route = flight.route
         questions.append(
             PassageFinder.Question(
