@@ -11,6 +11,7 @@ package struct RedisKeys: Sendable, Equatable {
     private let claims: String
     private let revocationsOfJobs: String
     private let answers: String
+    private let days: String
 
     package init(prefix: String = "chat") {
         self.prefix = prefix
@@ -18,6 +19,7 @@ package struct RedisKeys: Sendable, Equatable {
         claims = "\(prefix):claim:"
         revocationsOfJobs = "\(prefix):revoked:"
         answers = "\(prefix):cache:"
+        days = "\(prefix):costs:"
     }
 
     /// What a job of the tenant is known by.
@@ -37,7 +39,7 @@ package struct RedisKeys: Sendable, Equatable {
     /// An answer that may be given again. Its name begins with whose it is (`AnswerKey`).
     package func answer(_ name: String) -> String { answers + name }
     /// What a day's answers cost, a hash: see ``LedgerField``. `day` as `2026-11-22`, in UTC.
-    package func costs(_ day: String) -> String { "\(prefix):costs:\(day)" }
+    package func costs(_ day: String) -> String { days + day }
     /// Counts revocations, so that workers see that there is a new one.
     package var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.
