@@ -4,12 +4,13 @@ import ParleyPrimitives
 import ParleyRedis
 import Topology
 
-/// Kept answers in Redis, for all workers: `chat:cache:…`. Compressed, since an answer comes with its passages.
+/// Kept answers in Redis, for all workers: `chat:cache:…`. As JSON, and compressed when they are large: to compress one of a
+/// few kilobytes costs as much as a fifth of its whole job.
 ///
 /// What Redis cannot do at the moment is a miss: claims and results, which cannot do without it, say so.
 package struct RedisAnswers: AnswerStore {
     private static let longest = 16 << 20
-    /// A larger one is read and written off the loop; for one that is not, changing threads would cost more.
+    /// A larger one is compressed, and read and written off the loop; for one that is not, changing threads would cost more.
     private static let small = 16 << 10
 
     let redis: RedisClient
@@ -38,14 +39,18 @@ package struct RedisAnswers: AnswerStore {
     package func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async {
         let plain = answer.encoded()
         guard plain.count <= Self.longest,
-            let bytes = plain.count <= Self.small
-                ? try? gzip(plain, isQuick: true) : await offTheLoop({ try? gzip(plain, isQuick: true) })
+            let bytes = plain.count <= Self.small ? plain : await offTheLoop({ try? gzip(plain) })
         else { return }
         _ = try? await redis.send(
-            RedisCommand("SET", keys.answer(key.text), bytes, "PX", max(1, life.wholeMilliseconds)))
+            RedisCommand(
+                arguments: [
+                    .text("SET"), .text(keys.answer(key.text)), .bytes(bytes), .text("PX"),
+                    .number(max(1, life.wholeMilliseconds)),
+                ]))
     }
 
     @Sendable private static func read(_ bytes: [UInt8]) -> KeptAnswer? {
-        (try? gunzip(bytes, limit: longest)).flatMap(KeptAnswer.init(decoding:))
+        if bytes.first == UInt8(ascii: "{") { return KeptAnswer(decoding: bytes) }
+        return (try? gunzip(bytes, limit: longest)).flatMap(KeptAnswer.init(decoding:))
     }
 }

@@ -49,15 +49,11 @@ package func gunzip(_ bytes: [UInt8], limit: Int) throws(GzipError) -> [UInt8] {
 }
 
 /// Compresses with gzip.
-///
-/// - Parameter isQuick: for a few kilobytes that are made all the time: at the lowest level, with a window of 4 KiB, whose
-///   tables take 32 KiB instead of 256.
-package func gzip(_ bytes: [UInt8], isQuick: Bool = false) throws(GzipError) -> [UInt8] {
+package func gzip(_ bytes: [UInt8]) throws(GzipError) -> [UInt8] {
     var stream = z_stream()
     guard
         deflateInit2_(
-            &stream, isQuick ? 1 : Z_DEFAULT_COMPRESSION, Z_DEFLATED, 16 + (isQuick ? 12 : 15), isQuick ? 5 : 8,
-            Z_DEFAULT_STRATEGY, ZLIB_VERSION,
+            &stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 16 + 15, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
             Int32(MemoryLayout<z_stream>.size)) == Z_OK
     else { throw .malformed }
     defer { deflateEnd(&stream) }
