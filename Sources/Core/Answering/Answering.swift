@@ -76,8 +76,8 @@ package actor Answering {
     package struct Foreseen: Sendable {
         /// Of the jobs whose answers are shared, by their tokens.
         let keys: [UInt64: AnswerKey]
-        /// What the store has of those that are not in memory.
-        let stored: Task<[AnswerKey: AnswerCache.Found], Never>?
+        /// For those that are not in memory.
+        let look: StoreLook?
     }
 
     /// Begins to look for answers that were given before. That goes on while the jobs are claimed, and takes no time of its
@@ -89,29 +89,31 @@ package actor Answering {
         guard let cache else { return nil }
         var keys: [UInt64: AnswerKey] = [:]
         var sought: Set<AnswerKey> = []
-        switch cache.knowledge(for: jobs.map(\.job)) {
+        switch cache.knowledge(isNeeded: jobs.contains { cache.needsKnowledge($0.job) }) {
         case .fresh: break
         case .old: Task.detached(executorPreference: executor) { await self.lookAtKnowledge() }
         case .unknown: await lookAtKnowledge()
         }
-        for (job, key) in zip(jobs, cache.keys(of: jobs.map(\.job))) {
-            guard let key else { continue }
-            keys[job.token] = key
-            guard cache.hasStore, job.job.options.cache == .use, joinable[key] == nil else { continue }
+        for place in jobs.indices {
+            guard let key = cache.key(of: jobs[place].job) else { continue }
+            keys[jobs[place].token] = key
+            guard cache.hasStore, jobs[place].job.options.cache == .use, joinable[key] == nil else { continue }
             if cache.inMemory(key)?.isFresh != true { sought.insert(key) }
         }
-        guard !sought.isEmpty else { return Foreseen(keys: keys, stored: nil) }
+        guard !sought.isEmpty else { return Foreseen(keys: keys, look: nil) }
         let missing = Array(sought)
-        return Foreseen(
-            keys: keys, stored: Task.detached(executorPreference: executor) { await self.inStore(missing) })
+        let look = StoreLook()
+        Task.detached(executorPreference: executor) { await self.carryOut(look, missing) }
+        return Foreseen(keys: keys, look: look)
     }
 
     private func lookAtKnowledge() async {
         await cache?.look(isAway: health.isDown(.vectors) || health.isDown(.embeddings))
     }
 
-    private func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: AnswerCache.Found] {
-        await cache?.inStore(keys) ?? [:]
+    private func carryOut(_ look: StoreLook, _ keys: [AnswerKey]) async {
+        let found = await cache?.inStore(keys) ?? [:]
+        goOn(look.end(found), found)
     }
 
     /// Begins with the inquiries of a window. Each one's `conclude` is called once.
@@ -119,12 +121,10 @@ package actor Answering {
     /// - Parameter foreseen: of these jobs and others; nil: all are answered anew.
     package func answer(_ inquiries: [Inquiry], _ foreseen: Foreseen? = nil) {
         let begun = inquiries.compactMap { enter($0, foreseen?.keys[$0.token]) }
-        if let stored = foreseen?.stored {
+        if let look = foreseen?.look {
             let leads = begun.filter(\.isShared).map(\.lead)
-            if !leads.isEmpty {
-                Task.detached(executorPreference: executor) { await self.goOn(leads, await stored.value) }
-            }
             start(begun.filter { !$0.isShared })
+            if let found = look.found(orWaitWith: leads) { goOn(leads, found) }
         } else {
             start(begun)
         }

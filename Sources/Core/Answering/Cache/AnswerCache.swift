@@ -38,9 +38,11 @@ final class AnswerCache {
     /// How well the state of the vector store is known.
     enum Knowledge { case fresh, old, unknown }
 
-    /// What the jobs need to know before they have keys.
-    func knowledge(for jobs: [Job]) -> Knowledge {
-        guard passageSource != nil, jobs.contains(where: settings.keys.needsKnowledge) else { return .fresh }
+    func needsKnowledge(_ job: Job) -> Bool { passageSource != nil && settings.keys.needsKnowledge(job) }
+
+    /// - Parameter isNeeded: jobs need it before they have keys.
+    func knowledge(isNeeded: Bool) -> Knowledge {
+        guard isNeeded else { return .fresh }
         guard let age = looked.map({ clock.now - $0 }), age < Self.trustFor else { return .unknown }
         return age < Self.lookAfter || isLooking ? .fresh : .old
     }
@@ -54,10 +56,9 @@ final class AnswerCache {
         isLooking = false
     }
 
-    /// The keys of jobs, nil for those whose answers are not shared.
-    func keys(of jobs: [Job]) -> [AnswerKey?] {
-        let knowledge = passageSource == nil ? "none" : knowledge
-        return jobs.map { settings.keys.key(of: $0, knowledge: knowledge) }
+    /// Nil when the job's answer is not shared.
+    func key(of job: Job) -> AnswerKey? {
+        settings.keys.key(of: job, knowledge: passageSource == nil ? "none" : knowledge)
     }
 
     // MARK: - Finding
