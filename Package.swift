@@ -66,7 +66,7 @@ let package = Package(
         shim("CCrypto"),
         room("ParleyPrimitives", on: .basics),
         room("IOLoop", on: .basics, uses: ["CEpoll", "ParleyPrimitives", heap]),
-        room("ParleyJSON", on: .basics),
+        room("ParleyJSON", on: .basics, uses: ["ParleyPrimitives"]),
         room("ParleyGzip", on: .basics, uses: ["CZlib"]),
         room("ParleyDigest", on: .basics, uses: ["CCrypto"]),
         room("ChatJobs", on: .basics, uses: ["ParleyJSON", "ParleyPrimitives"]),

@@ -9,7 +9,7 @@ import Testing
 
     private func agents(identity: String = "i") -> Agents {
         var configuration = AgentConfiguration()
-        configuration.identity = identity
+        configuration.identity = Array(identity.utf8)
         return Agents(
             Agent(passageSource: nil, model: Unasked(), configuration: configuration),
             named: [Agent(name: "presale", passageSource: nil, model: Unasked(), configuration: configuration)])

@@ -22,13 +22,50 @@ extension Account {
         }
     }
 
-    /// The beginning of its fields, another for when there are too many, how many are, what is counted, how long it is kept.
-    var arguments: [RedisCommand.Argument] {
-        var arguments: [RedisCommand.Argument] = [
-            .text(
-                LedgerField.beginning(tenant: tenant, agent: agent, model: model, currency: usage.cost?.currency)),
-            .text(Self.everybody), .number(Self.mostFields),
-        ]
+    /// Whose it is, as fields begin. Made once for answers of the same names in a row, as most are.
+    private var whose: String {
+        Self.last.withLock { last in
+            if !last.are(tenant, agent, model, usage.cost?.currency) {
+                last = Names(tenant: tenant, agent: agent, model: model, currency: usage.cost?.currency)
+            }
+            return last.text
+        }
+    }
+
+    private struct Names {
+        let tenant: String?
+        let agent: String?
+        let model: String
+        let currency: String?
+        let text: String
+
+        init(tenant: String?, agent: String?, model: String, currency: String?) {
+            self.tenant = tenant
+            self.agent = agent
+            self.model = model
+            self.currency = currency
+            text = LedgerField.beginning(tenant: tenant, agent: agent, model: model, currency: currency)
+        }
+
+        /// Byte for byte: names that only look the same have fields of their own.
+        func are(_ tenant: String?, _ agent: String?, _ model: String, _ currency: String?) -> Bool {
+            func equal(_ one: String?, _ other: String?) -> Bool {
+                guard let one, let other else { return one == nil && other == nil }
+                return one.utf8.elementsEqual(other.utf8)
+            }
+            return equal(self.tenant, tenant) && equal(self.agent, agent) && equal(self.model, model)
+                && equal(self.currency, currency)
+        }
+    }
+
+    private static let last = Mutex(Names(tenant: nil, agent: nil, model: "", currency: nil))
+
+    /// Adds the beginning of its fields, another for when there are too many, how many are, what is counted, how long it is
+    /// kept.
+    func add(to arguments: inout [RedisCommand.Argument]) {
+        arguments.append(.text(whose))
+        arguments.append(.text(Self.everybody))
+        arguments.append(.number(Self.mostFields))
         func add(_ count: LedgerField.Count, _ number: Int) {
             guard number != 0 else { return }
             arguments.append(.text(count.rawValue))
@@ -42,6 +79,5 @@ extension Account {
         add(.cachedTokens, usage.cachedTokens)
         add(.cost, Int(((usage.cost?.amount ?? 0) * 1_000_000_000).rounded()))
         arguments.append(.number(Self.life))
-        return arguments
     }
 }

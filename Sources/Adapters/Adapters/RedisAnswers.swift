@@ -4,7 +4,8 @@ import ParleyPrimitives
 import ParleyRedis
 import Topology
 
-/// Kept answers in Redis, for all workers: `chat:cache:…`. Compressed, since an answer comes with its passages.
+/// Kept answers in Redis, for all workers: `chat:cache:…`. As JSON, and compressed when they are large: to compress one of a
+/// few kilobytes costs as much as a fifth of its whole job.
 ///
 /// What Redis cannot do at the moment is a miss: claims and results, which cannot do without it, say so.
 package struct RedisAnswers: AnswerStore {
@@ -108,8 +109,12 @@ package struct RedisAnswers: AnswerStore {
                 ? try? gzip(plain, isQuick: true) : await offTheLoop({ try? gzip(plain, isQuick: true) })
         else { return await giveUp([key]) }
         _ = try? await redis.send([
-            RedisCommand("SET", keys.answer(key.text), bytes, "PX", max(1, life.wholeMilliseconds)),
-            RedisCommand("DEL", keys.maker(key.text)),
+            RedisCommand(
+                arguments: [
+                    .text("SET"), .text(keys.answer(key.text)), .bytes(bytes), .text("PX"),
+                    .number(max(1, life.wholeMilliseconds)),
+                ]),
+            RedisCommand(arguments: [.text("DEL"), .text(keys.maker(key.text))]),
         ])
     }
 

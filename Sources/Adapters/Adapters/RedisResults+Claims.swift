@@ -72,19 +72,22 @@ extension RedisResults {
     private func beginning(_ jobs: ArraySlice<JobIdentity>, anew: Bool, _ purpose: ClaimPurpose) -> RedisCommand {
         var suspects = RedisCommand.Argument.text("")
         if case .work(let losses) = purpose { suspects = .number(Int64(losses)) }
-        var names: [String] = []
-        names.reserveCapacity(3 * jobs.count + 1)
-        for job in jobs { names.append(keys.result(job.key)) }
-        for job in jobs { names.append(keys.revoked(job.key)) }
-        for job in jobs { names.append(keys.claim(job.key)) }
-        names.append(keys.worker(worker))
-        return RedisCommand(
-            script: ClaimScripts.begin, keys: names,
-            arguments: [
-                .text(worker), .text(keys.worker("")), Self.lifeOfClaims, Self.lifeOfPresence,
-                .text(anew ? "anew" : ""),
-                .text(purpose == .groupTrial ? "g" : "-"), suspects,
-            ] + jobs.map { .text($0.fingerprint.text) })
+        var arguments: [RedisCommand.Argument] = []
+        arguments.reserveCapacity(4 * jobs.count + 8)
+        for job in jobs { arguments.append(.text(keys.result(job.key))) }
+        for job in jobs { arguments.append(.text(keys.revoked(job.key))) }
+        for job in jobs { arguments.append(.text(keys.claim(job.key))) }
+        arguments.append(.text(ownKey))
+        let keyCount = arguments.count
+        arguments.append(.text(worker))
+        arguments.append(.text(workersKeys))
+        arguments.append(Self.lifeOfClaims)
+        arguments.append(Self.lifeOfPresence)
+        arguments.append(.text(anew ? "anew" : ""))
+        arguments.append(.text(purpose == .groupTrial ? "g" : "-"))
+        arguments.append(suspects)
+        for job in jobs { arguments.append(.text(job.fingerprint.text)) }
+        return RedisCommand(script: ClaimScripts.begin, keyCount: keyCount, arguments)
     }
 
     /// As the scripts read a claim.

@@ -130,7 +130,7 @@ enum ClaimScripts {
 
     /// Keys: the result, the claim, and of an answer the day's ledger. Arguments: the reply, its life, this worker's token, the
     /// job's fingerprint (nothing when the message was no job), the letter of the reply's status; then what the ledger notes
-    /// (`Account.arguments`).
+    /// (`Account.add(to:)`).
     ///
     /// Nothing: the reply is kept. -2: the id belongs to another job. A stored reply that succeeded: that one stays.
     ///

@@ -20,6 +20,9 @@ package struct RedisResults: ResultStore {
     private let spread = Spread()
     let keys: RedisKeys
     package let worker: String
+    // Made once: every window names them.
+    let ownKey: String
+    let workersKeys: String
 
     /// - Parameters:
     ///   - ttl: `results.ttl`.
@@ -36,6 +39,8 @@ package struct RedisResults: ResultStore {
         self.jitter = jitter
         self.keys = keys
         self.worker = worker
+        ownKey = keys.worker(worker)
+        workersKeys = keys.worker("")
     }
 
     /// A name for a worker process: 16 hexadecimal digits from the system's random numbers.
@@ -48,16 +53,19 @@ package struct RedisResults: ResultStore {
         _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, account: Account? = nil
     ) async throws(Outage) -> StoreOutcome {
         let what = "storing a result"
-        var names = [keys.result(key), keys.claim(key)]
-        var arguments: [RedisCommand.Argument] = [
-            .bytes(reply), .number(lifetime()), .text(worker), .text(fingerprint?.text ?? ""),
-            .text(EndMark.letter(of: status)),
-        ]
-        if let account {
-            names.append(keys.costs(account.day))
-            arguments += account.arguments
-        }
-        let kept = try await send(RedisCommand(script: ClaimScripts.store, keys: names, arguments: arguments), what)
+        var arguments: [RedisCommand.Argument] = []
+        arguments.reserveCapacity(26)
+        arguments.append(.text(keys.result(key)))
+        arguments.append(.text(keys.claim(key)))
+        if let account { arguments.append(.text(keys.costs(account.day))) }
+        let keyCount = arguments.count
+        arguments.append(.bytes(reply))
+        arguments.append(.number(lifetime()))
+        arguments.append(.text(worker))
+        arguments.append(.text(fingerprint?.text ?? ""))
+        arguments.append(.text(EndMark.letter(of: status)))
+        account?.add(to: &arguments)
+        let kept = try await send(RedisCommand(script: ClaimScripts.store, keyCount: keyCount, arguments), what)
         switch kept {
         case .null: return .kept
         case .integer(-2): return .conflict

@@ -11,6 +11,7 @@ package struct RedisKeys: Sendable, Equatable {
     private let claims: String
     private let revocationsOfJobs: String
     private let answers: String
+    private let days: String
 
     package init(prefix: String = "chat") {
         self.prefix = prefix
@@ -18,6 +19,7 @@ package struct RedisKeys: Sendable, Equatable {
         claims = "\(prefix):claim:"
         revocationsOfJobs = "\(prefix):revoked:"
         answers = "\(prefix):cache:"
+        days = "\(prefix):costs:"
     }
 
     /// What a job of the tenant is known by.
@@ -41,7 +43,7 @@ package struct RedisKeys: Sendable, Equatable {
     /// There while the worker of this token lives, to the second: the answers that it makes are waited for.
     package func makerLives(_ token: String) -> String { answers + ":" + token }
     /// What a day's answers cost, a hash: see ``LedgerField``. `day` as `2026-11-22`, in UTC.
-    package func costs(_ day: String) -> String { "\(prefix):costs:\(day)" }
+    package func costs(_ day: String) -> String { days + day }
     /// Counts revocations, so that workers see that there is a new one.
     package var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.

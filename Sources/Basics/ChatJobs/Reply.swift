@@ -126,7 +126,8 @@ extension Reply {
 
     /// The reply as JSON, members in the contract's order.
     public func encoded() -> [UInt8] {
-        var writer = JSONWriter(capacity: 512 + (answer?.utf8.count ?? 0) + (metadata?.count ?? 0))
+        let passages = sources.reduce(0) { $0 + 96 + $1.id.utf8.count + $1.title.utf8.count + $1.text.utf8.count }
+        var writer = JSONWriter(capacity: 512 + (answer?.utf8.count ?? 0) + passages + (metadata?.count ?? 0))
         writer.object { json in
             json.member("id", id)
             json.member("status", status.rawValue)

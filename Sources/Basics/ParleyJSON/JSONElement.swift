@@ -113,14 +113,26 @@ package struct JSONElement: Sendable {
     package subscript(name: String) -> JSONElement? {
         guard kind == .object else { return nil }
         var name = name
-        return name.withUTF8 { wanted in
-            storage.bytes.withUnsafeBytes { text in
-                var found: JSONElement?
-                forEachMember { key, value in
-                    let node = key.node
-                    let raw = text[Int(node.start)..<Int(node.end)]
-                    let matches = node.escaped ? key.unescaped().elementsEqual(wanted) : equal(raw, wanted)
-                    if matches { found = value }
+        return name.withUTF8 { place(of: $0) }.map { JSONElement(storage: storage, index: $0) }
+    }
+
+    /// Where a member's value is in the index. Without an element for each member that is passed over: answers are asked for
+    /// one member after another.
+    private func place(of name: UnsafeBufferPointer<UInt8>) -> Int? {
+        storage.bytes.withUnsafeBytes { text in
+            storage.nodes.withUnsafeBufferPointer { nodes in
+                var found: Int?
+                var child = index + 1
+                let end = Int(nodes[index].next)
+                while child < end {
+                    let key = nodes[child]
+                    let isIt =
+                        key.escaped
+                        ? JSONElement(storage: storage, index: child).unescaped().elementsEqual(name)
+                        : Int(key.end) - Int(key.start) == name.count
+                            && equal(text[Int(key.start)..<Int(key.end)], name)
+                    if isIt { found = child + 1 }
+                    child = Int(nodes[child + 1].next)
                 }
                 return found
             }

@@ -13,6 +13,7 @@ struct JSONParser {
         self.maxDepth = maxDepth
         self.manyNumbers = manyNumbers
         nodes.reserveCapacity(min(bytes.count / 12 + 4, 64))
+        open.reserveCapacity(8)
     }
 
     mutating func parseDocument() throws(JSONError) {

@@ -1,3 +1,5 @@
+import ParleyPrimitives
+
 /// Writes JSON, compactly, into bytes. The caller is trusted to open and close in order; commas and colons are put here.
 package struct JSONWriter: Sendable {
     /// What has been written so far.
@@ -22,9 +24,11 @@ package struct JSONWriter: Sendable {
     }
 
     private mutating func begin(_ byte: UInt8) {
-        comma()
-        bytes.append(byte)
-        needsComma = false
+        let comma = takeComma()
+        bytes.append(addingCapacity: 2) {
+            if comma { $0.append(UInt8(ascii: ",")) }
+            $0.append(byte)
+        }
     }
 
     private mutating func end(_ byte: UInt8) {
@@ -34,12 +38,15 @@ package struct JSONWriter: Sendable {
 
     /// The name of the member whose value is written next: the program's own, with nothing in it to escape.
     package mutating func key(_ name: StaticString) {
-        comma()
-        bytes.append(UInt8(ascii: "\""))
-        bytes.append(contentsOf: UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
-        bytes.append(UInt8(ascii: "\""))
-        bytes.append(UInt8(ascii: ":"))
-        needsComma = false
+        let name = UnsafeBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+        let comma = takeComma()
+        bytes.append(addingCapacity: name.count + 4) {
+            if comma { $0.append(UInt8(ascii: ",")) }
+            $0.append(UInt8(ascii: "\""))
+            $0.append(copying: name)
+            $0.append(UInt8(ascii: "\""))
+            $0.append(UInt8(ascii: ":"))
+        }
     }
 
     /// The name of the member whose value is written next, when it is any text.
@@ -85,10 +92,13 @@ package struct JSONWriter: Sendable {
     }
 
     package mutating func int(_ value: Int) {
-        comma()
+        let comma = takeComma()
+        bytes.append(addingCapacity: 22) {
+            if comma { $0.append(UInt8(ascii: ",")) }
+            if value < 0 { $0.append(UInt8(ascii: "-")) }
+            $0.append(decimal: UInt64(value.magnitude))
+        }
         needsComma = true
-        if value < 0 { bytes.append(UInt8(ascii: "-")) }
-        digits(value.magnitude)
     }
 
     package mutating func bool(_ value: Bool) { raw((value ? "true" : "false").utf8) }
@@ -110,31 +120,25 @@ package struct JSONWriter: Sendable {
     /// A number rounded to three decimals, for milliseconds and scores.
     package mutating func rounded(_ value: Double) {
         guard value.isFinite, abs(value) < 1e12 else { return double(value) }
-        comma()
+        let thousandths = Int((value * 1000).rounded())
+        let comma = takeComma()
+        bytes.append(addingCapacity: 26) {
+            if comma { $0.append(UInt8(ascii: ",")) }
+            if thousandths < 0 { $0.append(UInt8(ascii: "-")) }
+            $0.append(decimal: UInt64(thousandths.magnitude / 1000))
+            var fraction = thousandths.magnitude % 1000
+            if fraction > 0 { $0.append(UInt8(ascii: ".")) }
+            while fraction > 0 {
+                $0.append(UInt8(ascii: "0") + UInt8(fraction / 100))
+                fraction = fraction % 100 * 10
+            }
+        }
         needsComma = true
-        var thousandths = Int((value * 1000).rounded())
-        if thousandths < 0 {
-            bytes.append(UInt8(ascii: "-"))
-            thousandths = -thousandths
-        }
-        digits(UInt(thousandths / 1000))
-        var fraction = thousandths % 1000
-        guard fraction > 0 else { return }
-        bytes.append(UInt8(ascii: "."))
-        while fraction > 0 {
-            bytes.append(UInt8(ascii: "0") + UInt8(fraction / 100))
-            fraction = fraction % 100 * 10
-        }
-    }
-
-    private mutating func digits(_ value: UInt) {
-        if value >= 10 { digits(value / 10) }
-        bytes.append(UInt8(ascii: "0") + UInt8(value % 10))
     }
 
     /// JSON already, copied as it is.
     package mutating func raw(_ json: some Collection<UInt8>) {
-        comma()
+        if takeComma() { bytes.append(UInt8(ascii: ",")) }
         bytes.append(contentsOf: json)
         needsComma = true
     }
@@ -156,20 +160,26 @@ package struct JSONWriter: Sendable {
     }
 
     package mutating func string(_ value: String) {
-        comma()
+        let comma = takeComma()
         needsComma = true
         var value = value
-        bytes.append(UInt8(ascii: "\""))
         value.withUTF8 { text in
-            var clean = 0
-            while case let end = PlainText.end(in: text, from: clean, isASCII: false), end < text.count {
-                bytes.append(contentsOf: text[clean..<end])
-                escape(text[end])
-                clean = end + 1
+            var end = PlainText.end(in: text, from: 0, isASCII: false)
+            bytes.append(addingCapacity: end + 3) {
+                if comma { $0.append(UInt8(ascii: ",")) }
+                $0.append(UInt8(ascii: "\""))
+                $0.append(copying: UnsafeBufferPointer(rebasing: text[..<end]))
+                if end == text.count { $0.append(UInt8(ascii: "\"")) }
             }
-            bytes.append(contentsOf: text[clean...])
+            guard end < text.count else { return }
+            while end < text.count {
+                escape(text[end])
+                let clean = end + 1
+                end = PlainText.end(in: text, from: clean, isASCII: false)
+                bytes.append(contentsOf: text[clean..<end])
+            }
+            bytes.append(UInt8(ascii: "\""))
         }
-        bytes.append(UInt8(ascii: "\""))
     }
 
     private mutating func escape(_ byte: UInt8) {
@@ -187,7 +197,9 @@ package struct JSONWriter: Sendable {
         }
     }
 
-    private mutating func comma() {
-        if needsComma { bytes.append(UInt8(ascii: ",")) }
+    /// Whether a comma stands before what is written now. None stands behind it, unless it says so.
+    private mutating func takeComma() -> Bool {
+        defer { needsComma = false }
+        return needsComma
     }
 }

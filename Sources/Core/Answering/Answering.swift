@@ -78,7 +78,9 @@ package actor Answering {
         }
         guard !sought.isEmpty else { return foreseen }
         let missing = Array(sought)
-        foreseen.stored = Task.detached(executorPreference: executor) { await self.inStore(missing) }
+        let look = StoreLook()
+        foreseen.look = look
+        Task.detached(executorPreference: executor) { await self.carryOut(look, missing) }
         return foreseen
     }
 
@@ -97,8 +99,9 @@ package actor Answering {
         await cache?.look(at: agent, isAway: agent.passageServices.contains(where: health.isDown))
     }
 
-    private func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: AnswerCache.Standing] {
-        await cache?.inStore(keys) ?? [:]
+    private func carryOut(_ look: StoreLook, _ keys: [AnswerKey]) async {
+        let standings = await cache?.inStore(keys) ?? [:]
+        if let leads = look.end(standings) { goOn(leads, standings) }
     }
 
     /// Begins with the inquiries of a window. Each one's `conclude` is called once.
@@ -110,10 +113,10 @@ package actor Answering {
                 inquiry, foreseen?.routes[inquiry.token] ?? agents.route(of: inquiry.job), foreseen?.keys[inquiry.token]
             )
         }
-        if let stored = foreseen?.stored {
+        if let look = foreseen?.look {
             let leads = begun.filter(\.isShared).map(\.lead.token)
-            Task.detached(executorPreference: executor) { await self.goOn(leads, await stored.value) }
             start(begun.filter { !$0.isShared })
+            if let found = look.found(orWaitWith: leads) { goOn(leads, found) }
         } else {
             start(begun)
         }
@@ -154,7 +157,7 @@ package actor Answering {
     }
 
     /// The store has said what it knows.
-    private func goOn(_ leads: [UInt64], _ standings: [AnswerKey: AnswerCache.Standing]) async {
+    private func goOn(_ leads: [UInt64], _ standings: [AnswerKey: AnswerCache.Standing]) {
         var ready: [Flight] = []
         // None when all its members were ended meanwhile.
         for flight in leads.compactMap({ flights[$0] }) {
@@ -163,7 +166,7 @@ package actor Answering {
         }
         start(ready)
         // What was to be made for jobs that were not begun after all.
-        await cache?.giveUp(standings.filter { $1.maker == .thisWorker && flights.joinable($0) == nil }.map(\.key))
+        giveUp(standings.filter { $1.maker == .thisWorker && flights.joinable($0) == nil }.map(\.key))
     }
 
     /// - Returns: whether the answer is to be made here.
@@ -199,7 +202,7 @@ package actor Answering {
             await clock.sleep(for: Self.lookAfter)
             elsewhere = elsewhere.filter { flights[$0] != nil }
             let waiting = elsewhere.sorted().compactMap { flights[$0] }
-            let standings = await inStore(waiting.compactMap(\.key))
+            let standings = await cache?.inStore(waiting.compactMap(\.key)) ?? [:]
             var ready: [Flight] = []
             for flight in waiting.compactMap({ flights[$0.lead.token] }) {
                 guard let key = flight.key, let since = flight.elsewhere else { continue }
@@ -304,11 +307,16 @@ package actor Answering {
         if case .answered(let answer, nil) = landing.result, let store = cache?.keep(answer, as: key) {
             Task.detached(executorPreference: executor) { await store() }
         } else if flight.isMaker {
-            Task.detached(executorPreference: executor) { await self.giveUp(key) }
+            giveUp([key])
         }
     }
 
-    private func giveUp(_ key: AnswerKey) async { await cache?.giveUp([key]) }
+    private func giveUp(_ keys: [AnswerKey]) {
+        guard !keys.isEmpty else { return }
+        Task.detached(executorPreference: executor) { await self.tellThatGivenUp(keys) }
+    }
+
+    private func tellThatGivenUp(_ keys: [AnswerKey]) async { await cache?.giveUp(keys) }
 
     private func conclude(_ member: Flight.Member, _ result: AnswerOutcome.Result) {
         conclude(

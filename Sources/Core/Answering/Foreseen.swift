@@ -7,8 +7,8 @@ extension Answering {
         var routes: [UInt64: Route] = [:]
         /// Of the jobs whose answers are shared.
         var keys: [UInt64: AnswerKey] = [:]
-        /// What the store has of those that are not in memory.
-        var stored: Task<[AnswerKey: AnswerCache.Standing], Never>?
-        package var isLooking: Bool { stored != nil }
+        /// For those that are not in memory.
+        var look: StoreLook?
+        package var isLooking: Bool { look != nil }
     }
 }

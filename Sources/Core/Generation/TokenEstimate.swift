@@ -11,6 +11,8 @@ package enum TokenEstimate {
     package static func tokens(in text: String) -> Int {
         var text = text
         return text.withUTF8 { bytes in
+            // Of ASCII, which most texts are, this sees many bytes in one step.
+            if bytes.reduce(0, |) < 0x80 { return (bytes.count + 3) / 4 }
             var wide = 0
             var wideBytes = 0
             for byte in bytes where byte >= 0xE0 {

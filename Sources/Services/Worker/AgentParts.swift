@@ -95,7 +95,7 @@ extension AgentConfiguration {
     }
 
     /// All in the settings that has a part in what a question is answered with. Workers that agree in it share answers.
-    private static func identity(_ agent: Settings.Agent, of settings: Settings, router: Router?) -> String {
+    private static func identity(_ agent: Settings.Agent, of settings: Settings, router: Router?) -> [UInt8] {
         let model = agent.model
         let prompt = agent.prompt
         let parts: [String?] = [
@@ -104,8 +104,8 @@ extension AgentConfiguration {
             "\(prompt.historyTokens)", "\(prompt.contextTokens)", settings.embeddings.url, settings.embeddings.model,
             settings.embeddings.queryPrefix, agent.vectorsURL, router?.version,
         ]
-        let text = parts.map { "\(($0 ?? "").utf8.count) \($0 ?? "")" }.joined(separator: "\n")
+        let text = Array(parts.map { "\(($0 ?? "").utf8.count) \($0 ?? "")" }.joined(separator: "\n").utf8)
         // It is long, and part of every key.
-        return SHA256.hex(of: text.utf8) ?? text
+        return SHA256.digest(of: text) ?? text
     }
 }

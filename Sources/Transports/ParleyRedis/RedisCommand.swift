@@ -1,3 +1,5 @@
+import ParleyPrimitives
+
 /// Something that can stand in a command: text, a number, or bytes.
 package protocol RedisArgument {
     var redisArgument: RedisCommand.Argument { get }
@@ -58,9 +60,17 @@ package struct RedisCommand: Sendable, Equatable {
         all.reserveCapacity(keys.count + arguments.count)
         for key in keys { all.append(.text(key)) }
         all.append(contentsOf: arguments)
-        self.arguments = all
+        self.init(script: script, keyCount: keys.count, all)
+    }
+
+    /// The same, keys and arguments in one: where both are made anew for each job, they need not be copied.
+    ///
+    /// - Parameter keyCount: how many of `arguments`, which come first, are keys.
+    package init(script: RedisScript, keyCount: Int, _ arguments: [Argument]) {
+        precondition((0...arguments.count).contains(keyCount), "keys are among the arguments")
+        self.arguments = arguments
         self.script = script
-        keyCount = keys.count
+        self.keyCount = keyCount
     }
 
     /// Asks for the digest of a script.
@@ -96,66 +106,71 @@ extension RedisCommand.Argument: CustomStringConvertible {
 
 extension RedisCommand {
     /// How many bytes ``encode(into:digest:)`` appends, a little over-estimated; a script with its source.
-    var encodedSize: Int { arguments.reduce(80 + (script?.bytes.count ?? 0)) { $0 + $1.size + 24 } }
+    var encodedSize: Int { size + (script?.bytes.count ?? 0) }
+
+    /// The same without the script's source, or its digest.
+    private var size: Int { arguments.reduce(128) { $0 + $1.size + 32 } }
 
     /// Appends the command as an array of bulk strings, the form of every request
     /// (https://redis.io/docs/latest/develop/reference/protocol-spec/#sending-commands-to-a-redis-server).
     ///
     /// hiredis can format commands too, from a C array of pointers; this saves it one copy of every argument.
     func encode(into buffer: inout [UInt8], digest: [UInt8]? = nil) {
-        if let script {
-            Self.appendLine(UInt8(ascii: "*"), Int64(arguments.count + 3), to: &buffer)
-            Self.append(digest == nil ? Self.eval : Self.evalsha, to: &buffer)
-            Self.append(digest ?? script.bytes, to: &buffer)
-            Self.append(Int64(keyCount), to: &buffer)
-        } else {
-            Self.appendLine(UInt8(ascii: "*"), Int64(arguments.count), to: &buffer)
-        }
-        for argument in arguments {
-            switch argument {
-            case .text(var text): text.withUTF8 { Self.append($0, to: &buffer) }
-            case .bytes(let bytes): Self.append(bytes, to: &buffer)
-            case .number(let number): Self.append(number, to: &buffer)
+        buffer.append(addingCapacity: size + (digest ?? script?.bytes ?? []).count) { output in
+            if let script {
+                Self.appendLine(UInt8(ascii: "*"), arguments.count + 3, to: &output)
+                Self.append(digest == nil ? Self.eval : Self.evalsha, to: &output)
+                Self.append(digest ?? script.bytes, to: &output)
+                Self.append(Int64(keyCount), to: &output)
+            } else {
+                Self.appendLine(UInt8(ascii: "*"), arguments.count, to: &output)
+            }
+            for argument in arguments {
+                switch argument {
+                case .text(let text): Self.append(text, to: &output)
+                case .bytes(let bytes): Self.append(bytes, to: &output)
+                case .number(let number): Self.append(number, to: &output)
+                }
             }
         }
     }
 
-    private static func append(_ bytes: [UInt8], to buffer: inout [UInt8]) {
-        bytes.withUnsafeBufferPointer { append($0, to: &buffer) }
+    private static func append(_ text: String, to output: inout OutputSpan<UInt8>) {
+        let bytes = text.utf8.span
+        appendLine(UInt8(ascii: "$"), bytes.count, to: &output)
+        bytes.withUnsafeBufferPointer { output.append(copying: $0) }
+        appendEnd(to: &output)
     }
 
-    private static func append(_ bytes: UnsafeBufferPointer<UInt8>, to buffer: inout [UInt8]) {
-        appendLine(UInt8(ascii: "$"), Int64(bytes.count), to: &buffer)
-        buffer.append(contentsOf: bytes)
-        buffer.append(UInt8(ascii: "\r"))
-        buffer.append(UInt8(ascii: "\n"))
+    private static func append(_ bytes: [UInt8], to output: inout OutputSpan<UInt8>) {
+        appendLine(UInt8(ascii: "$"), bytes.count, to: &output)
+        bytes.withUnsafeBufferPointer { output.append(copying: $0) }
+        appendEnd(to: &output)
     }
 
-    private static func append(_ number: Int64, to buffer: inout [UInt8]) {
+    private static func append(_ number: Int64, to output: inout OutputSpan<UInt8>) {
         // Its length stands before it.
-        var length: Int64 = number < 0 ? 2 : 1
+        var length = number < 0 ? 2 : 1
         var rest = number.magnitude / 10
         while rest > 0 {
             length += 1
             rest /= 10
         }
-        appendLine(UInt8(ascii: "$"), length, to: &buffer)
-        if number < 0 { buffer.append(UInt8(ascii: "-")) }
-        appendDigits(number.magnitude, to: &buffer)
-        buffer.append(UInt8(ascii: "\r"))
-        buffer.append(UInt8(ascii: "\n"))
+        appendLine(UInt8(ascii: "$"), length, to: &output)
+        if number < 0 { output.append(UInt8(ascii: "-")) }
+        output.append(decimal: number.magnitude)
+        appendEnd(to: &output)
     }
 
-    private static func appendLine(_ mark: UInt8, _ count: Int64, to buffer: inout [UInt8]) {
-        buffer.append(mark)
-        appendDigits(count.magnitude, to: &buffer)
-        buffer.append(UInt8(ascii: "\r"))
-        buffer.append(UInt8(ascii: "\n"))
+    private static func appendLine(_ mark: UInt8, _ count: Int, to output: inout OutputSpan<UInt8>) {
+        output.append(mark)
+        output.append(decimal: UInt64(count.magnitude))
+        appendEnd(to: &output)
     }
 
-    private static func appendDigits(_ number: UInt64, to buffer: inout [UInt8]) {
-        if number >= 10 { appendDigits(number / 10, to: &buffer) }
-        buffer.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10))
+    private static func appendEnd(to output: inout OutputSpan<UInt8>) {
+        output.append(UInt8(ascii: "\r"))
+        output.append(UInt8(ascii: "\n"))
     }
 
     /// Redis takes no more in one command.
@@ -171,6 +186,8 @@ extension RedisCommand {
         }
         guard name.utf8.count > 3, name.utf8.count < 13 else { return nil }
         switch first | 0x20 {
+        // `MGET`: all that begin so and are refused are longer.
+        case UInt8(ascii: "m") where name.utf8.count == 4: return nil
         case UInt8(ascii: "a"), UInt8(ascii: "c")...UInt8(ascii: "e"), UInt8(ascii: "h"), UInt8(ascii: "m"),
             UInt8(ascii: "p")...UInt8(ascii: "s"), UInt8(ascii: "u"), UInt8(ascii: "w"):
             break

@@ -13,7 +13,7 @@ answer_counted() {
         echo) drain_jobs "$who" "$count" "$work/out" ;;
         rag)
             start_backend --slots 8192
-            start_consumer "$who" rag "${rag_settings[@]}"
+            start_consumer "$who" rag "${rag_settings[@]}" PARLEY_WORKER_WINDOW=1
             # Slowly: under callgrind a job takes fifty times as long, and each shall be alone in its window.
             loadgen openloop --queue "$queue" --reply "$reply" --n "$count" --rate 15 --check "$check" \
                 --timeout 120 >"$work/out"

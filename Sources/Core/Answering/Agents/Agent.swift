@@ -53,7 +53,7 @@ package struct AgentConfiguration: Sendable {
     package var appendsFollowedUp = false
     /// All else in the settings that has a part in an answer, as a digest: the model and its parameters, the prompt, the
     /// embedder. Any text that changes with any of them.
-    package var identity = ""
+    package var identity: [UInt8] = []
 
     package init() {}
 }

@@ -1,6 +1,6 @@
 import ChatJobs
 import ParleyDigest
-import ParleyJSON
+import ParleyPrimitives
 
 /// What decides an answer, as a digest: questions with equal keys are answered alike, and may share an answer.
 package struct AnswerKey: Hashable, Sendable {
@@ -10,7 +10,7 @@ package struct AnswerKey: Hashable, Sendable {
     private let owner: String
 
     /// - Parameter digest: its first 16 bytes count.
-    init(_ digest: [UInt8], owner: String) {
+    package init(_ digest: [UInt8], owner: String) {
         func word(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
         high = word(digest.prefix(8))
         low = word(digest.dropFirst(8).prefix(8))
@@ -25,7 +25,20 @@ package struct AnswerKey: Hashable, Sendable {
 
     /// Whose it is, and 32 hexadecimal digits.
     package var text: String {
-        owner + [high, low].flatMap { withUnsafeBytes(of: $0.bigEndian) { Array($0) } }.hex
+        var owner = owner
+        return owner.withUTF8 { owner in
+            String(unsafeUninitializedCapacity: owner.count + 32) { text in
+                var end = text.update(fromContentsOf: owner)
+                for half in [high, low] {
+                    for shift in stride(from: 60, through: 0, by: -4) {
+                        let digit = UInt8(truncatingIfNeeded: half >> UInt64(shift)) & 15
+                        text[end] = digit + (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
+                        end += 1
+                    }
+                }
+                return end
+            }
+        }
     }
 
     /// What the names of a tenant's answers begin with, or of a user's; nothing when they are everybody's.
@@ -59,69 +72,94 @@ package struct AnswerKeys: Sendable {
     func key(of job: Job, _ route: Route, knowledge: String?) -> AnswerKey? {
         let needsKnowledge = route.retrieve != .never
         guard job.options.cache != .bypass, !needsKnowledge || knowledge != nil else { return nil }
-        var json = JSONWriter(capacity: 256 + job.query.utf8.count)
-        json.object { json in
-            json.member("worker", route.agent.configuration.identity)
-            json.key("scope")
-            json.array { array in
-                switch scope {
-                case .all: break
-                case .tenant: Self.add(job.tenant, to: &array)
-                case .user:
-                    Self.add(job.tenant, to: &array)
-                    Self.add(job.userID, to: &array)
-                }
-            }
-            json.member("query", QuestionText.folded(job.query))
-            json.member("rewritten_query", route.rewrittenQuery.map(QuestionText.folded))
-            json.key("history")
-            json.array { array in
-                for turn in job.history {
-                    array.object {
-                        $0.member("role", turn.role.rawValue)
-                        $0.member("content", turn.content)
-                    }
-                }
-            }
-            json.member("agent", route.agent.name)
-            json.member("model", job.options.model)
-            json.member("temperature", job.options.temperature.map { "\($0)" })
-            json.member("max_tokens", job.options.maxTokens.map { "\($0)" })
-            json.member("seed", job.options.seed.map { "\($0)" })
-            json.member("retrieve", route.retrieve.rawValue)
-            if needsKnowledge {
-                json.member("top_k", route.topK)
-                json.member("knowledge", knowledge)
-            }
+        var text = KeyText(route.agent.configuration.identity, capacity: 160 + job.query.utf8.count)
+        if scope != .all { text.add(job.tenant) }
+        if scope == .user { text.add(job.userID) }
+        text.add(QuestionText.folded(job.query))
+        text.add(route.rewrittenQuery.map(QuestionText.folded))
+        text.add(job.history.count)
+        for turn in job.history {
+            text.add(turn.role.rawValue)
+            text.add(turn.content)
+        }
+        text.add(route.agent.name)
+        text.add(job.options.model)
+        text.add(job.options.temperature.map { Int(bitPattern: UInt(truncatingIfNeeded: $0.bitPattern)) })
+        text.add(job.options.maxTokens)
+        text.add(job.options.seed)
+        text.add(route.retrieve.rawValue)
+        if needsKnowledge {
+            text.add(route.topK)
+            text.add(knowledge)
         }
         // Without SHA-256 no answer is shared.
-        return SHA256.digest(of: json.bytes).map {
+        return SHA256.digest(of: text.bytes).map {
             AnswerKey($0, owner: AnswerKey.owner(scope, tenant: job.tenant, user: job.userID))
         }
     }
+}
 
-    /// Nobody's name is told from nobody.
-    private static func add(_ name: String?, to array: inout JSONWriter) {
-        array.array { if let name { $0.string(name) } }
+/// What a key is a digest of. No two lists of values give the same bytes: each says first whether it is there, a text also
+/// how long it is.
+private struct KeyText {
+    private(set) var bytes: [UInt8]
+
+    init(_ beginning: [UInt8], capacity: Int) {
+        bytes = []
+        bytes.reserveCapacity(beginning.count + capacity)
+        bytes.append(contentsOf: beginning)
+    }
+
+    mutating func add(_ text: String?) {
+        guard var text else { return bytes.append(0) }
+        text.withUTF8 { text in
+            bytes.append(addingCapacity: 11 + text.count) {
+                $0.append(1)
+                Self.append(UInt64(text.count), to: &$0)
+                $0.append(copying: text)
+            }
+        }
+    }
+
+    mutating func add(_ number: Int?) {
+        guard let number else { return bytes.append(0) }
+        bytes.append(addingCapacity: 11) {
+            $0.append(1)
+            Self.append(UInt64(bitPattern: Int64(number)), to: &$0)
+        }
+    }
+
+    /// Seven bits a byte, the high bit set in all but the last: ten bytes at most (LEB128).
+    private static func append(_ number: UInt64, to output: inout OutputSpan<UInt8>) {
+        var rest = number
+        while rest >= 0x80 {
+            output.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+            rest >>= 7
+        }
+        output.append(UInt8(rest))
     }
 }
 
 /// A question as keys have it.
 enum QuestionText {
     /// ASCII with single spaces between words: as nearly every English question is.
-    private static func isPlain(_ text: String.UTF8View) -> Bool {
-        var isSpace = true
-        for byte in text {
-            guard byte >= 0x20, byte < 0x80, byte != 0x20 || !isSpace else { return false }
-            isSpace = byte == 0x20
+    private static func isPlain(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let first = text.first, let last = text.last, first != 0x20, last != 0x20 else { return false }
+        // Without branches, so that many bytes are looked at in one step.
+        var others: UInt8 = first &- 0x20 < 0x60 ? 0 : 1
+        for place in 1..<text.count {
+            let (byte, before) = (text[place], text[place - 1])
+            others |= byte &- 0x20 < 0x60 ? 0 : 1
+            others |= (byte | before) == 0x20 ? 1 : 0
         }
-        return !isSpace
+        return others == 0
     }
 
     /// White space folded: none at the ends, one space between words. Full-width forms as their plain ones (the part of
     /// NFKC, Unicode Standard Annex 15, that keyboards make).
     static func folded(_ text: String) -> String {
-        guard !isPlain(text.utf8) else { return text }
+        var plain = text
+        guard !plain.withUTF8(isPlain) else { return text }
         var folded = String.UnicodeScalarView()
         var isSpaceDue = false
         for scalar in text.unicodeScalars {

@@ -21,10 +21,12 @@ enum Quotation {
         return text.withUTF8 { bytes in
             guard let start = bytes.baseAddress else { return false }
             if memchr(start, Int32(UInt8(ascii: "<")), bytes.count) != nil { return true }
-            var rest = bytes[...]
-            while rest.count >= 3, let lead = rest.firstIndex(of: Lookalikes.angleLead), lead + 2 < rest.endIndex {
+            var at = 0
+            while at + 3 <= bytes.count, let found = memchr(start + at, Int32(Lookalikes.angleLead), bytes.count - at) {
+                let lead = UnsafeRawPointer(found) - UnsafeRawPointer(start)
+                guard lead + 2 < bytes.count else { return false }
                 if Lookalikes.isAngle(bytes[lead + 1], bytes[lead + 2]) { return true }
-                rest = bytes[(lead + 3)...]
+                at = lead + 3
             }
             return false
         }

@@ -1,0 +1,104 @@
+import Adapters
+import Answering
+import ChatJobs
+import TestSupport
+import Testing
+
+/// What becomes of kept answers in Redis.
+@Suite(.enabled(if: PrivateRedis.isAvailable, "redis-server is not installed"))
+struct RedisAnswersTests {
+    private func answer(bytes: Int) -> KeptAnswer {
+        let source = Source(
+            id: "a.md#1", score: 0.5, title: "A \"title\"", text: String(repeating: "ab\n", count: bytes / 3))
+        return KeptAnswer(
+            Answer(
+                text: "[1]", model: "m", usage: Usage(promptTokens: 1, completionTokens: 2), sources: [source]),
+            made: Timestamp(milliseconds: 1), freshUntil: Timestamp(milliseconds: 2))
+    }
+
+    private func key(_ number: UInt8) -> AnswerKey { AnswerKey([UInt8](repeating: number, count: 16), owner: "shop:") }
+
+    private func answers(_ worker: Ledger, _ name: String) -> RedisAnswers {
+        RedisAnswers(redis: worker.client, keys: Ledger.keys, worker: name)
+    }
+
+    @Test func answersAreKeptSmallAndRead() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["me"]) { workers in
+            let answers = answers(workers[0], "me")
+            for (number, bytes) in [(1, 3000), (2, 300_000)] as [(UInt8, Int)] {
+                await answers.keep(answer(bytes: bytes), as: key(number), for: .seconds(60))
+                let size = try await workers[0].redis("STRLEN", Ledger.keys.answer(key(number).text)).int ?? .max
+                #expect(size < bytes / 2)
+            }
+            let found = await answers.look(for: [key(1), key(2), key(3)], stale: .zero)
+            #expect(found[key(1)]?.kept == answer(bytes: 3000) && found[key(1)]?.maker == .nobody)
+            #expect(found[key(2)]?.kept == answer(bytes: 300_000))
+            #expect(found[key(3)]?.kept == nil && found[key(3)]?.maker == .thisWorker)
+        }
+    }
+
+    @Test(arguments: ["", "{", #"{"v":1}"#, "\u{1F}\u{8B}", "abc"]) func garbageIsAMiss(text: String) async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["me"]) { workers in
+            try await workers[0].redis("SET", Ledger.keys.answer(key(1).text), text)
+            let found = await answers(workers[0], "me").look(for: [key(1)], stale: .zero)
+            #expect(found[key(1)]?.kept == nil && found[key(1)]?.maker == .thisWorker)
+        }
+    }
+
+    @Test func oneWorkerMakesAnAnswerUntilItIsKeptOrGivenUp() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["one", "two"]) { workers in
+            let (one, two) = (answers(workers[0], "one"), answers(workers[1], "two"))
+            func maker(_ answers: RedisAnswers) async throws -> AnswerStanding.Maker? {
+                let maker = await answers.look(for: [key(1)], stale: .zero)[key(1)]?.maker
+                // However slow the machine.
+                for worker in ["one", "two"] { try await workers[0].redis("PERSIST", Ledger.keys.makerLives(worker)) }
+                return maker
+            }
+            let seen1 = try await maker(one)
+            #expect(seen1 == .thisWorker)
+            let seen2 = try await maker(two)
+            #expect(seen2 == .another)
+            let seen3 = try await maker(one)
+            #expect(seen3 == .thisWorker)
+            await two.giveUp([key(1)])
+            let seen4 = try await maker(two)
+            #expect(seen4 == .another, "it is not the other's to give up")
+            await one.giveUp([key(1)])
+            let seen5 = try await maker(two)
+            #expect(seen5 == .thisWorker)
+            await two.keep(answer(bytes: 30), as: key(1), for: .seconds(60))
+            let seen6 = try await maker(one)
+            #expect(seen6 == .nobody)
+            let left = try await workers[0].redis("EXISTS", Ledger.keys.maker(key(1).text)).int
+            #expect(left == 0)
+        }
+    }
+
+    @Test func whoGivesNoSignOfLifeIsReplaced() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["one", "two"]) { workers in
+            let (one, two) = (answers(workers[0], "one"), answers(workers[1], "two"))
+            _ = await one.look(for: [key(1)], stale: .zero)
+            try await workers[0].redis("PERSIST", Ledger.keys.makerLives("one"))
+            #expect(await two.look(for: [key(1)], stale: .zero)[key(1)]?.maker == .another)
+            await one.farewell()
+            #expect(await two.look(for: [key(1)], stale: .zero)[key(1)]?.maker == .thisWorker)
+        }
+    }
+
+    @Test func anAnswerThatOnlyStandsInIsMadeAnewByOne() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["one", "two"]) { workers in
+            let (one, two) = (answers(workers[0], "one"), answers(workers[1], "two"))
+            await one.keep(answer(bytes: 30), as: key(1), for: .seconds(60))
+            let first = await one.look(for: [key(1)], stale: .seconds(120))[key(1)]
+            try await workers[0].redis("PERSIST", Ledger.keys.makerLives("one"))
+            let second = await two.look(for: [key(1)], stale: .seconds(120))[key(1)]
+            #expect(first?.maker == .thisWorker && second?.maker == .another)
+            #expect(first?.kept != nil && second?.kept != nil)
+        }
+    }
+}
