@@ -32,6 +32,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
     let redis: RedisClient
     let results: RedisResults
     let passages: RetrieverSource
+    let outbox: RabbitMQOutbox
     let pipeline: Pipeline
     let presence: Presence
 
@@ -83,7 +84,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
         passages = RetrieverSource(retriever: assembly.retriever)
         let relay = Relay(settings, assembly.rabbitMQ)
-        let outbox = RabbitMQOutbox(
+        outbox = RabbitMQOutbox(
             publisher: publisher, queues: queues, clock: clock, relay: relay, letterKey: settings.letterKey,
             logger: logger)
         var decoder = JobDecoder(
