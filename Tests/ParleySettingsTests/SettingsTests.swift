@@ -53,6 +53,18 @@ private func load(
         }
     }
 
+    @Test func repliesThatMayReachAnotherTenantAreAnOddity() async throws {
+        func oddity(_ allow: String?, mode: String = "authenticated") async throws -> String? {
+            try await load(overrides: [("tenants.mode", mode)] + (allow.map { [("reply.allow", $0)] } ?? []))
+                .replyOddity
+        }
+        #expect(try await oddity(nil, mode: "open") == nil)
+        let text = try #require(try await oddity(nil))
+        #expect(text.contains("reply.allow is \"*\"") && text.contains("chat.replies.{tenant}.*"), "\(text)")
+        #expect(try await oddity("chat.replies.{tenant}.*, chat.replies.*") != nil)
+        #expect(try await oddity("chat.replies.{tenant}, q-{user}-*, amq.rabbitmq.reply-to") == nil)
+    }
+
     @Test func readsWhatATenantMayHaveAndWhatIsKept() async throws {
         let settings = try await load(
             yaml: "limits.in_flight: 20, shop-eu=50\ndead:\n  ttl: 30d\n  max_letters: 1000\naudit.ttl: 7d\n",
