@@ -102,6 +102,71 @@ extension ContractTests {
         }
     }
 
+    @Test func whatAModelAndDocumentsSaySteersNoTerminalThatAsks() async throws {
+        let folder = try Folder()
+        try folder.write("a\u{1B}[2J.md", "# T\u{202E}\u{9B}1m\n\nParcels come by bike.")
+        let content = #"yes \u001b]0;owned\u0007\u202e\u009b1m"#
+        let model = try await ScriptedServer { request in
+            let question = String(decoding: request.body, as: UTF8.self)
+            return question.contains("refuse")
+                ? (400, #"{"error":{"message":"\u001b[2J\u202e\nparley: all is well","code":"x"}}"#)
+                : (
+                    200,
+                    #"{"model":"m\u001b[31m\nx","choices":[{"message":{"content":"\#(content)"},"finish_reason":"stop"}]}"#
+                )
+        }
+        let settings = ["vectors.url": "file:\(folder.path)/k.index"]
+        let ingested = try await parley("ingest", folder.path, settings: settings)
+        #expect(ingested.status == 0)
+        let worker = try await Worker.start(
+            settings.merging(["model.url": "\(model.url)/v1", "retrieval.mode": "always"]) { $1 })
+        let own = ["queue.name": worker.queue]
+        for stream in ["--stream", "--no-stream"] {
+            let shown = try await parley("ask", "How do parcels come?", stream, "--timeout", "60s", settings: own)
+            #expect(shown.status == 0 && isClean(shown), "\(shown)")
+            #expect(
+                shown.output.contains(#"yes \u{1B}]0;owned"#) && shown.output.contains(#"a\u{1B}[2J.md#1"#), "\(shown)")
+        }
+        let refused = try await parley("ask", "refuse parcels", "--timeout", "60s", settings: own)
+        #expect(refused.status == 1 && isClean(refused), "\(refused)")
+        let lines = "refuse parcels\n{\"query\":\"\\u001b[2J\",\"tenant\":7}\n{\u{1B}[2J\n"
+        let process = try ParleyProcess(["warm", "-"], settings: own, input: lines)
+        let warm = Outcome(status: try await process.exitStatus(), output: process.output, errors: process.errors)
+        #expect(warm.status == 1 && isClean(warm) && warm.errors.contains("were not answered"), "\(warm)")
+        #expect(try await worker.stop() == 0)
+    }
+
+    @Test func ingestingStaysInItsFolderAndReplacesNothingOfOthers() async throws {
+        let folder = try Folder()
+        for name in ["docs", "out"] { #expect(mkdir("\(folder.path)/\(name)", 0o700) == 0) }
+        try folder.write("docs/a.md", "# A\n\nParcels come by bike.")
+        try folder.write("out/key.md", "# Key\n\nOpen sesame.")
+        for (target, name) in [("../out/key.md", "key.md"), ("../out", "out"), ("..", "loop"), ("self", "self")] {
+            #expect(symlink(target, "\(folder.path)/docs/\(name)") == 0)
+        }
+        func ingest(_ index: String) async throws -> Outcome {
+            try await parley("ingest", folder.path + "/docs", settings: ["vectors.url": "file:\(folder.path)/\(index)"])
+        }
+        let first = try await ingest("k.index")
+        #expect(first.status == 0 && first.output.contains("1 documents added"), "\(first)")
+        var status = stat()
+        #expect(stat(folder.path + "/k.index", &status) == 0 && status.st_mode & 0o777 == 0o600)
+        #expect(!folder.read("k.index").contains("sesame"))
+        try folder.write("notes", "root:x:0:0: not an index")
+        #expect(symlink("notes", folder.path + "/link.index") == 0)
+        for index in ["notes", "link.index"] {
+            let foreign = try await ingest(index)
+            #expect(foreign.status == 2 && foreign.errors.contains("is left alone"), "\(foreign)")
+        }
+        #expect(folder.read("notes") == "root:x:0:0: not an index")
+        // The number of the form stands behind the eight bytes that name it.
+        let file = open(folder.path + "/k.index", O_RDWR)
+        #expect(file >= 0 && pwrite(file, [99], 1, 8) == 1)
+        close(file)
+        let newer = try await ingest("k.index")
+        #expect(newer.status == 2 && newer.errors.contains("newer Parley"), "\(newer)")
+    }
+
     @Test func namesOfFilesAndDocumentsSteerNoTerminal() async throws {
         let folder = try Folder()
         try folder.write("a.md", "# T\u{1B}[2J\n\nParcels come by bike.\u{9B}31m")
