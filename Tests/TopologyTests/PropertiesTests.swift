@@ -81,7 +81,9 @@ import Topology
     }
 
     @Test func whereABrokerWouldSendItOnceMoreIsNotForwarded() {
-        let names = ["CC", "BCC", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-death", "x-first-death-queue"]
+        let names = [
+            "CC", "BCC", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-death", "x-first-death-queue",
+        ]
         var headers: FieldTable = ["shop": "eu"]
         for name in names { headers[name] = "chat.replies.another" }
         let properties = MessageProperties(headers: headers)

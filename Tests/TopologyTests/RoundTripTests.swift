@@ -18,7 +18,8 @@ private struct StillClock: PipelineClock {
 
 /// What a producer's message is after retries and as a dead letter, with a real broker in between.
 @Suite(
-    "Round trips", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(240)), .privateRabbitMQ())
+    "Round trips", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(240)), .privateRabbitMQ()
+)
 struct RoundTripTests {
     /// Every type that the broker knows, with extreme values.
     static let fields: [(key: String, value: FieldValue)] = [
