@@ -45,6 +45,15 @@ import Yams
         }
     }
 
+    @Test func aWorkersContainerHoldsTheLargestJobsThatItTakes() async throws {
+        let limits = ((services["worker"]?["deploy"] as? Mapping)?["resources"] as? Mapping)?["limits"] as? Mapping
+        let memory = try #require(
+            (limits?["memory"] as? String).flatMap { Quantity.size($0.replacing("M", with: "MiB")) })
+        let settings = try await Settings.load(file: nil, environment: [:], overrides: [], others: { _ in [] })
+        #expect(settings.memoryOddity(memory) == nil)
+        #expect(settings.memoryOddity(memory / 2) != nil)
+    }
+
     @Test func eachReachesWhatItNeedsAndNoMore() throws {
         let networks = try #require(compose["networks"] as? Mapping)
         for name in ["store", "knowledge"] { #expect((networks[name] as? Mapping)?["internal"] as? Bool == true) }
