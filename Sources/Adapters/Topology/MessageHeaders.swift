@@ -40,9 +40,9 @@ package enum MessageHeaders {
     /// The producer's properties for a message that Parley publishes again on its behalf.
     ///
     /// Left out is what the broker would act on a second time: `expiration`, `user_id` (checked against the connection's
-    /// user), what it would route by (`CC` and `BCC`; LavinMQ also where a message's own headers say that it is to go when its delay is
-    /// over), and its own record of dead-lettering, which brokers before 4.0 take for a
-    /// cycle and drop the message (RabbitMQ documentation, Dead Letter Exchanges).
+    /// user), what it would route by (`CC` and `BCC`, and `x-dead-letter-…`, which LavinMQ follows when the message's delay
+    /// is over), and its own record of dead-lettering, which brokers before 4.0 take for a cycle and drop the message
+    /// (RabbitMQ documentation, Dead Letter Exchanges).
     package static func forwarded(_ properties: MessageProperties) -> MessageProperties {
         var forwarded = properties
         forwarded.deliveryMode = 2

@@ -19,6 +19,7 @@ struct JobFields {
         guard root.kind == .object else {
             throw JobFailure(.invalidJob, "the body is a JSON \(root.kind.shown); an object is needed")
         }
+        members.reserveCapacity(min(root.count, Self.names.count))
         for (name, value) in root.members {
             if Self.isMember(name) {
                 if let place = members.firstIndex(where: { $0.name == name }) {

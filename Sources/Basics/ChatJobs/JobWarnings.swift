@@ -58,7 +58,7 @@ extension JobFields {
         }
     }
 
-    private static let names = [
+    static let names = [
         "id", "query", "user_id", "tenant", "agent", "rewritten_query", "history", "stream", "not_before", "deadline",
         "options", "metadata",
     ]
