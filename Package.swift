@@ -85,12 +85,17 @@ let package = Package(
             ]),
 
         // Floor 3: what happens to a job, without a socket in sight.
+        room("Routing", on: .core, uses: ["ChatJobs", "ParleyDigest"]),
         room(
             "Answering", on: .core,
-            uses: ["ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyPrimitives", deque, heap, logging, metrics]),
+            uses: [
+                "ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyPrimitives", "Routing", deque, heap, logging, metrics,
+            ]),
         room(
             "Pipeline", on: .core,
-            uses: ["Answering", "ChatJobs", "ParleyDigest", "ParleyPrimitives", deque, heap, logging, metrics]),
+            uses: [
+                "Answering", "ChatJobs", "ParleyDigest", "ParleyPrimitives", "Routing", deque, heap, logging, metrics,
+            ]),
         room("PipelineTestKit", on: .core, uses: ["Answering", "Pipeline", "ChatJobs", heap, logging]),
         .target(name: "CHNSW", path: "Sources/Core/CHNSW"),
         room(
@@ -141,7 +146,7 @@ let package = Package(
                 "Adapters", "Admin", "Answering", "ChatJobs", "Generation", "ParleyGzip", "ParleyHTTP", "IOLoop",
                 "ParleyJSON", "ParleyPrimitives",
                 "Pipeline", "ParleyRabbitMQ",
-                "ParleyRedis",
+                "ParleyDigest", "ParleyRedis", "Routing",
                 "Retrieval", "ParleySettings", "Telemetry", "Topology", logging, metrics,
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -176,7 +181,8 @@ let package = Package(
         tests(of: "ParleyGzip"),
         tests(of: "ParleyDigest"),
         tests(of: "ChatJobs", uses: ["ParleyJSON"]),
-        tests(of: "Answering", uses: ["ChatJobs", "ParleyPrimitives", "PipelineTestKit", "Pipeline", logging]),
+        tests(
+            of: "Answering", uses: ["ChatJobs", "ParleyPrimitives", "PipelineTestKit", "Pipeline", "Routing", logging]),
         tests(of: "Pipeline", uses: ["Answering", "PipelineTestKit", "ChatJobs"]),
         tests(of: "ParleyRabbitMQ", uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", "TestSupport", logging]),
         tests(
@@ -187,7 +193,9 @@ let package = Package(
         .target(name: "CHangingResolver", path: "Tests/CHangingResolver"),
         tests(of: "ParleyHTTP", uses: ["CHangingResolver", "IOLoop", "CZlib", logging]),
         tests(of: "Telemetry", uses: ["ParleyJSON", logging, metrics]),
-        tests(of: "Retrieval", uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
+        tests(
+            of: "Routing", uses: ["ChatJobs", "ParleyDigest", "ParleyJSON"], resources: [.copy("golden.jsonl")]),
+        tests(of: "Retrieval", uses: ["Routing", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
         tests(
             of: "Generation", uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging],
             resources: [.copy("Recorded")]),

@@ -5,8 +5,14 @@ import Testing
 
 /// Whatever decides an answer is in its key; nothing else is.
 @Suite struct AnswerKeysTests {
-    private func keys(_ scope: CacheScope = .tenant, worker: String = "w") -> AnswerKeys {
-        AnswerKeys(scope: scope, worker: worker, retrieve: .auto, topK: 4)
+    private func keys(_ scope: CacheScope = .tenant) -> AnswerKeys { AnswerKeys(scope: scope) }
+
+    private func agents(identity: String = "i") -> Agents {
+        var configuration = AgentConfiguration()
+        configuration.identity = identity
+        return Agents(
+            Agent(passageSource: nil, model: Unasked(), configuration: configuration),
+            named: [Agent(name: "presale", passageSource: nil, model: Unasked(), configuration: configuration)])
     }
 
     private func job(_ change: (inout Job) -> Void = { _ in }) throws -> Job {
@@ -18,11 +24,11 @@ import Testing
     }
 
     private func key(
-        _ keys: AnswerKeys? = nil, knowledge: String? = "1", _ change: (inout Job) -> Void = { _ in }
-    )
-        throws -> AnswerKey?
-    {
-        (keys ?? self.keys()).key(of: try job(change), knowledge: knowledge)
+        _ keys: AnswerKeys? = nil, _ agents: Agents? = nil, knowledge: String? = "1",
+        _ change: (inout Job) -> Void = { _ in }
+    ) throws -> AnswerKey? {
+        let job = try job(change)
+        return (keys ?? self.keys()).key(of: job, (agents ?? self.agents()).route(of: job), knowledge: knowledge)
     }
 
     private static let changes: [(what: String, change: @Sendable (inout Job) -> Void)] = [
@@ -47,11 +53,11 @@ import Testing
     @Test(arguments: changes.indices)
     func anotherMemberIsAnotherKey(index: Int) throws {
         let plain = try #require(try key())
-        #expect(try key(keys(), Self.changes[index].change) != plain, "\(Self.changes[index].what)")
+        #expect(try key(keys(), nil, Self.changes[index].change) != plain, "\(Self.changes[index].what)")
     }
 
     @Test func allOfThemDiffer() throws {
-        let all = try Self.changes.map { try key(keys(), $0.change) }
+        let all = try Self.changes.map { try key(keys(), nil, $0.change) }
         #expect(Set(all).count == Self.changes.count)
     }
 
@@ -64,6 +70,7 @@ import Testing
         #expect(try key { $0.metadata = Array("{}".utf8) } == plain)
         #expect(try key { $0.userID = "u2" } == plain)
         #expect(try key { $0.options.cache = .refresh } == plain)
+        #expect(try key { $0.agent = "nobody" } == plain, "the default agent answers it")
         #expect(try key { $0.query = "  How do\n I return\u{3000}a parcel? " } == plain)
         #expect(try key { $0.query = "How do I return a parcel？" } == plain)
     }
@@ -71,7 +78,7 @@ import Testing
     @Test func knowledgeAndSettingsAreInIt() throws {
         let plain = try #require(try key())
         #expect(try key(knowledge: "2") != plain)
-        #expect(try key(keys(worker: "another prompt")) != plain)
+        #expect(try key(keys(), agents(identity: "another prompt")) != plain)
         #expect(try key { $0.options.topK = 4 } == plain, "the default said aloud")
         let without = try #require(try key(knowledge: "1") { $0.options.retrieve = .never })
         #expect(try key(knowledge: "2") { $0.options.retrieve = .never } == without)

@@ -87,6 +87,52 @@ import Testing
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func aThousandWhoAskTheSameOfFourWorkersWhenItHasExpiredCostOneCall() async throws {
+        let model = try await ModelServer(delay: .milliseconds(300))
+        let queue = "contract.\(unique())"
+        let settings = [
+            "model.url": model.url, "cache.memory_ttl": "1s", "cache.ttl": "2s", "cache.ttl_jitter": "0",
+            "worker.prefetch": "64",
+        ]
+        var workers: [Worker] = []
+        for _ in 0..<4 { workers.append(try await Worker.start(queue: queue, cache.merging(settings) { $1 })) }
+        let first = workers[0]
+        try await Producer.with { producer in
+            let text = unique()
+            _ = try await producer.ask(question(text), of: first)
+            try await Task.sleep(for: .milliseconds(2100))
+            for _ in 0..<1000 { try await producer.publish(question(text), to: first, id: unique()) }
+            var calls = 0
+            for _ in 0..<1000 {
+                let reply = try await producer.nextReply()
+                #expect(try reply.status == "succeeded")
+                calls += try reply.json["usage"]?["calls"]?.int ?? 0
+            }
+            #expect(model.questions.count == 2)
+            #expect(calls == 1)
+        }
+        for worker in workers { #expect(try await worker.stop() == 0) }
+    }
+
+    @Test func whenTheWorkerThatMakesAnAnswerIsKilledTheNextTakesOver() async throws {
+        let model = try await ModelServer(delay: .seconds(3))
+        let (maker, other) = (try await start(["model.url": model.url]), try await start(["model.url": model.url]))
+        try await Producer.with { producer in
+            let text = unique()
+            try await producer.publish(question(text), to: maker, id: unique())
+            _ = try await eventually("the call") { model.questions.count == 1 ? true : nil }
+            try await producer.publish(question(text), to: other, id: unique())
+            try await Task.sleep(for: .milliseconds(500))
+            #expect(model.questions.count == 1, "the other waits for it")
+            maker.process.signal(SIGKILL)
+            let reply = try await producer.nextReply()
+            #expect(try reply.status == "succeeded")
+            #expect(try reply.json["usage"]?["calls"]?.int == 1)
+            #expect(model.questions.count == 2)
+        }
+        #expect(try await other.stop() == 0)
+    }
+
     @Test func frequentQuestionsAreAnsweredAheadOfTime() async throws {
         let model = try await ModelServer()
         let worker = try await start(["model.url": model.url])

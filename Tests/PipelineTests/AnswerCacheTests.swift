@@ -13,7 +13,7 @@ import Testing
     ) -> PipelineConfiguration {
         var configuration = PipelineConfiguration()
         configuration.answering.cache = CacheSettings(
-            keys: AnswerKeys(scope: scope, worker: "w", retrieve: .auto, topK: 4), memory: memory,
+            keys: AnswerKeys(scope: scope), memory: memory,
             memoryLife: memoryLife, storeLife: storeLife, jitter: 0, stale: stale)
         return configuration
     }
@@ -286,7 +286,7 @@ import Testing
 
     @Test func aPersonWhoJoinsBulkWorkDoesNotWaitAsLong() throws {
         var configuration = configuration()
-        configuration.answering.modelConcurrency = 1
+        configuration.answering.agent.modelConcurrency = 1
         let bench = bench(configuration)
         var messages = try (0..<10).map { number in try asking(number) { $0.query = "bulk \(number)" } }
         for index in messages.indices { messages[index].envelope.priority = 1 }

@@ -57,7 +57,7 @@ import Testing
         var latencies = Latencies.constant
         latencies.model = .milliseconds(25) ... .milliseconds(25)
         var configuration = PipelineConfiguration()
-        configuration.answering.modelConcurrency = 16
+        configuration.answering.agent.modelConcurrency = 16
         configuration.retry.base = .milliseconds(100)
         configuration.retry.maxAttempts = 3
         let bench = Workbench(configuration, latencies: latencies) { job in
@@ -129,7 +129,7 @@ import Testing
 
     @Test func aModelsPlaceIsNotHeldWhileChunksWaitForTheirConfirms() throws {
         var configuration = PipelineConfiguration()
-        configuration.answering.modelConcurrency = 1
+        configuration.answering.agent.modelConcurrency = 1
         var latencies = Latencies.constant
         latencies.broker = .seconds(5) ... .seconds(5)
         let bench = Workbench(configuration, latencies: latencies)

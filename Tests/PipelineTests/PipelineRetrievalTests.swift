@@ -43,8 +43,8 @@ import Testing
 
     @Test func theConfiguredModeIsForJobsThatSayNothing() throws {
         var configuration = PipelineConfiguration()
-        configuration.answering.retrieve = .never
-        configuration.answering.topK = 2
+        configuration.answering.agent.retrieve = .never
+        configuration.answering.agent.topK = 2
         let bench = Workbench(configuration, index: true)
         bench.answer(
             SimulatedMessage(number: 0, try job("a")),

@@ -217,7 +217,7 @@ import Testing
 
     @Test func anAbandonedWorkerHandsBackWhatIsUnfinished() throws {
         var configuration = PipelineConfiguration()
-        configuration.answering.modelConcurrency = 1
+        configuration.answering.agent.modelConcurrency = 1
         var latencies = Latencies.constant
         latencies.model = .seconds(50) ... .seconds(50)
         let bench = Workbench(configuration, latencies: latencies)

@@ -69,7 +69,7 @@ import Testing
 
     @Test func inFrontOfASaturatedModelPriorityThenDeadlineThenArrivalDecide() throws {
         var configuration = PipelineConfiguration()
-        configuration.answering.modelConcurrency = 1
+        configuration.answering.agent.modelConcurrency = 1
         let bench = Workbench(configuration)
         let first = SimulatedMessage(number: 0, try job("running"))
         let others = [
@@ -94,7 +94,7 @@ import Testing
 
     @Test func aJobSettlesAsSoonAsItIsAnswered() throws {
         var configuration = PipelineConfiguration()
-        configuration.answering.modelConcurrency = 1
+        configuration.answering.agent.modelConcurrency = 1
         let bench = Workbench(configuration)
         bench.answer(SimulatedMessage(number: 0, try job("a")), SimulatedMessage(number: 1, try job("b")))
         let events = bench.ledger.events
@@ -105,7 +105,7 @@ import Testing
 
     @Test func failuresGiveTheirPlaceAtTheModelBack() throws {
         var configuration = PipelineConfiguration()
-        configuration.answering.modelConcurrency = 2
+        configuration.answering.agent.modelConcurrency = 2
         let bench = Workbench(configuration) { _ in .fails(JobFailure(.modelRejected, "no")) }
         // One after another, so that no waiter takes over a place before it has been given back.
         bench.run { bench in
@@ -253,7 +253,7 @@ import Testing
 
     @Test func aSlowModelFailsTheJobWhenNoDeadlineDoes() throws {
         var configuration = PipelineConfiguration()
-        configuration.answering.modelTimeout = .milliseconds(10)
+        configuration.answering.agent.modelTimeout = .milliseconds(10)
         let bench = Workbench(configuration)
         bench.answer(SimulatedMessage(number: 0, try job("a")))
         #expect(bench.replies.first?.error?.code == "model_timeout")

@@ -12,38 +12,133 @@ package struct RedisAnswers: AnswerStore {
     /// A larger one is read and written off the loop; for one that is not, changing threads would cost more.
     private static let small = 16 << 10
 
+    /// How long others wait for a worker after its last sign of life; and how often it gives one.
+    private static let lifeOfSign = Duration.milliseconds(1600)
+    private static let beat = Duration.milliseconds(500)
+    /// No answer takes so long: should a maker forget that it is one, others do not wait for ever.
+    private static let lifeOfMaker = Duration.seconds(600)
+
     let redis: RedisClient
     let keys: RedisKeys
+    /// Names this worker among those that make answers.
+    let worker: String
 
-    package init(redis: RedisClient, keys: RedisKeys) {
+    package init(redis: RedisClient, keys: RedisKeys, worker: String) {
         self.redis = redis
         self.keys = keys
+        self.worker = worker
     }
 
-    package func answers(to sought: [AnswerKey]) async -> [AnswerKey: KeptAnswer] {
-        var found: [AnswerKey: [UInt8]] = [:]
+    package func look(for sought: [AnswerKey], stale: Duration) async -> [AnswerKey: AnswerStanding] {
+        var bytes: [AnswerKey: [UInt8]] = [:]
+        var makers: [AnswerKey: AnswerStanding.Maker] = [:]
         for some in sought.chunked(by: RedisResults.keysAtOnce) {
-            let names = some.map { RedisCommand.Argument.text(keys.answer($0.text)) }
-            guard let values = try? await redis.send(RedisCommand(arguments: [.text("MGET")] + names)).array,
-                values.count == some.count
-            else { continue }
-            for (key, value) in zip(some, values) { if let bytes = value.bytes { found[key] = bytes } }
+            let names = some.flatMap { [keys.answer($0.text), keys.maker($0.text)] }
+            let reply = try? await redis.send(
+                RedisCommand(
+                    script: Self.look, keys: names,
+                    arguments: [
+                        .text(worker), .text(keys.makerLives("")), .number(Self.lifeOfSign.wholeMilliseconds),
+                        .number(Self.lifeOfMaker.wholeMilliseconds), .number(stale.wholeMilliseconds),
+                    ]))
+            guard let values = reply?.array, values.count == names.count else { continue }
+            for (place, key) in some.enumerated() {
+                bytes[key] = values[2 * place].bytes
+                makers[key] = Self.maker(values[2 * place + 1].int)
+            }
         }
-        guard !found.isEmpty else { return [:] }
-        let kept = found
-        return kept.values.allSatisfy { $0.count <= Self.small }
-            ? kept.compactMapValues(Self.read) : await offTheLoop { kept.compactMapValues(Self.read) }
+        let kept = await Self.read(bytes)
+        return Dictionary(
+            uniqueKeysWithValues: makers.map { key, maker in
+                // What cannot be read is not there, whatever the script took it for.
+                let isLost = maker == .nobody && kept[key] == nil
+                return (key, AnswerStanding(kept: kept[key], maker: isLost ? .thisWorker : maker))
+            })
     }
+
+    private static func maker(_ number: Int?) -> AnswerStanding.Maker {
+        switch number {
+        case 0: .nobody
+        case 2: .another
+        default: .thisWorker
+        }
+    }
+
+    private static func read(_ bytes: [AnswerKey: [UInt8]]) async -> [AnswerKey: KeptAnswer] {
+        if bytes.isEmpty { return [:] }
+        return bytes.values.allSatisfy { $0.count <= small }
+            ? bytes.compactMapValues(read) : await offTheLoop { bytes.compactMapValues(read) }
+    }
+
+    /// Keys: of each answer its name, and its maker's. Arguments: this worker's token, what the signs of living workers begin
+    /// with, the lives of such a sign and of a maker's name, and how long before it goes an answer is not fresh any more, all
+    /// in milliseconds.
+    ///
+    /// For each answer: what is kept; 0 it is fresh, 1 this worker is its maker now, 2 another is. Signs are not among KEYS:
+    /// right on a single server, not in a cluster.
+    private static let look = RedisScript(
+        """
+        local call = redis.call
+        local worker, prefix, life, stale = ARGV[1], ARGV[2], ARGV[4], tonumber(ARGV[5])
+        call('SET', prefix .. worker, '', 'PX', ARGV[3])
+        local lives = {}
+        local function is_alive(token)
+          if lives[token] == nil then lives[token] = call('EXISTS', prefix .. token) == 1 end
+          return lives[token]
+        end
+        local kept = call('MGET', unpack(KEYS))
+        for i = 1, #KEYS, 2 do
+          local maker = kept[i + 1]
+          if kept[i] and (stale == 0 or call('PTTL', KEYS[i]) > stale) then
+            kept[i + 1] = 0
+          elseif maker and maker ~= worker and is_alive(maker) then
+            kept[i + 1] = 2
+          else
+            call('SET', KEYS[i + 1], worker, 'PX', life)
+            kept[i + 1] = 1
+          end
+        end
+        return kept
+        """)
 
     package func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async {
         let plain = answer.encoded()
         guard plain.count <= Self.longest,
             let bytes = plain.count <= Self.small
                 ? try? gzip(plain, isQuick: true) : await offTheLoop({ try? gzip(plain, isQuick: true) })
-        else { return }
-        _ = try? await redis.send(
-            RedisCommand("SET", keys.answer(key.text), bytes, "PX", max(1, life.wholeMilliseconds)))
+        else { return await giveUp([key]) }
+        _ = try? await redis.send([
+            RedisCommand("SET", keys.answer(key.text), bytes, "PX", max(1, life.wholeMilliseconds)),
+            RedisCommand("DEL", keys.maker(key.text)),
+        ])
     }
+
+    package func giveUp(_ given: [AnswerKey]) async {
+        for some in given.chunked(by: RedisResults.keysAtOnce) {
+            _ = try? await redis.send(
+                RedisCommand(script: Self.giveUp, keys: some.map { keys.maker($0.text) }, arguments: [.text(worker)]))
+        }
+    }
+
+    /// Keys: makers' names, of which those that are this worker's are deleted. Argument: its token.
+    private static let giveUp = RedisScript(
+        """
+        for i, maker in ipairs(redis.call('MGET', unpack(KEYS))) do
+          if maker == ARGV[1] then redis.call('DEL', KEYS[i]) end
+        end
+        """)
+
+    /// Shows that this worker lives, until the task is cancelled.
+    package func showLife() async {
+        while !Task.isCancelled {
+            _ = try? await redis.send(
+                RedisCommand("SET", keys.makerLives(worker), "", "PX", Self.lifeOfSign.wholeMilliseconds))
+            try? await Task.sleep(for: Self.beat)
+        }
+    }
+
+    /// Nothing that this worker was to make is waited for any more.
+    package func farewell() async { _ = try? await redis.send(RedisCommand("DEL", keys.makerLives(worker))) }
 
     @Sendable private static func read(_ bytes: [UInt8]) -> KeptAnswer? {
         (try? gunzip(bytes, limit: longest)).flatMap(KeptAnswer.init(decoding:))

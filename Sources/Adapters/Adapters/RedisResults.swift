@@ -19,7 +19,7 @@ package struct RedisResults: ResultStore {
     let jitter: Double
     private let spread = Spread()
     let keys: RedisKeys
-    let worker: String
+    package let worker: String
 
     /// - Parameters:
     ///   - ttl: `results.ttl`.

@@ -39,7 +39,7 @@ extension Settings {
         var providers: [any ConfigProvider] = []
         var flags: [AbsoluteConfigKey: ConfigValue] = [:]
         for (key, value) in overrides {
-            if !keys.contains(key) {
+            if !keys.contains(key), !isAgentKey(key) {
                 problems.append(unknown(key, in: "--set"))
             } else if value.isEmpty {
                 problems.append("\(key) is \"\" in --set; a value is needed, or leave it out")
@@ -49,6 +49,7 @@ extension Settings {
         }
         providers.append(InMemoryProvider(values: flags))
         var fromFile: Int?
+        var fileRoot: Node?
         // Empty variables count as not set: compose files and unit files write them so.
         let set = environment.filter { !$0.value.isEmpty }
         providers.append(EnvironmentVariablesProvider(environmentVariables: set).prefixKeys(with: "parley"))
@@ -57,6 +58,7 @@ extension Settings {
             do {
                 if let distrust = file.distrust { throw SettingsError(problems: [distrust]) }
                 guard let root = try yaml(inFile: path) else { break file }
+                fileRoot = root
                 check(root, prefix: "", path, &problems)
                 if file.isFound { fromFile = providers.count }
                 providers.append(try await FileProvider<YAMLSnapshot>(filePath: FilePath(path)))
@@ -67,7 +69,9 @@ extension Settings {
             }
         }
         var reader = SettingsReader(layers: providers, foundFile: fromFile)
-        let settings = Settings(&reader, openAIKey: set["OPENAI_API_KEY"])
+        var settings = Settings(&reader, openAIKey: set["OPENAI_API_KEY"])
+        let agents = agentNames(flags: overrides.map(\.key), environment: set.keys, root: fileRoot)
+        settings.readAgents(agents, &reader, openAIKey: set["OPENAI_API_KEY"])
         problems += reader.problems
         guard problems.isEmpty else { throw SettingsError(problems: problems + others(settings)) }
         return settings
@@ -140,6 +144,8 @@ extension Settings {
         reader.string("vectors.url", &vectorsURL)
         reader.secret("vectors.token", &vectorsToken)
         reader.choice("retrieval.mode", &retrieval.mode)
+        reader.choice("retrieval.rewrite", &retrieval.rewrite)
+        reader.classifier("routing.model", &routing.model)
         reader.int("retrieval.top_k", &retrieval.topK, in: 1...64)
         reader.duration("retrieval.timeout", &retrieval.timeout, in: .milliseconds(1) ... .seconds(300))
         reader.int("retrieval.max_connections", &retrieval.maxConnections, in: 1...65_535)
@@ -198,7 +204,9 @@ extension Settings {
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
         "model.prices", "model.currency", "cache.memory", "cache.memory_ttl", "cache.ttl", "cache.ttl_jitter",
         "cache.stale", "cache.scope",
-        "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.max_connections", "results.ttl",
+        "routing.model", "retrieval.rewrite", "retrieval.mode", "retrieval.top_k", "retrieval.timeout",
+        "retrieval.max_connections",
+        "results.ttl",
         "results.ttl_jitter",
         "retry.max_attempts", "retry.base",
         "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query",
@@ -237,7 +245,10 @@ extension Settings {
 
     private static func check(_ node: Node, prefix: String, _ path: String, _ problems: inout [String]) {
         guard let mapping = node.mapping else {
-            if !keys.contains(prefix), !(prefix.isEmpty && node.scalar?.string.isEmpty ?? false) {
+            let isEmpty = node.scalar?.string.isEmpty ?? false
+            // An agent may have nothing of its own.
+            if isEmpty, prefix.hasPrefix("agents."), !prefix.dropFirst("agents.".count).contains(".") { return }
+            if !keys.contains(prefix), !isAgentKey(prefix), !(prefix.isEmpty && isEmpty) {
                 problems.append(prefix.isEmpty ? "\(path) is no mapping of keys" : unknown(prefix, in: path))
             } else if node.sequence != nil {
                 problems.append("\(prefix) in \(path) is a list; one value is needed")
@@ -260,6 +271,7 @@ extension Settings {
         let variables = keys.map { "PARLEY_" + $0.uppercased().replacing(".", with: "_") }.sorted()
         return environment.filter { !$0.value.isEmpty }.keys.sorted().compactMap { name in
             guard name.hasPrefix("PARLEY_"), name != "PARLEY_CONFIG", !variables.contains(name),
+                agentName(ofVariable: name) == nil,
                 let near = variables.min(by: { $0.editDistance(to: name) < $1.editDistance(to: name) }),
                 near.editDistance(to: name) <= 2
             else { return nil }
@@ -268,7 +280,7 @@ extension Settings {
     }
 
     private static func unknown(_ key: String, in place: String) -> String {
-        let near = keys.min { $0.editDistance(to: key) < $1.editDistance(to: key) }
+        let near = (keys.sorted() + agentKeys(like: key)).min { $0.editDistance(to: key) < $1.editDistance(to: key) }
         let hint = near.flatMap { $0.editDistance(to: key) <= 4 ? "; did you mean \($0)?" : nil } ?? ""
         return "\(key) in \(place) is no key of Parley's\(hint)"
     }

@@ -28,6 +28,9 @@ package struct Settings: Sendable, Equatable {
     /// `vectors.token`
     package var vectorsToken: String?
     package var retrieval = Retrieval()
+    package var routing = Routing()
+    /// By name.
+    package var agents: [String: Agent] = [:]
     package var results = Results()
     package var cache = Cache()
     package var retry = Retry()
@@ -113,7 +116,11 @@ package struct Settings: Sendable, Equatable {
     /// `retrieval.*`
     package struct Retrieval: Sendable, Equatable {
         package enum Mode: String, Sendable, CaseIterable { case auto, always, never }
+        /// How follow-ups are made to stand alone for the search: not at all, with the question that they follow up in front
+        /// of them, or by the model.
+        package enum Rewrite: String, Sendable, CaseIterable { case off, append, model }
         package var mode = Mode.auto
+        package var rewrite = Rewrite.append
         package var topK = 4
         package var timeout: Duration = .seconds(10)
         /// Nil follows `worker.prefetch`.

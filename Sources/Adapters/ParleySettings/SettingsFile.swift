@@ -39,9 +39,17 @@ struct SettingsFile {
 }
 
 /// Reads whole files of a configuration.
-enum FileText {
+package enum FileText {
     /// - Throws: the reason, in words.
     static func read(_ path: String, limit: Int) throws(Reason) -> String {
+        guard let text = String(validating: try bytes(path, limit: limit), as: UTF8.self) else {
+            throw Reason(text: "it is not UTF-8")
+        }
+        return text
+    }
+
+    /// - Throws: the reason, in words.
+    package static func bytes(_ path: String, limit: Int) throws(Reason) -> [UInt8] {
         guard let file = fopen(path, "rbe") else { throw Reason(text: String(cString: strerror(errno))) }
         defer { fclose(file) }
         var bytes: [UInt8] = []
@@ -51,9 +59,11 @@ enum FileText {
             guard bytes.count <= limit else { throw Reason(text: "it has more than \(limit) bytes") }
         }
         guard ferror(file) == 0 else { throw Reason(text: String(cString: strerror(errno))) }
-        guard let text = String(validating: bytes, as: UTF8.self) else { throw Reason(text: "it is not UTF-8") }
-        return text
+        return bytes
     }
 
-    struct Reason: Error { let text: String }
+    package struct Reason: Error {
+        package let text: String
+        package init(text: String) { self.text = text }
+    }
 }

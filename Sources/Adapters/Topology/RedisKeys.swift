@@ -36,6 +36,10 @@ package struct RedisKeys: Sendable, Equatable {
     package func revoked(_ key: JobKey) -> String { revocationsOfJobs + key.text }
     /// An answer that may be given again. Its name begins with whose it is (`AnswerKey`).
     package func answer(_ name: String) -> String { answers + name }
+    /// Which worker makes that answer: its token.
+    package func maker(_ name: String) -> String { answers + name + ":maker" }
+    /// There while the worker of this token lives, to the second: the answers that it makes are waited for.
+    package func makerLives(_ token: String) -> String { answers + ":" + token }
     /// What a day's answers cost, a hash: see ``LedgerField``. `day` as `2026-11-22`, in UTC.
     package func costs(_ day: String) -> String { "\(prefix):costs:\(day)" }
     /// Counts revocations, so that workers see that there is a new one.

@@ -95,3 +95,18 @@ struct JSONOption: ParsableArguments {
     @Flag(name: .long, help: "Prints JSON, one object a line; the form is stable.")
     var json = false
 }
+
+extension Assembly {
+    /// - Throws: ``CommandFailure`` when there is none of that name.
+    func agent(named name: String?) throws(CommandFailure) -> AgentParts {
+        guard let agent = agent(name) else {
+            let names = agents.compactMap(\.name)
+            throw CommandFailure(
+                .wrong,
+                "--agent \(name ?? ""): "
+                    + (names.isEmpty
+                        ? "no agents are configured (agents.<name>)" : "allowed are \(names.joined(separator: ", "))"))
+        }
+        return agent
+    }
+}

@@ -13,14 +13,16 @@ struct IngestCommand: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: JSONOption
+    @Option(help: "The agent whose passages they are; the default one's unless given.") var agent: String?
     @Argument(help: "Files or folders.") var paths: [String]
 
     func run() async throws {
         let settings = try await common.load()
         let assembly = try Assembly(settings, logger: Logger(label: "parley"))
+        let agent = try assembly.agent(named: agent)
         let line = Mutex(ProgressLine())
         let ingestor = Ingestor(
-            embedder: assembly.embedder, store: assembly.store,
+            embedder: assembly.embedder, store: agent.store,
             options: .init(batchSize: settings.embeddings.batch))
         let summary = try await ingestor.ingest(paths: paths) { progress in
             line.withLock { $0.show(progress.done, of: progress.total, "passages \(progress.phase.rawValue)") }
@@ -29,7 +31,7 @@ struct IngestCommand: AsyncParsableCommand {
         for skipped in summary.skipped { printError(oneLine("left out \(skipped.path): \(skipped.reason)")) }
         if output.json { return printJSON(summary) }
         printLine(
-            "\(assembly.store.location): \(summary.added) documents added, \(summary.changed) changed, "
+            "\(agent.store.location): \(summary.added) documents added, \(summary.changed) changed, "
                 + "\(summary.unchanged) unchanged, \(summary.removed) removed; \(summary.passages) passages stored")
     }
 

@@ -13,6 +13,7 @@ struct SearchCommand: AsyncParsableCommand {
     @Argument(help: "The question; with --batch a file of JSON Lines with a member query (- is standard input).")
     var query: String
     @Option(help: "How many passages, 1 to 64; retrieval.top_k unless given.") var topK: Int?
+    @Option(help: "The agent whose passages are searched; the default one's unless given.") var agent: String?
     @Flag(help: "Reads many questions, and prints one JSON line for each.") var batch = false
 
     func run() async throws {
@@ -20,21 +21,21 @@ struct SearchCommand: AsyncParsableCommand {
             throw CommandFailure(.wrong, batch ? "a file is needed" : "query is empty; a question is needed")
         }
         let settings = try await common.load()
-        let topK = topK ?? settings.retrieval.topK
+        let agent = try Assembly(settings, logger: Logger(label: "parley")).agent(named: agent)
+        let topK = topK ?? agent.settings.retrieval.topK
         guard (1...64).contains(topK) else { throw CommandFailure(.wrong, "--top-k \(topK): 1 to 64 is allowed") }
-        let assembly = try Assembly(settings, logger: Logger(label: "parley"))
-        guard try await assembly.retriever.check() != nil else {
-            throw CommandFailure(.failed, "\(assembly.store.location): no index yet; run parley ingest PATH")
+        guard try await agent.retriever.check() != nil else {
+            throw CommandFailure(.failed, "\(agent.store.location): no index yet; run parley ingest PATH")
         }
         if batch {
             let lines = try LineReader(path: query)
             while let questions = try nextQuestions(lines) {
-                let found = try await assembly.retriever.retrieve(questions, topK: topK, timeout: .seconds(60))
+                let found = try await agent.retriever.retrieve(questions, topK: topK, timeout: .seconds(60))
                 for (question, sources) in zip(questions, found) { printJSON(question, sources) }
             }
             return
         }
-        let found = try await assembly.retriever.retrieve([query], topK: topK, timeout: .seconds(30)).first ?? []
+        let found = try await agent.retriever.retrieve([query], topK: topK, timeout: .seconds(30)).first ?? []
         if output.json { return printJSON(query, found) }
         if found.isEmpty { printLine("nothing found") }
         for (index, source) in found.enumerated() {

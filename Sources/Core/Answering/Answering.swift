@@ -8,10 +8,8 @@ import ParleyPrimitives
 /// ends an inquiry wherever it is: what it waits for (its window's search, a place at the model) lets it go, and the
 /// model's call is aborted unless others wait for it.
 package actor Answering {
-    private let passageSource: (any PassageSource)?
+    private let agents: Agents
     private let health: HealthMonitor
-    private let finder: PassageFinder
-    private let caller: ModelCaller
     private let cache: AnswerCache?
     private let clock: any PipelineClock
     private let configuration: AnsweringConfiguration
@@ -22,95 +20,84 @@ package actor Answering {
     private nonisolated let executor: any SerialExecutor & TaskExecutor
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    /// The inquiries that are not over, by their tokens.
-    private var members: [UInt64: Flight.Member] = [:]
-    /// By their leads' tokens.
-    private var flights: [UInt64: Flight] = [:]
-    /// Those that equal questions may join.
-    private var joinable: [AnswerKey: Flight] = [:]
+    private let flights = Flights()
+    private lazy var gates = Gates(maxWait: configuration.priorityMaxWait, clock: clock, executor: executor) {
+        [unowned self] service in await self.holdIsOver(service)
+    }
+    /// The leads of those whose answers other workers make.
+    private var elsewhere: Set<UInt64> = []
+    private var isLookingElsewhere = false
     private var isAbandoned = false
-    private lazy var gate = ModelGate(
-        ceiling: configuration.modelConcurrency, maxWait: configuration.priorityMaxWait, clock: clock,
-        metrics: caller.metrics
-    ) { [unowned self] hold in self.wakeGate(after: hold) }
 
-    /// - Parameters:
-    ///   - passageSource: nil when no vector store is configured; `retrieve: always` then fails.
-    ///   - answers: the second tier of the answer cache; nil when there is none.
+    /// How often it is looked whether other workers have made what is waited for: one round trip for all of it.
+    private static let lookAfter = Duration.milliseconds(100)
+
+    /// - Parameter answers: the second tier of the answer cache; nil when there is none.
     package init(
-        passageSource: (any PassageSource)?, model: any AnswerModel, answers: (any AnswerStore)?,
-        health: HealthMonitor, clock: any PipelineClock, configuration: AnsweringConfiguration,
-        executor: any SerialExecutor & TaskExecutor
+        agents: Agents, answers: (any AnswerStore)?, health: HealthMonitor, clock: any PipelineClock,
+        configuration: AnsweringConfiguration, executor: any SerialExecutor & TaskExecutor
     ) {
-        self.passageSource = passageSource
+        self.agents = agents
         self.health = health
         self.clock = clock
         self.configuration = configuration
         self.executor = executor
-        let metrics = AnsweringMetrics()
-        finder = PassageFinder(
-            source: passageSource, health: health, clock: clock, configuration: configuration, metrics: metrics)
-        caller = ModelCaller(
-            model: model, health: health, clock: clock, timeout: configuration.modelTimeout,
-            prices: configuration.prices, metrics: metrics)
-        isLocal = model.isLocal && passageSource?.isLocal ?? true
+        isLocal = agents.isLocal
         // What is made here in no time is not asked for elsewhere.
         let answers = isLocal ? nil : answers
-        cache = configuration.cache.map {
-            AnswerCache(settings: $0, store: answers, passageSource: passageSource, clock: clock)
-        }
+        cache = configuration.cache.map { AnswerCache(settings: $0, store: answers, clock: clock) }
     }
 
     /// A service went down, or came back.
     package func changed(_ dependency: Dependency, _ change: HealthMonitor.Change) {
-        guard dependency == .model else { return }
+        guard let agent = agents.all.first(where: { $0.service == dependency }) else { return }
         switch change {
-        case .down(let waitsHere): gate.close(sendingAway: !waitsHere)
-        case .up(let slowly): gate.open(slowly: slowly)
+        case .down(let waitsHere): gates[agent].close(sendingAway: !waitsHere)
+        case .up(let slowly): gates[agent].open(slowly: slowly)
         }
     }
 
     // MARK: - Beginning
 
-    /// What is known, or being looked up, of jobs that are about to be asked about.
-    package struct Foreseen: Sendable {
-        /// Of the jobs whose answers are shared, by their tokens.
-        let keys: [UInt64: AnswerKey]
-        /// What the store has of those that are not in memory.
-        let stored: Task<[AnswerKey: AnswerCache.Found], Never>?
-    }
-
-    /// Begins to look for answers that were given before. That goes on while the jobs are claimed, and takes no time of its
-    /// own.
+    /// Decides on the ways of jobs, and begins to look for answers that were given before. That goes on while the jobs are
+    /// claimed, and takes no time of its own.
     ///
     /// - Parameter jobs: with the tokens of their inquiries.
-    /// - Returns: nil when there is no answer cache.
-    package func foresee(_ jobs: [(token: UInt64, job: Job)]) async -> Foreseen? {
-        guard let cache else { return nil }
-        var keys: [UInt64: AnswerKey] = [:]
+    package func foresee(_ jobs: [(token: UInt64, job: Job)]) async -> Foreseen {
+        let routes = jobs.map { agents.route(of: $0.job) }
+        var foreseen = Foreseen()
+        for (job, route) in zip(jobs, routes) { foreseen.routes[job.token] = route }
+        guard let cache else { return foreseen }
+        await lookAtKnowledge(for: routes)
         var sought: Set<AnswerKey> = []
-        switch cache.knowledge(for: jobs.map(\.job)) {
-        case .fresh: break
-        case .old: Task.detached(executorPreference: executor) { await self.lookAtKnowledge() }
-        case .unknown: await lookAtKnowledge()
-        }
-        for (job, key) in zip(jobs, cache.keys(of: jobs.map(\.job))) {
-            guard let key else { continue }
-            keys[job.token] = key
-            guard cache.hasStore, job.job.options.cache == .use, joinable[key] == nil else { continue }
+        for (job, route) in zip(jobs, routes) {
+            guard let key = cache.key(of: job.job, route) else { continue }
+            foreseen.keys[job.token] = key
+            guard cache.hasStore, job.job.options.cache == .use, flights.joinable(key) == nil else { continue }
             if cache.inMemory(key)?.isFresh != true { sought.insert(key) }
         }
-        guard !sought.isEmpty else { return Foreseen(keys: keys, stored: nil) }
+        guard !sought.isEmpty else { return foreseen }
         let missing = Array(sought)
-        return Foreseen(
-            keys: keys, stored: Task.detached(executorPreference: executor) { await self.inStore(missing) })
+        foreseen.stored = Task.detached(executorPreference: executor) { await self.inStore(missing) }
+        return foreseen
     }
 
-    private func lookAtKnowledge() async {
-        await cache?.look(isAway: health.isDown(.vectors) || health.isDown(.embeddings))
+    /// What is a little old is looked at while it is relied on; what is not known, before anything else.
+    private func lookAtKnowledge(for routes: [Route]) async {
+        guard let (old, unknown) = cache?.agentsToLookAt(for: routes) else { return }
+        for agent in old { _ = look(at: agent) }
+        for look in unknown.map({ look(at: $0) }) { await look.value }
     }
 
-    private func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: AnswerCache.Found] {
+    private func look(at agent: Agent) -> Task<Void, Never> {
+        Task.detached(executorPreference: executor) { await self.lookAtKnowledge(of: agent) }
+    }
+
+    private func lookAtKnowledge(of agent: Agent) async {
+        await cache?.look(at: agent, isAway: agent.passageServices.contains(where: health.isDown))
+    }
+
+    private func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: AnswerCache.Standing] {
         await cache?.inStore(keys) ?? [:]
     }
 
@@ -118,12 +105,14 @@ package actor Answering {
     ///
     /// - Parameter foreseen: of these jobs and others; nil: all are answered anew.
     package func answer(_ inquiries: [Inquiry], _ foreseen: Foreseen? = nil) {
-        let begun = inquiries.compactMap { enter($0, foreseen?.keys[$0.token]) }
+        let begun = inquiries.compactMap { inquiry in
+            enter(
+                inquiry, foreseen?.routes[inquiry.token] ?? agents.route(of: inquiry.job), foreseen?.keys[inquiry.token]
+            )
+        }
         if let stored = foreseen?.stored {
-            let leads = begun.filter(\.isShared).map(\.lead)
-            if !leads.isEmpty {
-                Task.detached(executorPreference: executor) { await self.goOn(leads, await stored.value) }
-            }
+            let leads = begun.filter(\.isShared).map(\.lead.token)
+            Task.detached(executorPreference: executor) { await self.goOn(leads, await stored.value) }
             start(begun.filter { !$0.isShared })
         } else {
             start(begun)
@@ -132,12 +121,13 @@ package actor Answering {
     }
 
     /// - Returns: the inquiry's flight, when it begins one.
-    private func enter(_ inquiry: Inquiry, _ key: AnswerKey?) -> Flight? {
-        let flight = Flight(inquiry, key: key)
+    private func enter(_ inquiry: Inquiry, _ route: Route, _ key: AnswerKey?) -> Flight? {
+        let flight = Flight(inquiry, route, key: key)
+        route.agent.metrics.questions.increment()
         if let key, flight.isShared {
-            if let other = joinable[key] {
+            if let other = flights.joinable(key) {
                 add(inquiry, to: other).backlog = other.streamed
-                gate.promote(other.rank)
+                gates[other.route.agent].promote(other.rank)
                 return nil
             }
             flight.standIn = cache?.inMemory(key)
@@ -146,9 +136,8 @@ package actor Answering {
                 give(found, to: flight)
                 return nil
             }
-            joinable[key] = flight
         }
-        flights[inquiry.token] = flight
+        flights.begin(flight)
         add(inquiry, to: flight)
         return flight
     }
@@ -156,8 +145,7 @@ package actor Answering {
     @discardableResult
     private func add(_ inquiry: Inquiry, to flight: Flight) -> Flight.Member {
         let member = Flight.Member(inquiry, of: flight, begun: clock.now)
-        members[inquiry.token] = member
-        flight.add(member)
+        flights.add(member)
         if let deadline = inquiry.job.deadline {
             let left = deadline.since(clock.wall)
             member.deadline = Task.detached(executorPreference: executor) { await self.expire(inquiry, after: left) }
@@ -166,37 +154,86 @@ package actor Answering {
     }
 
     /// The store has said what it knows.
-    private func goOn(_ leads: [Inquiry], _ found: [AnswerKey: AnswerCache.Found]) {
-        var left: [Flight] = []
-        for lead in leads {
-            // None when all its members were ended meanwhile.
-            guard let flight = flights[lead.token], let key = flight.key else { continue }
-            if let found = found[key], found.isFresh {
-                cache?.remember(found, as: key)
-                give(found, to: flight)
-            } else {
-                flight.standIn = flight.standIn ?? found[key]
-                left.append(flight)
-            }
+    private func goOn(_ leads: [UInt64], _ standings: [AnswerKey: AnswerCache.Standing]) async {
+        var ready: [Flight] = []
+        // None when all its members were ended meanwhile.
+        for flight in leads.compactMap({ flights[$0] }) {
+            guard let key = flight.key else { continue }
+            if goOn(flight, key, standings[key]) { ready.append(flight) }
         }
-        start(left)
+        start(ready)
+        // What was to be made for jobs that were not begun after all.
+        await cache?.giveUp(standings.filter { $1.maker == .thisWorker && flights.joinable($0) == nil }.map(\.key))
     }
 
-    private func give(_ found: AnswerCache.Found, to flight: Flight) {
+    /// - Returns: whether the answer is to be made here.
+    private func goOn(_ flight: Flight, _ key: AnswerKey, _ standing: AnswerCache.Standing?) -> Bool {
+        if let found = standing?.found, found.isFresh {
+            cache?.remember(found, as: key)
+            give(found, to: flight)
+            return false
+        }
+        flight.standIn = flight.standIn ?? standing?.found
+        guard standing?.maker != .another else {
+            waitElsewhere(flight)
+            return false
+        }
+        flight.isMaker = standing != nil
+        return true
+    }
+
+    // MARK: - Waiting for another worker
+
+    /// The answer is being made by another worker: it is looked for until it is there, or that worker gives up or dies. Who
+    /// waits holds no place at the model.
+    private func waitElsewhere(_ flight: Flight) {
+        flight.elsewhere = clock.now
+        elsewhere.insert(flight.lead.token)
+        guard !isLookingElsewhere else { return }
+        isLookingElsewhere = true
+        Task.detached(executorPreference: executor) { await self.lookElsewhere() }
+    }
+
+    private func lookElsewhere() async {
+        while !elsewhere.isEmpty, !isAbandoned {
+            await clock.sleep(for: Self.lookAfter)
+            elsewhere = elsewhere.filter { flights[$0] != nil }
+            let waiting = elsewhere.sorted().compactMap { flights[$0] }
+            let standings = await inStore(waiting.compactMap(\.key))
+            var ready: [Flight] = []
+            for flight in waiting.compactMap({ flights[$0.lead.token] }) {
+                guard let key = flight.key, let since = flight.elsewhere else { continue }
+                let patience = flight.route.agent.configuration.modelTimeout
+                if standings[key]?.maker == .another, clock.now - since < patience { continue }
+                elsewhere.remove(flight.lead.token)
+                flight.elsewhere = nil
+                if let found = standings[key]?.found, found.isFresh {
+                    cache?.remember(found, as: key)
+                    give(found, to: flight, as: .coalesced)
+                } else {
+                    flight.isMaker = standings[key]?.maker == .thisWorker
+                    ready.append(flight)
+                }
+            }
+            start(ready)
+        }
+        isLookingElsewhere = false
+    }
+
+    /// - Parameter source: when it is not where it was found.
+    private func give(_ found: AnswerCache.Found, to flight: Flight, as source: Reply.Cached? = nil) {
         guard let cache else { return }
-        close(flight)
+        flights.close(flight)
         for member in flight.takeMembers() {
-            conclude(member, .answered(found.answer.answer, reuse: cache.reuse(found)))
+            conclude(member, .answered(found.answer.answer, reuse: cache.reuse(found, as: source)))
         }
     }
 
     private func start(_ begun: [Flight]) {
         guard !begun.isEmpty else { return }
-        let leads = begun.map(\.lead)
-        if passageSource != nil || configuration.retrieve == .always || leads.contains(where: Self.wantsAlways) {
-            for search in WindowSearch.forming(leads, mode: configuration.retrieve) { begin(search) }
-        }
+        for search in WindowSearch.forming(begun) { begin(search) }
         for flight in begun {
+            if flight.route.isSpared { flight.route.agent.metrics.retrievalsSpared.increment() }
             if flight.isShared { cache?.missed() }
             let token = flight.lead.token
             // Detached: the starter's task locals would be copied one by one, for nobody. The preference keeps the task on
@@ -206,43 +243,34 @@ package actor Answering {
         }
     }
 
-    private static func wantsAlways(_ inquiry: Inquiry) -> Bool { inquiry.job.options.retrieve == .always }
-
     // MARK: - Ending
 
     /// Ends an inquiry, wherever it is; one that is answered or unknown stays as it is. Its flight goes on for the others
     /// that wait for it.
     package func end(_ token: UInt64, _ ending: AnswerOutcome.Ending) {
-        guard let member = members[token], !member.isConcluded else { return }
+        guard let member = flights.member(token), !member.isConcluded else { return }
         let flight = member.flight
         guard flight.members.count == 1, let task = flight.task else {
             flight.remove(member)
-            if flight.members.isEmpty { close(flight) }
+            if flight.members.isEmpty { flights.close(flight) }
             return conclude(member, .ended(ending))
         }
         guard flight.ending == nil else { return }
         flight.ending = ending
-        close(flight)
+        flights.close(flight)
         task.cancel()
         flight.waiter?.resume()
         flight.waiter = nil
-        gate.withdraw(flight.lead.token)
-    }
-
-    /// Nobody joins it any more. One that has not begun is over.
-    private func close(_ flight: Flight) {
-        if let key = flight.key, joinable[key] === flight { joinable[key] = nil }
-        if flight.task == nil { flights[flight.lead.token] = nil }
+        gates[flight.route.agent].withdraw(flight.lead.token)
     }
 
     /// The worker is leaving: all end at once, and nothing that waits in their conclusions waits any more.
     package func abandon() {
         isAbandoned = true
-        // In order, so that a simulated run can be replayed.
-        for token in members.keys.sorted() {
+        for token in flights.tokens {
             end(token, .abandoned)
-            members[token]?.flight.task?.cancel()
-            members[token]?.conclusion?.cancel()
+            flights.member(token)?.flight.task?.cancel()
+            flights.member(token)?.conclusion?.cancel()
         }
     }
 
@@ -254,9 +282,8 @@ package actor Answering {
     private func carryOut(_ token: UInt64) async {
         guard let flight = flights[token] else { return }
         let landing = await landing(of: flight)
-        close(flight)
-        flights[token] = nil
-        keep(landing, as: flight.key)
+        flights.end(flight)
+        keep(landing, of: flight)
         let waiting = flight.takeMembers()
         for member in waiting { member.isConcluded = true }
         if case .answered(let answer, nil) = landing.result {
@@ -272,14 +299,22 @@ package actor Answering {
         }
     }
 
-    private func keep(_ landing: Landing, as key: AnswerKey?) {
-        guard let key, case .answered(let answer, nil) = landing.result, let store = cache?.keep(answer, as: key)
-        else { return }
-        Task.detached(executorPreference: executor) { await store() }
+    private func keep(_ landing: Landing, of flight: Flight) {
+        guard let key = flight.key else { return }
+        if case .answered(let answer, nil) = landing.result, let store = cache?.keep(answer, as: key) {
+            Task.detached(executorPreference: executor) { await store() }
+        } else if flight.isMaker {
+            Task.detached(executorPreference: executor) { await self.giveUp(key) }
+        }
     }
 
+    private func giveUp(_ key: AnswerKey) async { await cache?.giveUp([key]) }
+
     private func conclude(_ member: Flight.Member, _ result: AnswerOutcome.Result) {
-        conclude(member, AnswerOutcome(result: result, retrieving: .zero, generating: clock.now - member.begun))
+        conclude(
+            member,
+            AnswerOutcome(
+                result: result, route: member.flight.route, retrieving: .zero, generating: clock.now - member.begun))
     }
 
     private func conclude(_ member: Flight.Member, _ outcome: AnswerOutcome) {
@@ -292,7 +327,7 @@ package actor Answering {
     }
 
     private func carryOut(_ token: UInt64, _ outcome: AnswerOutcome) async {
-        guard let member = members[token] else { return }
+        guard let member = flights.member(token) else { return }
         member.deadline?.cancel()
         if case .answered(let answer, _) = outcome.result, let onDelta = member.inquiry.onDelta {
             // Who has joined late, or is given what was answered before, has it in one piece.
@@ -300,7 +335,7 @@ package actor Answering {
             if member.flight.isShared, !rest.isEmpty { await onDelta(rest) }
         }
         await member.inquiry.conclude(outcome)
-        members[token] = nil
+        flights.end(member)
     }
 
     // MARK: - One question's way
@@ -310,7 +345,7 @@ package actor Answering {
         let passages = await passages(of: flight)
         let retrieved = clock.now
         let result = await result(of: flight, passages)
-        return Landing(result: result, started: started, retrieved: retrieved, ended: clock.now)
+        return Landing(route: flight.route, result: result, started: started, retrieved: retrieved, ended: clock.now)
     }
 
     private func result(of flight: Flight, _ passages: WindowSearch.Passages) async -> AnswerOutcome.Result {
@@ -318,18 +353,24 @@ package actor Answering {
         switch passages {
         case .failure(let failure): return .failed(failure)
         case .success(let sources):
-            guard await gate.enter(flight.rank) else { return standIn(for: caller.absence, flight) }
+            let gate = gates[flight.route.agent]
+            guard await gate.enter(flight.rank) else { return standIn(for: caller(of: flight).absence, flight) }
             if let ending = ending(of: flight) {
                 gate.leave(.unanswered)
                 return .ended(ending)
             }
-            return await ask(flight, sources)
+            return await ask(flight, sources, gate)
         }
     }
 
-    private func ask(_ flight: Flight, _ sources: [Source]) async -> AnswerOutcome.Result {
+    private func caller(of flight: Flight) -> ModelCaller {
+        ModelCaller(agent: flight.route.agent, health: health, clock: clock)
+    }
+
+    private func ask(_ flight: Flight, _ sources: [Source], _ gate: ModelGate) async -> AnswerOutcome.Result {
         // Who joins may have more time than the lead.
         let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
+        let caller = caller(of: flight)
         let call = await caller.call(flight.lead, sources, within: left, onDelta: sink(of: flight))
         if call.failure != nil, let ending = ending(of: flight) {
             gate.leave(.unanswered)
@@ -354,7 +395,8 @@ package actor Answering {
     @inline(never)
     private func standIn(for failure: JobFailure, _ flight: Flight) -> AnswerOutcome.Result {
         if let ending = ending(of: flight) { return .ended(ending) }
-        guard let cache, let found = flight.standIn, failure.blame != .job || health.isDown(.model) else {
+        guard let cache, let found = flight.standIn, failure.blame != .job || health.isDown(flight.route.agent.service)
+        else {
             return .failed(failure)
         }
         return .answered(found.answer.answer, reuse: cache.reuse(found))
@@ -368,27 +410,9 @@ package actor Answering {
         return { piece in await self.pass(piece, token) }
     }
 
-    private func pass(_ piece: String, _ token: UInt64) async {
-        guard let flight = flights[token] else { return }
-        flight.streamed += piece
-        for member in flight.members {
-            guard let onDelta = member.inquiry.onDelta else { continue }
-            let pieces = member.backlog + piece
-            member.backlog = ""
-            member.hasPieces = true
-            await onDelta(pieces)
-        }
-    }
+    private func pass(_ piece: String, _ token: UInt64) async { await flights[token]?.pass(piece) }
 
-    /// The gate holds starts back for a while.
-    private nonisolated func wakeGate(after hold: Duration) {
-        Task.detached(executorPreference: executor) {
-            await self.clock.sleep(for: hold)
-            await self.holdIsOver()
-        }
-    }
-
-    private func holdIsOver() { gate.holdIsOver() }
+    private func holdIsOver(_ service: Dependency) { gates.holdIsOver(service) }
 
     // MARK: - Passages
 
@@ -400,20 +424,20 @@ package actor Answering {
     }
 
     private func begin(_ search: WindowSearch) {
-        for (place, inquiry) in search.inquiries.enumerated() { flights[inquiry.token]?.search = (search, place) }
-        let inquiries = search.inquiries
+        let finder = PassageFinder(agent: search.agent, health: health, clock: clock)
+        let (leads, questions) = (search.leads, search.questions)
         Task.detached(executorPreference: executor) {
-            let passages = await self.finder.passages(for: inquiries)
-            await self.found(passages, for: inquiries)
+            let passages = await finder.passages(for: questions)
+            await self.found(passages, for: leads)
         }
     }
 
-    private func found(_ passages: [WindowSearch.Passages], for inquiries: [Inquiry]) {
+    private func found(_ passages: [WindowSearch.Passages], for tokens: [UInt64]) {
         // All of them have the same search; those that have ended meanwhile do not hold it any more.
-        inquiries.lazy.compactMap { self.flights[$0.token]?.search?.search }.first?.end(passages)
-        for inquiry in inquiries {
-            flights[inquiry.token]?.waiter?.resume()
-            flights[inquiry.token]?.waiter = nil
+        tokens.lazy.compactMap { self.flights[$0]?.search?.search }.first?.end(passages)
+        for token in tokens {
+            flights[token]?.waiter?.resume()
+            flights[token]?.waiter = nil
         }
     }
 }

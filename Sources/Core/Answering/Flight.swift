@@ -27,6 +27,7 @@ final class Flight {
         }
     }
 
+    let route: Route
     /// What the question is known by; nil when its answer is not shared.
     let key: AnswerKey?
     /// Who began it: the model is asked with this one's job, also when others wait longer.
@@ -36,6 +37,10 @@ final class Flight {
     /// Nil while an answer is looked for in the store.
     var task: Task<Void, Never>?
     var search: (search: WindowSearch, place: Int)?
+    /// All workers share the answer, and this one is to make it.
+    var isMaker = false
+    /// Since when another worker has been making the answer; nil when none does.
+    var elsewhere: Duration?
     /// Waits for the search.
     var waiter: CheckedContinuation<Void, Never>?
     /// Why it is to end now: the last member was ended.
@@ -45,8 +50,9 @@ final class Flight {
     /// What has been streamed so far, for those who join later.
     var streamed = ""
 
-    init(_ lead: Inquiry, key: AnswerKey?) {
+    init(_ lead: Inquiry, _ route: Route, key: AnswerKey?) {
         self.lead = lead
+        self.route = route
         self.key = key
     }
 
@@ -55,6 +61,18 @@ final class Flight {
 
     func add(_ member: Member) { members.append(member) }
     func remove(_ member: Member) { members.removeAll { $0 === member } }
+
+    /// Gives a piece of the answer to all who want pieces.
+    func pass(_ piece: String) async {
+        streamed += piece
+        for member in members {
+            guard let onDelta = member.inquiry.onDelta else { continue }
+            let pieces = member.backlog + piece
+            member.backlog = ""
+            member.hasPieces = true
+            await onDelta(pieces)
+        }
+    }
 
     /// What they waited for is there.
     func takeMembers() -> [Member] {
@@ -71,6 +89,7 @@ final class Flight {
 
 /// What came of a flight, for each of its members.
 struct Landing {
+    let route: Route
     let result: AnswerOutcome.Result
     let started: Duration
     /// When its passages were there.
@@ -82,7 +101,7 @@ struct Landing {
         var result = result
         if !isFirst, case .answered(let answer, nil) = result { result = .answered(answer, reuse: Reuse(.coalesced)) }
         return AnswerOutcome(
-            result: result, retrieving: max(.zero, retrieved - max(started, member.begun)),
+            result: result, route: route, retrieving: max(.zero, retrieved - max(started, member.begun)),
             generating: max(.zero, ended - max(retrieved, member.begun)))
     }
 }

@@ -46,6 +46,7 @@ package struct AnswerOutcome: Sendable {
     }
 
     package let result: Result
+    package let route: Route
     /// How long passages were waited for.
     package let retrieving: Duration
     /// From then on.

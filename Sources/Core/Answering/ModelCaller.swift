@@ -1,15 +1,11 @@
 import ChatJobs
 import ParleyPrimitives
 
-/// Asks the model, and says what came of it to those who watch over it.
+/// Asks an agent's model, and says what came of it to those who watch over it.
 struct ModelCaller: Sendable {
-    let model: any AnswerModel
+    let agent: Agent
     let health: HealthMonitor
     let clock: any PipelineClock
-    /// `model.timeout`.
-    let timeout: Duration
-    let prices: Prices?
-    let metrics: AnsweringMetrics
 
     struct Call {
         let result: Result<Answer, JobFailure>
@@ -23,12 +19,14 @@ struct ModelCaller: Sendable {
     /// - Parameter left: until the answer is of no use any more; nil when that is not known.
     func call(_ inquiry: Inquiry, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?) async -> Call {
         let started = clock.now
+        let metrics = agent.metrics
+        let timeout = agent.configuration.modelTimeout
         metrics.modelCalls.increment()
         let result: Result<Answer, JobFailure>
         do throws(JobFailure) {
-            var answer = try await model.answer(
+            var answer = try await agent.model.answer(
                 inquiry.job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
-            answer.usage.cost = prices?.cost(of: answer.usage)
+            answer.usage.cost = agent.configuration.prices?.cost(of: answer.usage)
             metrics.promptTokens.increment(by: answer.usage.promptTokens)
             metrics.completionTokens.increment(by: answer.usage.completionTokens)
             result = .success(answer)
@@ -46,7 +44,7 @@ struct ModelCaller: Sendable {
     /// - Returns: what the gate is to learn of it.
     func judge(_ call: Call, isFirstTry: Bool) -> Gate.Result {
         guard let failure = call.failure else {
-            health.succeeded(.model)
+            health.succeeded(agent.service)
             return .answered(after: call.length)
         }
         return judge(failure, after: call.length, isFirstTry)
@@ -56,19 +54,19 @@ struct ModelCaller: Sendable {
     private func judge(_ failure: JobFailure, after length: Duration, _ isFirstTry: Bool) -> Gate.Result {
         switch failure.blame {
         case .overload:
-            health.pause(.model, failure.message, for: failure.retryAfter)
+            health.pause(agent.service, failure.message, for: failure.retryAfter)
             return .overloaded
         case .absence:
-            health.failed(.model, failure.message, .absent)
+            health.failed(agent.service, failure.message, .absent)
             return .unanswered
         case .gateway:
-            if isFirstTry { health.failed(.model, failure.message, .absent) }
+            if isFirstTry { health.failed(agent.service, failure.message, .absent) }
             return .unanswered
         case .job:
             if failure.code == .modelRejected {
-                health.succeeded(.model)
+                health.succeeded(agent.service)
             } else if isFirstTry, failure.code != .internal {
-                health.failed(.model, failure.message, .ill)
+                health.failed(agent.service, failure.message, .ill)
             }
             return failure.code == .modelTimeout ? .unanswered : .answered(after: length)
         }
@@ -76,7 +74,7 @@ struct ModelCaller: Sendable {
 
     /// What a job is told that the gate does not let in.
     var absence: JobFailure {
-        let absence = health.absence(of: .model)
+        let absence = health.absence(of: agent.service)
         return JobFailure(
             .modelUnavailable, absence?.reason ?? "the model is away", retryAfter: absence?.retryAfter,
             blame: .absence)

@@ -1,44 +1,50 @@
 import ChatJobs
 import ParleyPrimitives
 
-/// Looks for a window's passages, and says what came of it to those who watch the services.
+/// Looks for passages of an agent's questions, and says what came of it to those who watch the services.
 struct PassageFinder: Sendable {
-    let source: (any PassageSource)?
+    let agent: Agent
     let health: HealthMonitor
     let clock: any PipelineClock
-    let configuration: AnsweringConfiguration
-    let metrics: AnsweringMetrics
 
-    /// Of each inquiry, in order.
-    func passages(for inquiries: [Inquiry]) async -> [WindowSearch.Passages] {
-        guard let source, await source.isReady() else {
-            return inquiries.map { inquiry in
-                (inquiry.job.options.retrieve ?? configuration.retrieve) == .always
+    /// What is looked for.
+    struct Question: Sendable {
+        let text: String
+        let topK: Int
+        /// It fails when there is nothing to search.
+        let isMust: Bool
+        let isFirstTry: Bool
+    }
+
+    /// Of each question, in order.
+    func passages(for questions: [Question]) async -> [WindowSearch.Passages] {
+        guard let source = agent.passageSource, await source.isReady() else {
+            return questions.map { question in
+                question.isMust
                     ? .failure(
                         JobFailure(
                             .retrievalFailed, "there is no index to search; run parley ingest, or set vectors.url"))
                     : .success([])
             }
         }
-        for dependency in [Dependency.embeddings, .vectors] {
+        for dependency in agent.passageServices {
             if let absence = health.absence(of: dependency) {
                 let failure = JobFailure(
                     .retrievalFailed, absence.reason, retryAfter: absence.retryAfter, blame: .absence)
-                return inquiries.map { _ in .failure(failure) }
+                return questions.map { _ in .failure(failure) }
             }
         }
         let started = clock.now
-        let topK = inquiries.map { $0.job.options.topK ?? configuration.topK }
         let results = await source.passages(
-            for: inquiries.map(\.job.searchText), topK: topK.max() ?? configuration.topK,
-            timeout: configuration.retrievalTimeout)
-        metrics.retrieval.recordNanoseconds((clock.now - started).wholeNanoseconds)
-        judge(results, isFirstTry: inquiries.contains(where: \.isFirstTry))
-        return inquiries.indices.map { index in
+            for: questions.map(\.text), topK: questions.map(\.topK).max() ?? agent.configuration.topK,
+            timeout: agent.configuration.retrievalTimeout)
+        agent.metrics.retrieval.recordNanoseconds((clock.now - started).wholeNanoseconds)
+        judge(results, isFirstTry: questions.contains(where: \.isFirstTry))
+        return questions.indices.map { index in
             guard index < results.count else {
                 return .failure(JobFailure(.retrievalFailed, "the vector store gave too few results"))
             }
-            return results[index].map { Array($0.prefix(topK[index])) }.mapError(\.failure)
+            return results[index].map { Array($0.prefix(questions[index].topK)) }.mapError(\.failure)
         }
     }
 
@@ -48,10 +54,11 @@ struct PassageFinder: Sendable {
             // The first that says something says it all.
             switch result {
             case .success:
-                health.succeeded(.embeddings)
-                return health.succeeded(.vectors)
+                for dependency in agent.passageServices { health.succeeded(dependency) }
+                return
             case .failure(let passage):
-                guard let dependency = passage.dependency else { continue }
+                guard let kind = passage.dependency else { continue }
+                let dependency = kind == .vectors ? agent.vectors : kind
                 switch passage.failure.blame {
                 case .job: continue
                 case .overload:

@@ -1,30 +1,54 @@
 import ChatJobs
 
-/// One search for several inquiries of a window: shared work, which outlives whoever gives up waiting for it.
+/// One search for several questions of a window and one agent: shared work, which outlives whoever gives up waiting for it.
 ///
 /// Not Sendable: it belongs to ``Answering``, on whose executor all of it runs.
 final class WindowSearch {
     typealias Passages = Result<[Source], JobFailure>
 
-    let inquiries: [Inquiry]
-    /// Of each inquiry, in order; nil until the search has ended.
+    let agent: Agent
+    /// The tokens of the flights' leads.
+    private(set) var leads: [UInt64] = []
+    private(set) var questions: [PassageFinder.Question] = []
+    /// Of each flight, in order; nil until the search has ended.
     private(set) var passages: [Passages]?
 
-    init(_ inquiries: [Inquiry]) { self.inquiries = inquiries }
+    private init(_ agent: Agent) { self.agent = agent }
 
     func end(_ passages: [Passages]) { self.passages = passages }
 
-    /// The window's searches: a person who waits does not wait for the others' search, which takes longer the more they
-    /// are; and who wants no passages waits for none.
-    static func forming(_ inquiries: [Inquiry], mode: JobOptions.Retrieve) -> [WindowSearch] {
-        var urgent: [Inquiry] = []
-        var others: [Inquiry] = []
-        for inquiry in inquiries where inquiry.job.options.retrieve ?? mode != .never {
-            if inquiry.rank.isUrgent { urgent.append(inquiry) } else { others.append(inquiry) }
-        }
+    private func add(_ flight: Flight) {
+        flight.search = (self, leads.count)
+        leads.append(flight.lead.token)
+        let route = flight.route
+        questions.append(
+            PassageFinder.Question(
+                text: route.rewrittenQuery ?? flight.lead.job.query, topK: route.topK,
+                isMust: route.retrieve == .always,
+                isFirstTry: flight.lead.isFirstTry))
+    }
+
+    /// The window's searches, one for each agent: a person who waits does not wait for the others' search, which takes longer
+    /// the more they are; and who wants no passages waits for none.
+    static func forming(_ flights: [Flight]) -> [WindowSearch] {
         var searches: [WindowSearch] = []
-        if !urgent.isEmpty { searches.append(WindowSearch(urgent)) }
-        if !others.isEmpty { searches.append(WindowSearch(others)) }
+        var places: [Group: Int] = [:]
+        for flight in flights where flight.route.retrieve != .never {
+            let agent = flight.route.agent
+            guard agent.passageSource != nil || flight.route.retrieve == .always else { continue }
+            let group = Group(agent: ObjectIdentifier(agent), isUrgent: flight.lead.rank.isUrgent)
+            let place = places[group] ?? searches.count
+            if place == searches.count {
+                searches.append(WindowSearch(agent))
+                places[group] = place
+            }
+            searches[place].add(flight)
+        }
         return searches
+    }
+
+    private struct Group: Hashable {
+        let agent: ObjectIdentifier
+        let isUrgent: Bool
     }
 }

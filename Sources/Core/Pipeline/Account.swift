@@ -11,9 +11,9 @@ package struct Account: Sendable, Equatable {
     /// When it was settled, by the wall clock.
     package let at: Timestamp
 
-    init(_ job: Job, _ answer: Answer, _ reuse: Reuse?, at: Timestamp) {
+    init(_ job: Job, _ route: Route, _ answer: Answer, _ reuse: Reuse?, at: Timestamp) {
         tenant = job.tenant
-        agent = job.agent
+        agent = job.agent ?? route.agent.name
         model = answer.model
         isReused = reuse != nil
         usage = reuse == nil ? answer.usage : answer.usage.unpaid

@@ -36,7 +36,7 @@ struct Concluder: Sendable {
         case .ended(.expired): return await fail(delivery, .expired(delivery.job), outcome)
         case .failed(let failure):
             let postponement: Postponement
-            switch nextTry(of: delivery, failure, hasStreamed) {
+            switch nextTry(of: delivery, failure, outcome.route.agent, hasStreamed) {
             case .later(let next): postponement = next
             case .tooLate: return await fail(delivery, failure, outcome)
             case .never:
@@ -61,8 +61,10 @@ struct Concluder: Sendable {
         case never
     }
 
-    private func nextTry(of delivery: JobDelivery, _ failure: JobFailure, _ hasStreamed: Bool) -> NextTry {
-        let needed: [Dependency] = failure.code == .retrievalFailed ? [.embeddings, .vectors] : [.model]
+    private func nextTry(
+        of delivery: JobDelivery, _ failure: JobFailure, _ agent: Agent, _ hasStreamed: Bool
+    ) -> NextTry {
+        let needed = failure.code == .retrievalFailed ? agent.passageServices : [agent.service]
         let failed = RetryPolicy.Failure(
             failure: failure, attempt: delivery.attempt, deferrals: delivery.incoming.envelope.deferrals,
             outages: delivery.incoming.envelope.outages, hasStreamed: hasStreamed,

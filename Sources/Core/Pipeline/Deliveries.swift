@@ -240,7 +240,8 @@ actor Deliveries {
     // MARK: - Work
 
     private func ask(_ deliveries: [JobDelivery], _ foreseen: Answering.Foreseen? = nil) {
-        guard !deliveries.isEmpty else { return }
+        // What was to be made for jobs that are not begun is given up there.
+        guard !deliveries.isEmpty || foreseen?.isLooking == true else { return }
         let inquiries = deliveries.map(inquiry)
         answering.assumeIsolated { $0.answer(inquiries, foreseen) }
     }

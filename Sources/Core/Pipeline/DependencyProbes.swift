@@ -4,8 +4,7 @@ import Answering
 struct DependencyProbes: HealthMonitor.Probe {
     let results: any ResultStore
     let outbox: any Outbox
-    let model: any AnswerModel
-    let passageSource: (any PassageSource)?
+    let agents: [Agent]
 
     func untilAvailable(_ dependency: Dependency) async {
         switch dependency.kind {
@@ -17,8 +16,9 @@ struct DependencyProbes: HealthMonitor.Probe {
 
     func isThere(_ dependency: Dependency) async -> Bool {
         switch dependency.kind {
-        case .model: await model.probe()
-        case .embeddings, .vectors: await passageSource?.probe(dependency) ?? true
+        case .model: await agents.first { $0.service == dependency }?.model.probe() ?? true
+        case .embeddings: await agents.lazy.compactMap(\.passageSource).first?.probe(.embeddings) ?? true
+        case .vectors: await agents.first { $0.vectors == dependency }?.passageSource?.probe(.vectors) ?? true
         case .redis, .rabbitMQ: true
         }
     }

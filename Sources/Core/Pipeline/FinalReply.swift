@@ -64,7 +64,7 @@ final class FinalReply: Sendable {
         complete(&reply, delivery, outcome, now)
         return FinalReply(
             reply, delivery.key, delivery.identity.fingerprint,
-            account: Account(delivery.job, answer, reuse, at: wall))
+            account: Account(delivery.job, outcome.route, answer, reuse, at: wall))
     }
 
     /// - Parameters:
@@ -137,8 +137,8 @@ final class FinalReply: Sendable {
     private static func complete(
         _ reply: inout Reply, _ delivery: JobDelivery, _ outcome: AnswerOutcome?, _ now: Duration
     ) {
-        reply.agent = delivery.job.agent
-        reply.rewrittenQuery = delivery.job.rewrittenQuery
+        reply.agent = delivery.job.agent ?? outcome?.route.agent.name
+        reply.rewrittenQuery = delivery.job.rewrittenQuery ?? outcome?.route.rewrittenQuery
         reply.warnings = delivery.job.warnings
         reply.metadata = delivery.job.metadata
         reply.attempts = delivery.attempt

@@ -1,6 +1,7 @@
 import Answering
 import ChatJobs
 import Logging
+import Routing
 
 /// Takes windows of jobs from the broker, and has each answered and settled.
 ///
@@ -29,12 +30,15 @@ package actor Pipeline {
     private static let restrictedRest = Duration.seconds(1)
 
     /// - Parameters:
-    ///   - passageSource: nil when no vector store is configured; `retrieve: always` then fails.
+    ///   - passageSource: of the default agent, as is `model`.
+    ///   - agents: the others.
+    ///   - router: tells which agent a question is for, and whether it needs passages; nil: nobody does.
     ///   - answers: the answer cache's second tier.
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
     package init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
-        model: any AnswerModel, answers: (any AnswerStore)? = nil, decoder: JobDecoder,
+        model: any AnswerModel, agents: [Agent] = [], router: Router? = nil, answers: (any AnswerStore)? = nil,
+        decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
     ) {
@@ -42,12 +46,15 @@ package actor Pipeline {
         self.clock = clock
         self.configuration = configuration
         self.executor = executor
+        let agents = Agents(
+            Agent(passageSource: passageSource, model: model, configuration: configuration.answering.agent),
+            named: agents, router: router)
         health = HealthMonitor(
-            probe: DependencyProbes(results: results, outbox: outbox, model: model, passageSource: passageSource),
+            probe: DependencyProbes(results: results, outbox: outbox, agents: agents.all),
             clock: clock, configuration: configuration.answering, executor: executor, logger: logger)
         answering = Answering(
-            passageSource: passageSource, model: model, answers: answers, health: health, clock: clock,
-            configuration: configuration.answering, executor: executor)
+            agents: agents, answers: answers, health: health, clock: clock, configuration: configuration.answering,
+            executor: executor)
         let metrics = PipelineMetrics()
         let settler = Settler(
             intake: intake, results: results, outbox: outbox, health: health, clock: clock,

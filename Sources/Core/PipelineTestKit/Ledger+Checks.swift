@@ -81,9 +81,10 @@ extension Ledger.State {
         if let most = configuration.inFlight.everybody, mostRunning > most, !sharesCalls {
             violations.append("\(mostRunning) calls of a tenant at once in one worker, more than \(most)")
         }
-        if mostRunning > configuration.answering.modelConcurrency {
+        if mostRunning > configuration.answering.agent.modelConcurrency {
             violations.append(
-                "\(mostRunning) calls at once in one worker, more than \(configuration.answering.modelConcurrency)")
+                "\(mostRunning) calls at once in one worker, more than \(configuration.answering.agent.modelConcurrency)"
+            )
         }
         if retry.maxDeliveries > 1, mostLossesBesideOthers >= retry.maxDeliveries - 1 {
             violations.append("a job that \(mostLossesBesideOthers) workers died of was tried beside others")

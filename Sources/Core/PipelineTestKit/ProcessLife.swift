@@ -16,5 +16,10 @@ package final class ProcessLife: Sendable {
     package var hasLeft: Bool { left.withLock { $0 } }
     func leave() { left.withLock { $0 = true } }
 
+    /// It has left, or died so long ago that others have noticed.
+    func isOver(at now: Duration, noticedAfter delay: Duration) -> Bool {
+        hasLeft || endedAt.map { $0 + delay <= now } ?? false
+    }
+
     package func end(at now: Duration) { ended.withLock { $0 = $0 ?? now } }
 }

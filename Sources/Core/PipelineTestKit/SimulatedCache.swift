@@ -3,10 +3,11 @@ import ChatJobs
 import Pipeline
 import Synchronization
 
-/// The answer cache's second tier: forgets what has expired, and loses what was kept while it was away.
-package final class SimulatedCache: AnswerStore {
+/// The answer cache's second tier: forgets what has expired, loses what was kept while it was away, and knows who makes what.
+package final class SimulatedCache: Sendable {
     private struct State {
         var kept: [AnswerKey: (bytes: [UInt8], until: Duration)] = [:]
+        var makers: [AnswerKey: ProcessLife] = [:]
         var awayUntil: Duration = .zero
         var asked = 0
     }
@@ -14,6 +15,8 @@ package final class SimulatedCache: AnswerStore {
     private let state = Mutex(State())
     private let executor: SimulatedExecutor
     private let latencies: Latencies
+    /// A worker's death is noticed so late.
+    private static let noticed = Duration.milliseconds(1600)
 
     package init(executor: SimulatedExecutor, latencies: Latencies) {
         self.executor = executor
@@ -22,6 +25,13 @@ package final class SimulatedCache: AnswerStore {
 
     /// How often answers were looked for.
     package var asked: Int { state.withLock { $0.asked } }
+    /// The answers that somebody is to make.
+    package var beingMade: Int { state.withLock { $0.makers.count } }
+
+    /// Whether the worker is to make an answer.
+    func isMaker(_ worker: SimulatedWorker) -> Bool {
+        state.withLock { $0.makers.values.contains { $0 === worker.life } }
+    }
 
     package func goAway(for duration: Duration) {
         let until = executor.now + duration
@@ -35,23 +45,76 @@ package final class SimulatedCache: AnswerStore {
         }
     }
 
-    package func answers(to keys: [AnswerKey]) async -> [AnswerKey: KeptAnswer] {
+    /// All is forgotten, who makes what included.
+    package func lose() {
+        state.withLock { state in
+            state.kept = [:]
+            state.makers = [:]
+        }
+    }
+
+    /// As a worker sees it.
+    func of(_ life: ProcessLife) -> SimulatedAnswerStore { SimulatedAnswerStore(cache: self, life: life) }
+
+    fileprivate func look(
+        for keys: [AnswerKey], stale: Duration, _ life: ProcessLife
+    ) async -> [AnswerKey: AnswerStanding] {
         await executor.sleep(executor.draw(latencies.store))
+        guard life.isAlive else { return [:] }
         let now = executor.now
         return state.withLock { state in
             state.asked += 1
             guard now >= state.awayUntil else { return [:] }
             return keys.reduce(into: [:]) { found, key in
-                if let kept = state.kept[key], kept.until > now { found[key] = KeptAnswer(decoding: kept.bytes) }
+                let held = state.kept[key].flatMap { $0.until > now ? $0 : nil }
+                let kept = held.flatMap { KeptAnswer(decoding: $0.bytes) }
+                if kept != nil, let held, stale == .zero || held.until - now > stale {
+                    found[key] = AnswerStanding(kept: kept, maker: .nobody)
+                    return
+                }
+                if let maker = state.makers[key], maker !== life, !maker.isOver(at: now, noticedAfter: Self.noticed) {
+                    found[key] = AnswerStanding(kept: kept, maker: .another)
+                    return
+                }
+                state.makers[key] = life
+                found[key] = AnswerStanding(kept: kept, maker: .thisWorker)
             }
         }
     }
 
-    package func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async {
+    fileprivate func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration, _ worker: ProcessLife) async {
         await executor.sleep(executor.draw(latencies.store))
+        guard worker.isAlive else { return }
         let now = executor.now
         state.withLock { state in
-            if now >= state.awayUntil { state.kept[key] = (answer.encoded(), now + life) }
+            guard now >= state.awayUntil else { return }
+            state.kept[key] = (answer.encoded(), now + life)
+            state.makers[key] = nil
         }
     }
+
+    fileprivate func giveUp(_ keys: [AnswerKey], _ worker: ProcessLife) async {
+        await executor.sleep(executor.draw(latencies.store))
+        guard worker.isAlive else { return }
+        let now = executor.now
+        state.withLock { state in
+            guard now >= state.awayUntil else { return }
+            for key in keys where state.makers[key] === worker { state.makers[key] = nil }
+        }
+    }
+}
+
+struct SimulatedAnswerStore: AnswerStore {
+    let cache: SimulatedCache
+    let life: ProcessLife
+
+    func look(for keys: [AnswerKey], stale: Duration) async -> [AnswerKey: AnswerStanding] {
+        await cache.look(for: keys, stale: stale, life)
+    }
+
+    func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async {
+        await cache.keep(answer, as: key, for: life, self.life)
+    }
+
+    func giveUp(_ keys: [AnswerKey]) async { await cache.giveUp(keys, life) }
 }

@@ -35,7 +35,7 @@ struct SimulatedCrowd {
             return failsAtOnce ? .failsAtOnce(failure) : .fails(failure)
         }
         var configuration = PipelineConfiguration()
-        configuration.answering.modelConcurrency = Int.random(in: 4...32, using: &draw)
+        configuration.answering.agent.modelConcurrency = Int.random(in: 4...32, using: &draw)
         configuration.retry.maxAttempts = Int.random(in: 1...5, using: &draw)
         configuration.retry.base = .milliseconds(100)
         configuration.retry.max = .seconds(2)
@@ -85,7 +85,7 @@ struct SimulatedCrowd {
     ) -> Duration {
         let attempts = configuration.retry.maxAttempts
         let calls = jobs + hopeless * (attempts - 1)
-        let work = Self.call * calls / configuration.answering.modelConcurrency
+        let work = Self.call * calls / configuration.answering.agent.modelConcurrency
         let backOffs = configuration.retry.max * attempts
         return work * 2 + backOffs + (outage.map { $0 + .seconds(12) } ?? .zero) + .seconds(3)
     }

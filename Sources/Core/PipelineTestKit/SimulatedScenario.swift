@@ -87,9 +87,9 @@ package struct SimulatedScenario: Sendable {
             answers: isSharing && shares.chance(70) ? SimulatedCache(executor: executor, latencies: .wild) : nil)
         var configuration = PipelineConfiguration()
         configuration.window = Int.random(in: 1...8, using: &draw)
-        configuration.answering.modelConcurrency = Int.random(in: 1...6, using: &draw)
-        configuration.answering.modelTimeout = .milliseconds(300)
-        configuration.answering.retrievalTimeout = .milliseconds(500)
+        configuration.answering.agent.modelConcurrency = Int.random(in: 1...6, using: &draw)
+        configuration.answering.agent.modelTimeout = .milliseconds(300)
+        configuration.answering.agent.retrievalTimeout = .milliseconds(500)
         configuration.answering.breakerThreshold = Int.random(in: 1...6, using: &draw)
         configuration.answering.priorityMaxWait = .milliseconds(Int.random(in: 50...2000, using: &draw))
         configuration.retry.maxAttempts = Int.random(in: 1...4, using: &draw)
@@ -124,7 +124,7 @@ package struct SimulatedScenario: Sendable {
 extension CacheSettings {
     static func draw(_ draw: inout SeededGenerator) -> CacheSettings {
         CacheSettings(
-            keys: AnswerKeys(scope: .tenant, worker: "simulated", retrieve: .auto, topK: 4),
+            keys: AnswerKeys(scope: .tenant),
             memory: draw.chance(80) ? 1 << 20 : 0,
             memoryLife: .milliseconds(Int.random(in: 1...1000, using: &draw)),
             storeLife: .milliseconds(Int.random(in: 1...3000, using: &draw)), jitter: 0.1,

@@ -31,7 +31,7 @@ package struct SimulatedWorker: Sendable {
 
     package let number: Int
     package let pipeline: Pipeline
-    private let life = ProcessLife()
+    let life = ProcessLife()
     private let services: Services
     private let prefetch: Int
 
@@ -52,7 +52,7 @@ package struct SimulatedWorker: Sendable {
                 life.end(at: services.executor.now)
                 crashed()
             },
-            answers: services.answers,
+            answers: services.answers?.of(life),
             decoder: JobDecoder(maxQuery: SimulatedMessages.maxQuery),
             inflate: { (_, _) throws(JobFailure) in throw JobFailure(.unsupportedMediaType, "no gzip here") },
             clock: SimulatedClock(services.executor), configuration: configuration, executor: services.executor,

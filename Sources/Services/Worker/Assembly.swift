@@ -9,6 +9,7 @@ import ParleyRabbitMQ
 import ParleyRedis
 import ParleySettings
 import Retrieval
+import Routing
 import Topology
 
 /// The parts that a configuration names, made but not yet connected to anything.
@@ -23,16 +24,19 @@ package struct Assembly: Sendable {
     package let queues: JobQueues
     package let keys: RedisKeys
     package let embedder: any Embedder
-    package let store: any VectorStore
-    package let retriever: Retriever
-    package let model: any LanguageModel
+    /// The default one.
+    package let standard: AgentParts
+    /// All of them, the default one first.
+    package let agents: [AgentParts]
+    /// `routing.model`; nil when it is off.
+    package let router: Router?
     package let admin: AdminAddress
 
     /// - Throws: ``SettingsError`` with every value that a part refuses; ``IOLoopError`` when the kernel gives no thread.
     package init(_ settings: Settings, logger: Logger) throws {
         var problems: [String] = []
         func part<T>(
-            _ make: () throws -> T, _ name: (any Error) -> String = { ($0 as? RetrievalError)?.message ?? "\($0)" }
+            _ make: () throws -> T, _ name: (any Error) -> String = Self.words
         ) -> T? {
             do { return try make() } catch {
                 problems.append(name(error))
@@ -56,26 +60,29 @@ package struct Assembly: Sendable {
                 url: settings.embeddings.url, model: settings.embeddings.model, apiKey: settings.embeddings.apiKey,
                 options: EmbeddingOptions(settings.embeddings), http: http)
         }
-        let store = part {
-            try makeStore(url: settings.vectorsURL, token: settings.vectorsToken, http: http, logger: logger)
+        let agents = AgentParts.all(settings, embedder: embedder ?? LexicalEmbedder()) { agent, key in
+            part(
+                { try makeStore(url: agent.vectorsURL, token: agent.vectorsToken, http: http, logger: logger) },
+                { key + Self.words($0) })
+        } model: { agent, key in
+            let prompt = part({ try PromptTemplate(agent.prompt) }, { key + Self.words($0) })
+            return part(
+                {
+                    try makeModel(
+                        url: agent.model.url, name: agent.model.name, apiKey: agent.model.apiKey,
+                        prompt: prompt ?? .standard, behaviour: ChatBehaviour(agent.model), http: modelHTTP,
+                        logger: logger)
+                }, { key + Self.words($0) })
         }
-        let prompt = part {
-            try PromptTemplate(
-                system: settings.prompt.system ?? PromptTemplate.standardSystem,
-                user: settings.prompt.user ?? PromptTemplate.standardUser,
-                historyTokens: settings.prompt.historyTokens, contextTokens: settings.prompt.contextTokens)
-        }
-        let model = part {
-            try makeModel(
-                url: settings.model.url, name: settings.model.name, apiKey: settings.model.apiKey,
-                prompt: prompt ?? .standard, behaviour: ChatBehaviour(settings.model), http: modelHTTP, logger: logger)
-        }
+        let router = part({ try Router.named(settings.routing.model) })
         let queues = JobQueues(settings)
         problems += queues.problems.map { "queue.name: \($0)" }
         problems += (rabbitMQ?.problems ?? []).map { "rabbitmq.url: \($0)" }
         problems += (redis?.problems ?? []).map { "redis.url: \($0)" }
         let admin = part { try AdminAddress(parsing: settings.adminListen) }
-        guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let store, let model, let admin else {
+        guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let router, let admin,
+            let standard = agents.first
+        else {
             loop.stop()
             throw SettingsError(problems: problems)
         }
@@ -86,13 +93,24 @@ package struct Assembly: Sendable {
         self.rabbitMQ = rabbitMQ
         self.redis = redis
         self.embedder = embedder
-        self.store = store
-        self.model = model
+        self.standard = standard
+        self.agents = agents
+        self.router = router
         self.admin = admin
-        retriever = Retriever(embedder: embedder, store: store)
         self.queues = queues
         keys = RedisKeys(prefix: settings.redisPrefix)
     }
+
+    private static func words(_ error: any Error) -> String {
+        switch error {
+        case let error as RetrievalError: error.message
+        case let error as SettingsError: error.problems.joined(separator: "; ")
+        default: "\(error)"
+        }
+    }
+
+    /// The agent of that name; nil: the default one.
+    package func agent(_ name: String?) -> AgentParts? { agents.first { $0.name == name } }
 
     /// What the parts refuse in `settings`; empty when nothing.
     package static func problems(in settings: Settings) -> [String] {
@@ -112,6 +130,14 @@ extension EmbeddingOptions {
         maxTokens = settings.maxTokens
         queryPrefix = settings.queryPrefix
         passagePrefix = settings.passagePrefix
+    }
+}
+
+extension PromptTemplate {
+    init(_ settings: Settings.Prompt) throws {
+        try self.init(
+            system: settings.system ?? Self.standardSystem, user: settings.user ?? Self.standardUser,
+            historyTokens: settings.historyTokens, contextTokens: settings.contextTokens)
     }
 }
 

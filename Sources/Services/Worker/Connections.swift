@@ -9,7 +9,16 @@ extension Settings {
     var retrievalConnections: Int { retrieval.maxConnections ?? max(64, worker.prefetch) }
 
     /// To the model: calls in flight, and an eighth more for answers that are still read to their end, and probes.
-    var modelConnections: Int { max(64, model.maxConcurrency + model.maxConcurrency / 8) }
+    var modelConnections: Int { max(64, modelConcurrency + modelConcurrency / 8) }
+
+    /// Calls in flight at once, to all agents' models.
+    private var modelConcurrency: Int {
+        var services: [Agent] = []
+        for agent in [standardAgent] + agents.values where !services.contains(where: { $0.hasService(of: agent) }) {
+            services.append(agent)
+        }
+        return services.reduce(0) { $0 + $1.model.maxConcurrency }
+    }
 }
 
 extension HTTPClientConfiguration {

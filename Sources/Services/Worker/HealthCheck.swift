@@ -36,9 +36,8 @@ package struct HealthCheck: Sendable {
         async let rabbitMQ = checkRabbitMQ()
         async let redis = checkRedis()
         async let embeddings = checkEmbeddings()
-        async let vectors = checkVectors()
-        async let model = checkModel()
-        return await [rabbitMQ, redis, embeddings, vectors, model]
+        async let agents = checkAgents()
+        return await [rabbitMQ, redis, embeddings] + agents
     }
 
     private func checkEmbeddings() async -> CheckResult {
@@ -52,30 +51,49 @@ package struct HealthCheck: Sendable {
         }
     }
 
-    private func checkVectors() async -> CheckResult {
-        do throws(RetrievalError) {
-            guard let index = try await assembly.retriever.check() else {
-                return CheckResult(
-                    name: "vectors", outcome: .warning,
-                    detail: "\(assembly.store.location): no index yet; run parley ingest PATH")
+    /// Of each agent what it does not share with one before.
+    private func checkAgents() async -> [CheckResult] {
+        await withTaskGroup(of: (Int, [CheckResult]).self) { group in
+            for (place, agent) in assembly.agents.enumerated() {
+                group.addTask {
+                    async let vectors = agent.ownsStore ? checkVectors(of: agent) : nil
+                    async let model = agent.ownsService ? checkModel(of: agent) : nil
+                    return (place, await [vectors, model].compactMap(\.self))
+                }
             }
-            return CheckResult(
-                name: "vectors", outcome: .ok,
-                detail: "\(assembly.store.location): \(index.passages) passages"
-                    + (index.documents.map { " of \($0) documents" } ?? ""))
-        } catch {
-            return failed("vectors", error, key: "vectors.url")
+            var results: [Int: [CheckResult]] = [:]
+            for await (place, result) in group { results[place] = result }
+            return assembly.agents.indices.flatMap { results[$0] ?? [] }
         }
     }
 
-    private func checkModel() async -> CheckResult {
-        let name = assembly.settings.model.name.map { " (\($0))" } ?? ""
-        guard let problem = await assembly.model.check() else {
-            return CheckResult(name: "model", outcome: .ok, detail: "\(assembly.settings.model.url)\(name) answers")
+    private func checkVectors(of agent: AgentParts) async -> CheckResult {
+        let (name, location) = (agent.vectors.description, agent.store.location)
+        do throws(RetrievalError) {
+            guard let index = try await agent.retriever.check() else {
+                return CheckResult(
+                    name: name, outcome: .warning,
+                    detail: "\(location): no index yet; run parley ingest PATH"
+                        + (agent.name.map { " --agent \($0)" } ?? ""))
+            }
+            return CheckResult(
+                name: name, outcome: .ok,
+                detail: "\(location): \(index.passages) passages"
+                    + (index.documents.map { " of \($0) documents" } ?? ""))
+        } catch {
+            return failed(name, error, key: agent.key("vectors.url"))
+        }
+    }
+
+    private func checkModel(of agent: AgentParts) async -> CheckResult {
+        let (name, settings) = (agent.service.description, agent.settings.model)
+        guard let problem = await agent.model.check() else {
+            return CheckResult(
+                name: name, outcome: .ok, detail: "\(settings.url)\(settings.name.map { " (\($0))" } ?? "") answers")
         }
         // A service that answers, but not with what is needed, is asked or configured wrongly.
-        let answers = await assembly.model.isThere()
-        return CheckResult(name: "model", outcome: answers ? .wrong : .unreachable, detail: problem)
+        let answers = await agent.model.isThere()
+        return CheckResult(name: name, outcome: answers ? .wrong : .unreachable, detail: problem)
     }
 
     private func failed(_ name: String, _ error: RetrievalError, key: String) -> CheckResult {

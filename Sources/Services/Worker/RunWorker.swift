@@ -15,22 +15,7 @@ package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: 
     describeMetrics(in: registry)
     raiseDescriptorLimit(for: settings, logger: logger)
     let assembly = try Assembly(settings, logger: logger)
-    do throws(RetrievalError) {
-        if let index = try await assembly.retriever.check() {
-            logger.info("index", metadata: ["passages": "\(index.passages)", "vectors": "\(assembly.store.location)"])
-        } else {
-            logger.notice(
-                "no index yet: jobs are answered without retrieval", metadata: ["vectors": "\(assembly.store.location)"]
-            )
-        }
-    } catch {
-        // Garbage is an illness that passes, too, and a refusal is about the text that was tried.
-        let key = error.part == .embedder ? "embeddings.url" : "vectors.url"
-        guard error.isTransient || error.isRefusal || error.code == .invalidResponse else {
-            throw SettingsError(problems: ["\(key): \(error.explanation)"])
-        }
-        logger.warning("the vector store cannot be asked yet", metadata: ["reason": "\(error.message)"])
-    }
+    for agent in assembly.agents where agent.ownsStore { try await look(at: agent, logger) }
     let worker = WorkerService(assembly, logger: logger)
     let admin = AdminServer(
         listen: assembly.admin, token: settings.adminToken, registry: registry, readiness: { await worker.readiness() },
@@ -47,4 +32,25 @@ package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: 
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
     try await group.run()
+}
+
+/// Says what an agent's vector store holds.
+///
+/// - Throws: ``SettingsError`` when its settings can never do.
+private func look(at agent: AgentParts, _ logger: Logger) async throws(SettingsError) {
+    do throws(RetrievalError) {
+        if let index = try await agent.retriever.check() {
+            logger.info("index", metadata: ["passages": "\(index.passages)", "vectors": "\(agent.store.location)"])
+        } else {
+            logger.notice(
+                "no index yet: jobs are answered without retrieval", metadata: ["vectors": "\(agent.store.location)"])
+        }
+    } catch {
+        // Garbage is an illness that passes, too, and a refusal is about the text that was tried.
+        let key = error.part == .embedder ? "embeddings.url" : agent.key("vectors.url")
+        guard error.isTransient || error.isRefusal || error.code == .invalidResponse else {
+            throw SettingsError(problems: ["\(key): \(error.explanation)"])
+        }
+        logger.warning("the vector store cannot be asked yet", metadata: ["reason": "\(error.message)"])
+    }
 }

@@ -30,22 +30,40 @@ struct SecretReload: ServiceLifecycle.Service, CustomStringConvertible {
         for await _ in signals.cancelOnGracefulShutdown() { reload() }
     }
 
+    /// A key that an agent shares with the default one comes from that one's file.
+    private func uses(_ agent: AgentParts) -> [(key: String, use: (String) throws -> Void)] {
+        let (files, standard) = (assembly.settings.secretFiles, assembly.standard.settings)
+        var uses: [(key: String, use: (String) throws -> Void)] = []
+        let model = agent.key("model.api_key")
+        if files[model] != nil {
+            uses.append((model, { try agent.model.useKey($0) }))
+        } else if agent.settings.model.apiKey == standard.model.apiKey {
+            uses.append(("model.api_key", { try agent.model.useKey($0) }))
+        }
+        let store = agent.key("vectors.token")
+        if files[store] != nil {
+            uses.append((store, { try agent.store.useToken($0) }))
+        } else if agent.settings.vectorsToken == standard.vectorsToken {
+            uses.append(("vectors.token", { try agent.store.useToken($0) }))
+        }
+        return uses
+    }
+
     private func reload() {
         let files = assembly.settings.secretFiles
         logger.info("SIGHUP: passwords of RabbitMQ and Redis are read for each connection, keys and tokens now")
-        let uses: [(key: String, use: (String) throws -> Void)] = [
-            ("model.api_key", { try assembly.model.useKey($0) }),
-            ("embeddings.api_key", { try assembly.embedder.useKey($0) }),
-            ("vectors.token", { try assembly.store.useToken($0) }),
-            ("admin.token", { admin.useToken($0) }),
-            (
-                "secrets.letter_key",
-                {
-                    if let problem = Settings.problem(ofLetterKey: $0) { throw SettingsError(problems: [problem]) }
-                    outbox.useLetterKey($0)
-                }
-            ),
-        ]
+        let uses: [(key: String, use: (String) throws -> Void)] =
+            [
+                ("embeddings.api_key", { try assembly.embedder.useKey($0) }),
+                ("admin.token", { admin.useToken($0) }),
+                (
+                    "secrets.letter_key",
+                    {
+                        if let problem = Settings.problem(ofLetterKey: $0) { throw SettingsError(problems: [problem]) }
+                        outbox.useLetterKey($0)
+                    }
+                ),
+            ] + assembly.agents.flatMap(uses)
         var done: [String] = []
         for (key, use) in uses {
             guard let path = files[key] else { continue }

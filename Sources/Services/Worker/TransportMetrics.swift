@@ -38,6 +38,8 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_delayed_total": "Jobs put aside without a failure.",
         "parley_redeliveries_total": "Deliveries that the broker had made before.",
         "parley_worker_lost_total": "Jobs given up because workers died of them.",
+        "parley_questions_total": "Questions, by the agent that answers them.",
+        "parley_retrievals_spared_total": "Searches not made, because the question needs no passages.",
         "parley_model_calls_total": "Calls to the model.",
         "parley_model_calls_in_flight": "Calls to the model that are under way.",
         "parley_model_queue": "Jobs that wait for a call to the model.",

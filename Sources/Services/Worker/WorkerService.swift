@@ -31,7 +31,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
     let publisher: RabbitMQPublisher
     let redis: RedisClient
     let results: RedisResults
-    let passages: RetrieverSource
+    let answers: RedisAnswers?
+    let passages: [(vectors: Dependency, source: RetrieverSource)]
     let outbox: RabbitMQOutbox
     let pipeline: Pipeline
     let presence: Presence
@@ -61,16 +62,10 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             configuration: assembly.redis, loop: assembly.loop, onEvent: { watch.redis($0) }, logger: logger)
         var configuration = PipelineConfiguration()
         configuration.window = settings.worker.window
-        configuration.answering.modelConcurrency = settings.model.maxConcurrency
-        configuration.answering.modelTimeout = settings.model.timeout
-        configuration.answering.retrieve = JobOptions.Retrieve(rawValue: settings.retrieval.mode.rawValue) ?? .auto
-        configuration.answering.topK = settings.retrieval.topK
-        configuration.answering.retrievalTimeout = settings.retrieval.timeout
+        configuration.answering.agent = AgentConfiguration(
+            assembly.standard.settings, of: settings, router: assembly.router)
         configuration.answering.priorityMaxWait = settings.priorityMaxWait
         configuration.answering.cache = CacheSettings(settings)
-        configuration.answering.prices = settings.model.prices.map {
-            Prices(input: $0[0], cached: $0[1], output: $0[2], currency: settings.model.currency)
-        }
         configuration.retry.maxAttempts = settings.retry.maxAttempts
         configuration.retry.base = settings.retry.base
         configuration.retry.factor = settings.retry.factor
@@ -82,7 +77,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.answering.longestPause = settings.retry.max
         results = RedisResults(
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
-        passages = RetrieverSource(retriever: assembly.retriever)
+        passages = assembly.agents.map { ($0.vectors, RetrieverSource(retriever: $0.retriever)) }
         let relay = Relay(settings, assembly.rabbitMQ)
         outbox = RabbitMQOutbox(
             publisher: publisher, queues: queues, clock: clock, relay: relay, letterKey: settings.letterKey,
@@ -91,12 +86,17 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             maxBody: settings.limits.body, maxQuery: settings.limits.query, ceilings: JobCeilings(settings),
             ownQueues: queues.names, repliesAllowed: NamePatterns(settings.replyAllow))
         decoder.tenancy = Tenancy(settings)
+        answers =
+            settings.cache.ttl > .zero
+            ? RedisAnswers(redis: redis, keys: assembly.keys, worker: results.worker) : nil
         pipeline = Pipeline(
             intake: RabbitMQIntake(consumer: consumer, clock: clock, relay: relay, renewing: outbox, limits),
             results: results, outbox: outbox,
-            passageSource: passages,
-            model: GeneratedAnswers(model: assembly.model),
-            answers: settings.cache.ttl > .zero ? RedisAnswers(redis: redis, keys: assembly.keys) : nil,
+            passageSource: RetrieverSource(retriever: assembly.standard.retriever),
+            model: GeneratedAnswers(model: assembly.standard.model),
+            agents: assembly.agents.dropFirst().map { $0.agent(settings, router: assembly.router) },
+            router: assembly.router,
+            answers: answers,
             decoder: decoder,
             inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
         presence = Presence(settings)
@@ -128,10 +128,12 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             metadata: [
                 "queue": "\(settings.queue.name)", "prefetch": "\(settings.worker.prefetch)",
                 "window": "\(settings.worker.window)", "rabbitmq": "\(assembly.rabbitMQ.redacted)",
-                "redis": "\(assembly.redis.redacted)", "vectors": "\(assembly.store.location)",
+                "redis": "\(assembly.redis.redacted)", "vectors": "\(assembly.standard.store.location)",
+                "agents": "\(assembly.agents.compactMap(\.name).joined(separator: ", "))",
             ])
         let pulse = Task { await showLife() }
         let look = Task { await lookAtRedis() }
+        let sign = Task { await answers?.showLife() }
         await withGracefulShutdownHandler {
             await pipeline.run()
         } onGracefulShutdown: {
@@ -140,9 +142,11 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         }
         pulse.cancel()
         look.cancel()
+        sign.cancel()
         // Not waited for: a Redis that stands still would hold up the end; closing its client ends the look.
         await pulse.value
         await results.farewell()
+        await answers?.farewell()
         await consumer.close()
         await publisher.close()
         await redis.close()
@@ -244,8 +248,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         for (service, reason) in away.sorted(by: { $0.key < $1.key }) where service != .rabbitMQ {
             readiness.set(service.description, .failed(reason))
         }
-        if away[.vectors] == nil, let trouble = await passages.trouble() {
-            readiness.set("vectors", .degraded(trouble))
+        for (vectors, source) in passages where away[vectors] == nil {
+            if let trouble = await source.trouble() { readiness.set(vectors.description, .degraded(trouble)) }
         }
         return readiness
     }

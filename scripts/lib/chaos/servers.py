@@ -136,6 +136,11 @@ class Broker:
         listed = json.loads(await self.command("list_queues", *columns, "--formatter", "json"))
         return {queue["name"]: (queue["messages_ready"], queue["messages_unacknowledged"]) for queue in listed}
 
+    async def unacknowledged_by_channels(self) -> int:
+        """How many messages all channels of the cluster say they hold."""
+        listed = json.loads(await self.command("list_channels", "messages_unacknowledged", "--formatter", "json"))
+        return sum(channel["messages_unacknowledged"] for channel in listed)
+
 
 class Redis:
     """Every write is on the disk before it is answered, so that a restart keeps what was confirmed."""

@@ -6,28 +6,15 @@ import ChatJobs
 final class AnswerCache {
     private let settings: CacheSettings
     private let store: (any AnswerStore)?
-    private let passageSource: (any PassageSource)?
     private let clock: any PipelineClock
     private var memory: AnswerMemory
     private let metrics: CacheMetrics
 
-    /// Which state of the vector store is answered from, and when that was looked at last.
-    private var knowledge: String?
-    private var looked: Duration?
-    private var isLooking = false
+    private var knowledge = Knowledge()
 
-    /// Looked at again when it is older, and relied on until then.
-    private static let lookAfter = Duration.seconds(1)
-    /// When it is older, nothing is shared before it has been looked at.
-    private static let trustFor = Duration.seconds(3)
-
-    init(
-        settings: CacheSettings, store: (any AnswerStore)?, passageSource: (any PassageSource)?,
-        clock: any PipelineClock
-    ) {
+    init(settings: CacheSettings, store: (any AnswerStore)?, clock: any PipelineClock) {
         self.settings = settings
         self.store = store
-        self.passageSource = passageSource
         self.clock = clock
         memory = AnswerMemory(capacity: settings.memory)
         metrics = CacheMetrics()
@@ -35,29 +22,31 @@ final class AnswerCache {
 
     // MARK: - Keys
 
-    /// How well the state of the vector store is known.
-    enum Knowledge { case fresh, old, unknown }
-
-    /// What the jobs need to know before they have keys.
-    func knowledge(for jobs: [Job]) -> Knowledge {
-        guard passageSource != nil, jobs.contains(where: settings.keys.needsKnowledge) else { return .fresh }
-        guard let age = looked.map({ clock.now - $0 }), age < Self.trustFor else { return .unknown }
-        return age < Self.lookAfter || isLooking ? .fresh : .old
+    /// The agents whose stores have to be looked at before jobs have keys that hold.
+    func agentsToLookAt(for routes: [Route]) -> (old: [Agent], unknown: [Agent]) {
+        var (old, unknown): ([Agent], [Agent]) = ([], [])
+        var asked: Set<Dependency> = []
+        for route in routes where route.retrieve != .never {
+            let agent = route.agent
+            switch knowledge.age(of: agent, now: clock.now) {
+            case .fresh: continue
+            case .old: if asked.insert(agent.vectors).inserted { old.append(agent) }
+            case .unknown: if asked.insert(agent.vectors).inserted { unknown.append(agent) }
+            }
+        }
+        return (old, unknown)
     }
 
-    /// Looks at the vector store, unless it is known to be away: then nothing that rests on it is shared.
-    func look(isAway: Bool) async {
-        isLooking = true
-        let found = isAway ? nil : await passageSource?.version()
-        knowledge = found
-        looked = clock.now
-        isLooking = false
+    /// Looks at an agent's vector store, unless it is known to be away: then nothing that rests on it is shared.
+    func look(at agent: Agent, isAway: Bool) async {
+        knowledge.looks(at: agent)
+        let version = isAway ? nil : await agent.passageSource?.version()
+        knowledge.found(version, at: agent, now: clock.now)
     }
 
-    /// The keys of jobs, nil for those whose answers are not shared.
-    func keys(of jobs: [Job]) -> [AnswerKey?] {
-        let knowledge = passageSource == nil ? "none" : knowledge
-        return jobs.map { settings.keys.key(of: $0, knowledge: knowledge) }
+    /// Nil when the job's answer is not shared.
+    func key(of job: Job, _ route: Route) -> AnswerKey? {
+        settings.keys.key(of: job, route, knowledge: knowledge.version(of: route.agent))
     }
 
     // MARK: - Finding
@@ -71,12 +60,26 @@ final class AnswerCache {
     /// Whether the store is asked for what is not in memory.
     var hasStore: Bool { store != nil }
 
-    /// What is in the store, in one round trip.
-    func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: Found] {
+    /// What is in the store, in one round trip, and who makes what is not. Nothing of what the store does not know.
+    func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: Standing] {
         guard let store, !keys.isEmpty else { return [:] }
-        let kept = await store.answers(to: keys)
+        let standings = await store.look(for: keys, stale: settings.stale)
         let wall = clock.wall
-        return kept.mapValues { Found(answer: $0, tier: .redis, isFresh: $0.freshUntil > wall) }
+        return standings.mapValues { standing in
+            Standing(
+                found: standing.kept.map { Found(answer: $0, tier: .redis, isFresh: $0.freshUntil > wall) },
+                maker: standing.maker)
+        }
+    }
+
+    struct Standing: Sendable {
+        let found: Found?
+        let maker: AnswerStanding.Maker
+    }
+
+    /// Others may make these answers.
+    func giveUp(_ keys: [AnswerKey]) async {
+        if !keys.isEmpty { await store?.giveUp(keys) }
     }
 
     /// An answer that was found.
@@ -87,9 +90,11 @@ final class AnswerCache {
         let isFresh: Bool
     }
 
-    func reuse(_ found: Found) -> Reuse {
-        metrics.hit(found.tier, found.answer.answer.usage)
-        return Reuse(found.tier, age: max(.zero, clock.wall.since(found.answer.made)), isStale: !found.isFresh)
+    /// - Parameter source: when it is not where it was found.
+    func reuse(_ found: Found, as source: Reply.Cached? = nil) -> Reuse {
+        let source = source ?? found.tier
+        metrics.hit(source, found.answer.answer.usage)
+        return Reuse(source, age: max(.zero, clock.wall.since(found.answer.made)), isStale: !found.isFresh)
     }
 
     func missed() { metrics.misses.increment() }

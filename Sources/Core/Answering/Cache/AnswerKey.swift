@@ -51,32 +51,17 @@ package enum CacheScope: String, Sendable, CaseIterable {
 /// Makes the keys of jobs: one place that says what decides an answer.
 package struct AnswerKeys: Sendable {
     package let scope: CacheScope
-    /// What the worker adds of its own to a question: the model and its parameters, the prompt. Any text that changes with
-    /// any of them.
-    package let worker: String
-    /// For jobs that say nothing.
-    package let retrieve: JobOptions.Retrieve
-    package let topK: Int
 
-    package init(scope: CacheScope, worker: String, retrieve: JobOptions.Retrieve, topK: Int) {
-        self.scope = scope
-        // It is long, and part of every key.
-        self.worker = SHA256.hex(of: worker.utf8) ?? worker
-        self.retrieve = retrieve
-        self.topK = topK
-    }
-
-    /// Whether the job's answer rests on what is in the vector store.
-    func needsKnowledge(_ job: Job) -> Bool { (job.options.retrieve ?? retrieve) != .never }
+    package init(scope: CacheScope) { self.scope = scope }
 
     /// - Parameter knowledge: which state of the vector store the job is answered from; nil when that is not known.
     /// - Returns: nil when no answer may be shared.
-    package func key(of job: Job, knowledge: String?) -> AnswerKey? {
-        let needsKnowledge = needsKnowledge(job)
+    func key(of job: Job, _ route: Route, knowledge: String?) -> AnswerKey? {
+        let needsKnowledge = route.retrieve != .never
         guard job.options.cache != .bypass, !needsKnowledge || knowledge != nil else { return nil }
         var json = JSONWriter(capacity: 256 + job.query.utf8.count)
         json.object { json in
-            json.member("worker", worker)
+            json.member("worker", route.agent.configuration.identity)
             json.key("scope")
             json.array { array in
                 switch scope {
@@ -88,7 +73,7 @@ package struct AnswerKeys: Sendable {
                 }
             }
             json.member("query", QuestionText.folded(job.query))
-            json.member("rewritten_query", job.rewrittenQuery.map(QuestionText.folded))
+            json.member("rewritten_query", route.rewrittenQuery.map(QuestionText.folded))
             json.key("history")
             json.array { array in
                 for turn in job.history {
@@ -98,14 +83,14 @@ package struct AnswerKeys: Sendable {
                     }
                 }
             }
-            json.member("agent", job.agent)
+            json.member("agent", route.agent.name)
             json.member("model", job.options.model)
             json.member("temperature", job.options.temperature.map { "\($0)" })
             json.member("max_tokens", job.options.maxTokens.map { "\($0)" })
             json.member("seed", job.options.seed.map { "\($0)" })
-            json.member("retrieve", (job.options.retrieve ?? retrieve).rawValue)
+            json.member("retrieve", route.retrieve.rawValue)
             if needsKnowledge {
-                json.member("top_k", job.options.topK ?? topK)
+                json.member("top_k", route.topK)
                 json.member("knowledge", knowledge)
             }
         }

@@ -78,11 +78,3 @@ package struct KeptAnswer: Sendable, Equatable {
         self.freshUntil = Timestamp(milliseconds: Int64(freshUntil))
     }
 }
-
-/// Where kept answers are, for all workers: the second tier. What it cannot do is no error: the answer is made anew.
-package protocol AnswerStore: Sendable {
-    /// Those that are there, in one round trip.
-    func answers(to keys: [AnswerKey]) async -> [AnswerKey: KeptAnswer]
-    /// - Parameter life: after that it is of no use.
-    func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async
-}

@@ -4,7 +4,7 @@
 final class ModelGate {
     private var gate: Gate
     private var waiters: [Gate.Token: CheckedContinuation<Bool, Never>] = [:]
-    private let metrics: AnsweringMetrics
+    private let metrics: AgentMetrics
     private let clock: any PipelineClock
     /// No start while the model is away.
     private var isClosed = false
@@ -13,7 +13,7 @@ final class ModelGate {
     private var isHeld = false
 
     init(
-        ceiling: Int, maxWait: Duration, clock: any PipelineClock, metrics: AnsweringMetrics,
+        ceiling: Int, maxWait: Duration, clock: any PipelineClock, metrics: AgentMetrics,
         wakeAfter: @escaping (Duration) -> Void
     ) {
         gate = Gate(ceiling: ceiling, maxWait: maxWait)

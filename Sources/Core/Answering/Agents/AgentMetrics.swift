@@ -1,0 +1,28 @@
+import Metrics
+
+/// What operators can see of an agent's answering. Names are part of the product; they follow Prometheus' conventions. Those
+/// of the default agent have no label.
+struct AgentMetrics: Sendable {
+    let questions: Counter
+    let retrievalsSpared: Counter
+    let modelRunning: Gauge
+    let modelQueued: Gauge
+    let modelCalls: Counter
+    let promptTokens: Counter
+    let completionTokens: Counter
+    let retrieval: Timer
+    let generation: Timer
+
+    init(agent: String?) {
+        let label = agent.map { [("agent", $0)] } ?? []
+        questions = Counter(label: "parley_questions_total", dimensions: label)
+        retrievalsSpared = Counter(label: "parley_retrievals_spared_total", dimensions: label)
+        modelRunning = Gauge(label: "parley_model_calls_in_flight", dimensions: label)
+        modelQueued = Gauge(label: "parley_model_queue", dimensions: label)
+        modelCalls = Counter(label: "parley_model_calls_total", dimensions: label)
+        promptTokens = Counter(label: "parley_prompt_tokens_total", dimensions: label)
+        completionTokens = Counter(label: "parley_completion_tokens_total", dimensions: label)
+        retrieval = Timer(label: "parley_stage_duration_seconds", dimensions: [("stage", "retrieve")] + label)
+        generation = Timer(label: "parley_stage_duration_seconds", dimensions: [("stage", "generate")] + label)
+    }
+}

@@ -1,0 +1,110 @@
+import Adapters
+import Answering
+import ChatJobs
+import Generation
+import ParleyDigest
+import ParleySettings
+import Retrieval
+import Routing
+
+/// What the settings of an agent name: made, but not yet asked anything.
+package struct AgentParts: Sendable {
+    /// Nil of the default one.
+    package let name: String?
+    package let settings: Settings.Agent
+    package let store: any VectorStore
+    package let retriever: Retriever
+    package let model: any LanguageModel
+    /// The vector store and the model as readiness, logs and metrics name them: after the first agent that has them.
+    package let vectors: Dependency
+    package let service: Dependency
+
+    /// It has a vector store of its own, not another agent's.
+    var ownsStore: Bool { vectors.name == name ?? "" }
+    /// It has a model of its own.
+    var ownsService: Bool { service.name == name ?? "" }
+    /// A setting of it: `agents.<name>.` in front, unless it is the default one.
+    func key(_ key: String) -> String { name.map { "agents.\($0).\(key)" } ?? key }
+
+    /// The agents of a worker, the default one first.
+    ///
+    /// - Parameters:
+    ///   - store: makes an agent's store, nil when its settings are refused; `model` its model likewise. `key` is what the
+    ///     agent's keys begin with.
+    static func all(
+        _ settings: Settings, embedder: any Embedder,
+        store: (_ agent: Settings.Agent, _ key: String) -> (any VectorStore)?,
+        model: (_ agent: Settings.Agent, _ key: String) -> (any LanguageModel)?
+    ) -> [AgentParts] {
+        var all: [AgentParts] = []
+        let standard: (name: String?, settings: Settings.Agent) = (nil, settings.standardAgent)
+        for (name, own) in [standard] + settings.agents.sorted(by: { $0.key < $1.key }).map({ ($0.key, $0.value) }) {
+            let key = name.map { "agents.\($0)." } ?? ""
+            let asStore = all.first { $0.settings.hasStore(of: own) }
+            let asModel = all.first { $0.settings.hasModel(of: own) }
+            guard let store = asStore?.store ?? store(own, key), let model = asModel?.model ?? model(own, key)
+            else { continue }
+            let asService = all.first { $0.settings.hasService(of: own) }
+            all.append(
+                AgentParts(
+                    name: name, settings: own, store: store,
+                    retriever: asStore?.retriever ?? Retriever(embedder: embedder, store: store), model: model,
+                    vectors: asStore?.vectors ?? Dependency(.vectors, name: name ?? ""),
+                    service: asService?.service ?? Dependency(.model, name: name ?? "")))
+        }
+        return all
+    }
+
+    /// As the pipeline has it.
+    func agent(_ settings: Settings, router: Router?) -> Agent {
+        Agent(
+            name: name, passageSource: RetrieverSource(retriever: retriever), vectors: vectors,
+            model: GeneratedAnswers(model: model), service: service,
+            configuration: AgentConfiguration(self.settings, of: settings, router: router))
+    }
+}
+
+extension Settings.Agent {
+    fileprivate func hasStore(of other: Settings.Agent) -> Bool {
+        vectorsURL == other.vectorsURL && vectorsToken == other.vectorsToken
+    }
+
+    fileprivate func hasModel(of other: Settings.Agent) -> Bool { model == other.model && prompt == other.prompt }
+
+    /// Whether calls of both go through one gate, and one's outage is the other's.
+    func hasService(of other: Settings.Agent) -> Bool {
+        (model.url, model.name, model.apiKey, model.maxConcurrency)
+            == (other.model.url, other.model.name, other.model.apiKey, other.model.maxConcurrency)
+    }
+}
+
+extension AgentConfiguration {
+    init(_ agent: Settings.Agent, of settings: Settings, router: Router?) {
+        self.init()
+        modelConcurrency = agent.model.maxConcurrency
+        modelTimeout = agent.model.timeout
+        prices = agent.model.prices.map {
+            Prices(input: $0[0], cached: $0[1], output: $0[2], currency: settings.model.currency)
+        }
+        retrievalTimeout = agent.retrieval.timeout
+        retrieve = JobOptions.Retrieve(rawValue: agent.retrieval.mode.rawValue) ?? .auto
+        topK = agent.retrieval.topK
+        appendsFollowedUp = agent.retrieval.rewrite == .append
+        identity = Self.identity(agent, of: settings, router: router)
+    }
+
+    /// All in the settings that has a part in what a question is answered with. Workers that agree in it share answers.
+    private static func identity(_ agent: Settings.Agent, of settings: Settings, router: Router?) -> String {
+        let model = agent.model
+        let prompt = agent.prompt
+        let parts: [String?] = [
+            model.url, model.name, model.omit.map(\.rawValue).joined(separator: ","), model.reasoning.rawValue,
+            prompt.system ?? PromptTemplate.standardSystem, prompt.user ?? PromptTemplate.standardUser,
+            "\(prompt.historyTokens)", "\(prompt.contextTokens)", settings.embeddings.url, settings.embeddings.model,
+            settings.embeddings.queryPrefix, agent.vectorsURL, router?.version,
+        ]
+        let text = parts.map { "\(($0 ?? "").utf8.count) \($0 ?? "")" }.joined(separator: "\n")
+        // It is long, and part of every key.
+        return SHA256.hex(of: text.utf8) ?? text
+    }
+}

@@ -1,0 +1,111 @@
+import Answering
+import ChatJobs
+import Pipeline
+import Testing
+
+@testable import PipelineTestKit
+
+/// Equal questions that several workers have at the same time cost one call.
+@Suite struct AnswerSharingTests {
+    /// Workers on the same simulated services.
+    private struct Floor: Sendable {
+        let executor = SimulatedExecutor(seed: 1)
+        let ledger = Ledger()
+        let broker: SimulatedBroker
+        let model: SimulatedModel
+        let answers: SimulatedCache
+        let workers: [SimulatedWorker]
+
+        init(
+            workers count: Int = 4, stale: Duration = .zero,
+            reaction: @escaping @Sendable (Job) -> SimulatedModel.Reaction = { _ in .answers }
+        ) {
+            ledger.sharesCalls = true
+            broker = SimulatedBroker(executor: executor, ledger: ledger, latencies: .constant)
+            model = SimulatedModel(
+                executor: executor, ledger: ledger, latencies: .constant, isLocal: false, reaction: reaction)
+            answers = SimulatedCache(executor: executor, latencies: .constant)
+            let services = SimulatedWorker.Services(
+                executor: executor, ledger: ledger, broker: broker,
+                store: SimulatedStore(executor: executor, ledger: ledger, latencies: .constant), model: model,
+                passages: nil, answers: answers)
+            var configuration = PipelineConfiguration()
+            configuration.answering.agent.modelTimeout = .seconds(5)
+            configuration.answering.cache = CacheSettings(
+                keys: AnswerKeys(scope: .tenant), memory: 1 << 20, memoryLife: .seconds(60), storeLife: .seconds(600),
+                jitter: 0, stale: stale)
+            workers = (0..<count).map {
+                SimulatedWorker(number: $0, services: services, configuration: configuration, prefetch: 8)
+            }
+        }
+
+        func run(_ scenario: @escaping @Sendable (Floor) async -> Void) {
+            let outcome = executor.run {
+                await withTaskGroup(of: Void.self) { group in
+                    for worker in workers {
+                        await worker.connect()
+                        group.addTask { await worker.run() }
+                    }
+                    await scenario(self)
+                    await broker.untilDrained()
+                    for worker in workers { await worker.stop() }
+                }
+            }
+            #expect(outcome == .finished)
+            #expect(ledger.violations == [])
+        }
+    }
+
+    private func messages(_ numbers: Range<Int>) throws -> [SimulatedMessage] {
+        try numbers.map { number in
+            SimulatedMessage(number: number, try job("job-\(number)") { $0.query = "Where is my parcel?" })
+        }
+    }
+
+    @Test func fourWorkersWithAThousandEqualQuestionsAskOnce() throws {
+        let floor = Floor()
+        let messages = try messages(0..<1000)
+        floor.run { await $0.broker.publish(messages) }
+        #expect(floor.model.calls.count == 1)
+        #expect(floor.answers.beingMade == 0)
+    }
+
+    @Test func whenTheMakerDiesAnotherTakesOverWithinTwoSeconds() throws {
+        let floor = Floor(workers: 2)
+        let messages = try messages(0..<16)
+        floor.run { floor in
+            await floor.broker.publish(messages)
+            while floor.model.calls.isEmpty { await floor.executor.sleep(.milliseconds(1)) }
+            let started = floor.executor.now
+            for worker in floor.workers where floor.answers.isMaker(worker) { await worker.kill() }
+            while floor.model.calls.count == 1 { await floor.executor.sleep(.milliseconds(10)) }
+            let waited = floor.executor.now - started
+            if waited > .seconds(2) { floor.ledger.violation("the next maker came after \(waited)") }
+        }
+        #expect(floor.model.calls.count == 2)
+    }
+
+    @Test func aFailureOfTheMakersIsNoFailureOfTheOthers() throws {
+        let floor = Floor(workers: 2) { job in
+            job.id.text == "job-0" ? .fails(JobFailure(.modelRejected, "no", blame: .job)) : .answers
+        }
+        let messages = try messages(0..<2)
+        floor.run { floor in
+            await floor.broker.publish([messages[0]])
+            await floor.executor.sleep(.milliseconds(2))
+            await floor.broker.publish([messages[1]])
+        }
+        #expect(floor.answers.beingMade == 0)
+    }
+
+    @Test func aLostCacheCostsACallAndNothingElse() throws {
+        let floor = Floor(workers: 2)
+        let messages = try messages(0..<16)
+        floor.run { floor in
+            await floor.broker.publish(messages)
+            while floor.model.calls.isEmpty { await floor.executor.sleep(.milliseconds(1)) }
+            floor.answers.lose()
+        }
+        #expect((1...2).contains(floor.model.calls.count))
+    }
+}
