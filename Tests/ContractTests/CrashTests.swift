@@ -106,7 +106,12 @@ private func killAll(_ argument: String) {
         let name = withUnsafePointer(to: &entry.pointee.d_name) {
             $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
         }
-        guard let pid = pid_t(name), let file = fopen("/proc/\(pid)/cmdline", "r") else { continue }
+        guard let pid = pid_t(name) else { continue }
+        guard let file = fopen("/proc/\(pid)/cmdline", "r") else {
+            // Others come and go.
+            if errno != ENOENT && errno != ESRCH { Issue.record("/proc/\(pid): \(String(cString: strerror(errno)))") }
+            continue
+        }
         var line = [UInt8](repeating: 0, count: 16_384)
         let count = fread(&line, 1, line.count, file)
         fclose(file)

@@ -42,8 +42,9 @@ package struct AgentParts: Sendable {
             let key = name.map { "agents.\($0)." } ?? ""
             let asStore = all.first { $0.settings.hasStore(of: own) }
             let asModel = all.first { $0.settings.hasModel(of: own) }
-            guard let store = asStore?.store ?? store(own, key), let model = asModel?.model ?? model(own, key)
-            else { continue }
+            // Both, so that what is wrong with either is told.
+            let (store, model) = (asStore?.store ?? store(own, key), asModel?.model ?? model(own, key))
+            guard let store, let model else { continue }
             let asService = all.first { $0.settings.hasService(of: own) }
             all.append(
                 AgentParts(
