@@ -199,7 +199,7 @@ let package = Package(
         tests(
             of: "Generation", uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging],
             resources: [.copy("Recorded")]),
-        tests(of: "ParleySettings"),
+        tests(of: "ParleySettings", uses: ["Yams"]),
         tests(
             of: "Adapters",
             uses: [

@@ -122,6 +122,18 @@ import Testing
 
     @Test func itIsReadAsItWasWritten() { #expect(KeptAnswer(decoding: kept.encoded()) == kept) }
 
+    /// As it was written but for one number, which somebody who may write to Redis chose.
+    @Test(arguments: [
+        ("\"made\":12", "\"made\":-9223372036854775808"), ("\"made\":12", "\"made\":9223372036854775807"),
+        ("\"fresh_until\":34", "\"fresh_until\":1e18"), ("[3,4,1]", "[-9223372036854775808,4,1]"),
+        ("[3,4,1]", "[3,9223372036854775807,1]"), ("[3,4,1]", "[3,4,1e300,0]"),
+    ])
+    func absurdNumbersAreAMiss(right: String, wrong: String) {
+        let text = String(decoding: kept.encoded(), as: UTF8.self)
+        #expect(text.contains(right))
+        #expect(KeptAnswer(decoding: Array(text.replacing(right, with: wrong).utf8)) == nil)
+    }
+
     @Test(arguments: ["", "{", "[]", "null", #"{"v":2}"#, #"{"v":1,"made":1,"fresh_until":1,"answer":1}"#])
     func whatIsNoneOfThisVersionIsAMiss(text: String) { #expect(KeptAnswer(decoding: Array(text.utf8)) == nil) }
 }

@@ -45,5 +45,8 @@ import Testing
     @Test func differencesHaveASign() {
         #expect(Timestamp(milliseconds: 1500).since(Timestamp(milliseconds: 0)) == .milliseconds(1500))
         #expect(Timestamp(milliseconds: 0).since(Timestamp(milliseconds: 1)) == .milliseconds(-1))
+        let (first, last) = (Timestamp(milliseconds: .min), Timestamp(milliseconds: .max))
+        #expect(last.since(first) == .milliseconds(Int64.max))
+        #expect(first.since(last) == .milliseconds(Int64.min))
     }
 }

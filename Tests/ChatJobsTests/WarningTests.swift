@@ -31,6 +31,19 @@ import Testing
         #expect(try decode(body(many)).warnings.count <= 8)
     }
 
+    /// Whoever sends a hundred thousand would have the worker compare each with all names that there are.
+    @Test func ofManyMembersThatNobodyReadsTheFirstAreLookedAt() throws {
+        func many(_ count: Int, _ last: String) -> String {
+            (0..<count).map { #""k\#($0)":1"# }.joined(separator: ",") + ",\(last)"
+        }
+        #expect(try decode(body(many(20, #""quer":"q""#))).warnings.count == 1)
+        #expect(try decode(body(many(100, #""quer":"q""#))).warnings == [])
+        #expect(try decode(body(many(100, #""tenant":"t","tenant":"u""#))).tenant == "u")
+        #expect(try decode(body(#""options":{\#(many(20, #""maxTokens":9"#))}"#)).warnings.count == 1)
+        #expect(try decode(body(#""options":{\#(many(100, #""maxTokens":9,"seed":7"#))}"#)).options.seed == 7)
+        #expect(try decode(body(#""options":{\#(many(100, #""maxTokens":9"#))}"#)).warnings == [])
+    }
+
     @Test func aRefusalWarnsToo() throws {
         let refusal = try refusal(#"{"quer":"q"}"#)
         #expect(refusal.failure.message == "query is missing")

@@ -47,6 +47,38 @@ extension LeastPrivilegeTests {
         }
     }
 
+    /// A queue of its own may hand replies on to the jobs, since a tenant publishes there: they become no jobs of anybody's.
+    @Test(arguments: ["open", "authenticated"])
+    func repliesThatATenantSendsOnToTheJobsGoNoFurther(mode: String) async throws {
+        try await withWorker(["tenants.mode": mode]) { _ in
+            try await withUser("shop-eu") { connection, _ in
+                let queue = "chat.replies.shop-eu.\(unique())"
+                let arguments: FieldTable = [
+                    "x-dead-letter-exchange": "chat", "x-dead-letter-routing-key": "chat.jobs", "x-message-ttl": 1,
+                ]
+                _ = try await connection.declare(QueueDeclaration(name: queue, durable: false, arguments: arguments))
+                let channel = try await connection.openChannel()
+                try await connection.confirmSelect(channel: channel)
+                let properties = MessageProperties(replyTo: queue, messageID: unique(), userID: "shop-eu")
+                let job = OutgoingMessage(
+                    exchange: "chat", routingKey: "chat.jobs", properties: properties,
+                    body: Array(#"{"query":"a b c","stream":true,"metadata":{"query":"again"}}"#.utf8))
+                #expect(try await connection.publish(job, channel: channel) == .confirmed)
+                // At least a chunk and the reply. None is answered, so no more come of them.
+                let dead = QueueDeclaration(name: "chat.jobs.dead")
+                _ = try await eventually("letters") {
+                    try await connection.declare(dead, passive: true).messages >= 2 ? true : nil
+                }
+                _ = try await connection.deleteQueue(queue)
+            }
+            let list = try await parley("dead", "list", "--json", settings: self.settings("operator"))
+            let groups = try list.lines
+            #expect(groups.count == 1 && groups.first?["code"]?.string == "invalid_job", "\(list)")
+            #expect(list.output.contains("this is a reply of Parley's"), "\(list)")
+            try await withUser("parley") { connection, _ in _ = try await connection.purge("chat.jobs.dead") }
+        }
+    }
+
     @Test func aWorkerDeletesNoJobsAndReadsNoReplies() async throws {
         try await withUser("parley") { connection, _ in
             for queue in ["chat.jobs", "chat.jobs.dead", "chat.replies"] {

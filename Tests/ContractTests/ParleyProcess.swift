@@ -141,13 +141,15 @@ struct Worker {
         }
     }
 
-    func get(_ path: String) async throws -> (status: Int, body: String) {
+    /// - Parameter token: sent as bearer token.
+    func get(_ path: String, token: String? = nil) async throws -> (status: Int, body: String) {
         let port = try await adminPort
-        return try await eventually("\(path)") { try await get(path, port) }
+        return try await eventually("\(path)") { try await get(path, port, token: token) }
     }
 
-    private func get(_ path: String, _ port: UInt16) async throws -> (status: Int, body: String)? {
-        try await offload("probe") { httpGet(path, port) }
+    private func get(_ path: String, _ port: UInt16, token: String? = nil) async throws -> (status: Int, body: String)?
+    {
+        try await offload("probe") { httpGet(path, port, token) }
     }
 
     /// The sample of a metric, labels included in `name`; nil when there is none.
@@ -166,7 +168,7 @@ struct Worker {
 }
 
 /// A blocking GET on loopback; nil when nobody answers.
-private func httpGet(_ path: String, _ port: UInt16) -> (status: Int, body: String)? {
+private func httpGet(_ path: String, _ port: UInt16, _ token: String?) -> (status: Int, body: String)? {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     defer { close(descriptor) }
     var limit = timeval(tv_sec: 5, tv_usec: 0)
@@ -177,7 +179,8 @@ private func httpGet(_ path: String, _ port: UInt16) -> (status: Int, body: Stri
             connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
         }
     }
-    let request = Array("GET \(path) HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".utf8)
+    let authorization = token.map { "authorization: Bearer \($0)\r\n" } ?? ""
+    let request = Array("GET \(path) HTTP/1.1\r\nhost: x\r\n\(authorization)connection: close\r\n\r\n".utf8)
     guard connected == 0, send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) == request.count else {
         return nil
     }

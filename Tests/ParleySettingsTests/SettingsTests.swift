@@ -53,6 +53,61 @@ private func load(
         }
     }
 
+    @Test func jobsThatMayTakeMoreMemoryThanThereIsAreAnOddity() async throws {
+        let settings = try await load(overrides: [("worker.prefetch", "512"), ("cache.memory", "64MiB")])
+        #expect(settings.memoryOddity(nil) == nil)
+        #expect(settings.memoryOddity(1152 << 20) == nil)
+        let text = try #require(settings.memoryOddity(512 << 20))
+        for part in ["worker.prefetch 512", "1024 MiB", "128 MiB", "at 512 MiB", "to 192"] {
+            #expect(text.contains(part), "\(text)")
+        }
+        #expect(try await load(overrides: [("worker.prefetch", "192")]).memoryOddity(512 << 20) == nil)
+        #expect(try #require(settings.memoryOddity(1 << 20)).contains("allow more, or lower limits.body"))
+    }
+
+    @Test(
+        arguments: [
+            (
+                [
+                    "proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "max\n",
+                    "sys/fs/cgroup/a/memory.max": "4096\n",
+                ], 4096
+            ),
+            (
+                [
+                    "proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "8192",
+                    "sys/fs/cgroup/memory.max": "9999999",
+                ], 8192
+            ),
+            (["proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "536870912\n"], 536_870_912),
+            (["sys/fs/cgroup/memory/memory.limit_in_bytes": "1048576\n"], 1_048_576),
+            (["sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"], nil),
+            (["proc/self/cgroup": "0::/../..\n", "sys/fs/cgroup/memory.max": "-1"], nil), ([:], nil),
+        ] as [([String: String], Int?)])
+    func theLimitOfMemoryIsThatOfTheControlGroups(files: [String: String], limit: Int?) throws {
+        let root = FileManager.default.temporaryDirectory.appending(path: "parley-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: root) }
+        for (path, text) in files {
+            let file = root.appending(path: path)
+            try FileManager.default.createDirectory(
+                at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try Data(text.utf8).write(to: file)
+        }
+        #expect(MemoryLimit.read(root: root.path) == limit)
+    }
+
+    @Test func repliesThatMayReachAnotherTenantAreAnOddity() async throws {
+        func oddity(_ allow: String?, mode: String = "authenticated") async throws -> String? {
+            try await load(overrides: [("tenants.mode", mode)] + (allow.map { [("reply.allow", $0)] } ?? []))
+                .replyOddity
+        }
+        #expect(try await oddity(nil, mode: "open") == nil)
+        let text = try #require(try await oddity(nil))
+        #expect(text.contains("reply.allow is \"*\"") && text.contains("chat.replies.{tenant}.*"), "\(text)")
+        #expect(try await oddity("chat.replies.{tenant}.*, chat.replies.*") != nil)
+        #expect(try await oddity("chat.replies.{tenant}, q-{user}-*, amq.rabbitmq.reply-to") == nil)
+    }
+
     @Test func readsWhatATenantMayHaveAndWhatIsKept() async throws {
         let settings = try await load(
             yaml: "limits.in_flight: 20, shop-eu=50\ndead:\n  ttl: 30d\n  max_letters: 1000\naudit.ttl: 7d\n",

@@ -87,6 +87,21 @@ import Testing
             ])
     }
 
+    /// A folder may become a link between the look at it and the reading of what is in it.
+    @Test func aFileIsReadFromTheFolderAlone() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("docs/a.md", "in")
+        try folder.write("docs-and-more/key.md", "out")
+        #expect(symlink("../docs-and-more", folder.path + "/docs/sub") == 0)
+        let root = try #require(Files.resolved(folder.path + "/docs"))
+        func read(_ path: String) throws(RetrievalError) -> [UInt8] {
+            try Files.read(folder.path + path, limit: 100, followsLinks: false, within: root)
+        }
+        #expect(try read("/docs/a.md") == Array("in".utf8))
+        #expect { try read("/docs/sub/key.md") } throws: { "\($0)".contains("leads out of the folder") }
+        #expect { try read("/docs-and-more/key.md") } throws: { "\($0)".contains("leads out of the folder") }
+    }
+
     @Test func aPathThatDoesNotExistIsAnError() {
         #expect(throws: RetrievalError.self) { try DocumentReader().read(["/nowhere/at/all"]) }
     }

@@ -80,6 +80,18 @@ import Topology
         #expect(forwarded.headers.pairs.map(\.value) == [1, 2])
     }
 
+    @Test func whereABrokerWouldSendItOnceMoreIsNotForwarded() {
+        let names = [
+            "CC", "BCC", "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-death", "x-first-death-queue",
+        ]
+        var headers: FieldTable = ["shop": "eu"]
+        for name in names { headers[name] = "chat.replies.another" }
+        let properties = MessageProperties(headers: headers)
+        #expect(MessageHeaders.forwarded(properties).headers.pairs.map(\.key) == ["shop"])
+        let renewed = MessageHeaders.renewed(properties, as: "operator").headers.pairs.map(\.key)
+        #expect(Set(renewed).isDisjoint(with: names.prefix(4)))
+    }
+
     @Test func otherSystemsAreRecognised() {
         #expect(envelope(["task": "tasks.add", "id": "t-1", "lang": "py"]).foreign == .celery(id: "t-1"))
         #expect(envelope(["task": 7]).foreign == nil)

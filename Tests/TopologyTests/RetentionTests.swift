@@ -22,7 +22,7 @@ struct RetentionTests {
         #expect(queues.dead.arguments["x-message-ttl"] == .int(3_600_000))
         let connection = try await fixture.connect()
         try await queues.ensureAll(on: connection)
-        #expect(await queues.retentionWarning(on: connection) == nil)
+        #expect(await queues.retentionWarnings(on: connection) == [])
         let channel = try await connection.openChannel()
         try await connection.confirmSelect(channel: channel)
         for text in ["1", "2", "3"] {
@@ -31,6 +31,7 @@ struct RetentionTests {
         }
         let first = try await connection.get(queues.names.dead, noAck: true, channel: channel)
         #expect(first?.body == Array("2".utf8))
+        try await connection.closeChannel(channel)
         await connection.close()
     }
 
@@ -69,17 +70,64 @@ struct RetentionTests {
             try await before.ensureAll(on: connection)
             let now = queues(base)
             try await now.ensureAll(on: connection)
-            let warning = try #require(await now.retentionWarning(on: connection))
-            #expect(
-                warning.contains("\(base).dead was declared otherwise (x-m") && warning.contains("dead.ttl"),
-                "\(warning)")
-            var delays = JobQueues(base: base, kind: .classic)
-            delays.retention.delayedJobs = 3
-            #expect(await delays.retentionWarning(on: connection)?.contains("delays.max_jobs") == true)
-            #expect(await before.retentionWarning(on: connection) == nil)
+            let warnings = await now.retentionWarnings(on: connection)
+            #expect(warnings.count == 2)
+            let (dead, delays) = (try #require(warnings.first), try #require(warnings.last))
+            #expect(dead.contains("dead.ttl is 1 h, but \(base).dead has no limit (x-message-ttl)"), "\(dead)")
+            let letters = limit.map { "has \($0) (x-max-length \($0))" } ?? "has no limit (x-max-length)"
+            #expect(dead.contains("dead.max_letters is 2, but \(base).dead \(letters)"), "\(dead)")
+            // A policy can make a limit narrower and no wider.
+            let pattern = base.replacing(".", with: "\\.")
+            let policy =
+                #"rabbitmqctl set_policy \#(base).dead '^\#(pattern)\.dead$' '{"message-ttl":3600000,"max-length":2}' --apply-to queues"#
+            #expect(dead.contains(policy) == (limit == nil), "\(dead)")
+            #expect(dead.contains("delete the queue when it is empty"))
+            #expect(delays.contains("delays.max_jobs is 3, but \(base).delay.0 has"), "\(delays)")
+            #expect(await before.retentionWarnings(on: connection) == [])
             let without = JobQueues(base: base, kind: .classic)
             try await without.ensureAll(on: connection)
+            // Letters that vanish though nobody asked for it.
+            let silent = await without.retentionWarnings(on: connection)
+            #expect(
+                silent.first?.contains("dead.max_letters is not set, but \(base).dead has 7")
+                    == (limit == nil ? nil : true),
+                "\(silent)")
         }
+        await connection.close()
+    }
+
+    @Test("a queue without its type, or of the other kind, is compared all the same")
+    func otherKinds() async throws {
+        let fixture = try Fixture()
+        let connection = try await fixture.connect()
+        let now = queues("other.kind")
+        for arguments in [["x-message-ttl": 3_600_000], ["x-queue-type": "quorum", "x-message-ttl": 3_600_000]]
+            as [FieldTable]
+        {
+            _ = try await connection.declare(QueueDeclaration(name: "other.kind.dead", arguments: arguments))
+            let warnings = await now.retentionWarnings(on: connection)
+            #expect(
+                warnings.count == 1 && warnings.first?.hasPrefix("dead.max_letters is 2, but") == true, "\(warnings)")
+            _ = try await connection.deleteQueue("other.kind.dead")
+        }
+        await connection.close()
+    }
+
+    @Test("a dead-letter queue that is full is told of")
+    func full() async throws {
+        let fixture = try Fixture()
+        let queues = queues("filled")
+        let connection = try await fixture.connect()
+        try await queues.ensureAll(on: connection)
+        let channel = try await connection.openChannel()
+        try await connection.confirmSelect(channel: channel)
+        for _ in 0..<2 {
+            _ = try await connection.publish(
+                OutgoingMessage(routingKey: queues.names.dead, body: [1]), channel: channel)
+        }
+        let warnings = await queues.retentionWarnings(on: connection)
+        #expect(
+            warnings.count == 1 && warnings.first?.contains("filled.dead is full (2 letters") == true, "\(warnings)")
         await connection.close()
     }
 }

@@ -18,7 +18,8 @@ private struct StillClock: PipelineClock {
 
 /// What a producer's message is after retries and as a dead letter, with a real broker in between.
 @Suite(
-    "Round trips", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(60)), .privateRabbitMQ())
+    "Round trips", .serialized, .enabled(if: PrivateRabbitMQ.isInstalled), .timeLimit(.minutes(240)), .privateRabbitMQ()
+)
 struct RoundTripTests {
     /// Every type that the broker knows, with extreme values.
     static let fields: [(key: String, value: FieldValue)] = [
@@ -121,7 +122,7 @@ struct RoundTripTests {
     }
 
     /// `PARLEY_FUZZ` says how many messages (2,000 unless given); a failure names its seed.
-    @Test("properties and headers of any kind survive a retry and a dead letter unchanged", .timeLimit(.minutes(60)))
+    @Test("properties and headers of any kind survive a retry and a dead letter unchanged", .timeLimit(.minutes(240)))
     func anything() async throws {
         let ends = try await Ends("round.any")
         let count = getenv("PARLEY_FUZZ").flatMap { UInt64(String(cString: $0)) } ?? 2000

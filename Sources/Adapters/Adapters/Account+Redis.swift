@@ -77,7 +77,9 @@ extension Account {
         add(.promptTokens, usage.promptTokens)
         add(.completionTokens, usage.completionTokens)
         add(.cachedTokens, usage.cachedTokens)
-        add(.cost, Int(((usage.cost?.amount ?? 0) * 1_000_000_000).rounded()))
+        let billionths = ((usage.cost?.amount ?? 0) * 1_000_000_000).rounded()
+        // What a service counts may be absurd: more than ten million of the currency is noted as that.
+        if billionths.isFinite { add(.cost, Int(min(max(0, billionths), 1e16))) }
         arguments.append(.number(Self.life))
     }
 }

@@ -12,7 +12,7 @@ package struct RabbitMQOutbox: Outbox {
     let queues: JobQueues
     let clock: any PipelineClock
     let logger: Logger
-    private let signature: LetterSignature?
+    private let signature: Shared<LetterSignature?>
     private let ladder = Ladder()
     private let relay: Relay?
 
@@ -24,12 +24,15 @@ package struct RabbitMQOutbox: Outbox {
         letterKey: String? = nil, logger: Logger
     ) {
         self.relay = relay
-        signature = letterKey.map { LetterSignature(key: $0) }
+        signature = Shared(letterKey.map { LetterSignature(key: $0) })
         self.publisher = publisher
         self.queues = queues
         self.clock = clock
         self.logger = logger
     }
+
+    /// Signs with another key from the next dead letter on.
+    package func useLetterKey(_ key: String) { signature.set(LetterSignature(key: key)) }
 
     package func publish(_ reply: OutgoingReply) async throws(Outage) -> ReplyFate {
         switch try await send(Self.message(reply)) {
@@ -69,7 +72,7 @@ package struct RabbitMQOutbox: Outbox {
         // A producer's own would be taken for ours where no key is set.
         properties.headers[MessageHeaders.signature] = nil
         let body = delivery.discarded.map { Self.stub(of: $0, &properties) } ?? delivery.body
-        signature?.sign(&properties, body: body)
+        signature.value?.sign(&properties, body: body)
         let message = OutgoingMessage(routingKey: queues.dead.name, properties: properties, body: body)
         let outcome = try await sendWhole(message, what: "a dead letter", id: id?.text)
         if case .returned = outcome {
@@ -218,7 +221,7 @@ package struct RabbitMQOutbox: Outbox {
         var message = message
         let wasSigned = message.properties.headers[MessageHeaders.signature] != nil
         message.properties.headers = MessageHeaders.own(message.properties.headers)
-        if wasSigned { signature?.sign(&message.properties, body: message.body) }
+        if wasSigned { signature.value?.sign(&message.properties, body: message.body) }
         if let outcome = try await accepted(message) { return outcome }
         throw Outage(.rabbitMQ, "\(what) cannot be expressed")
     }

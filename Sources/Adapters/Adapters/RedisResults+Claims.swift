@@ -96,6 +96,9 @@ extension RedisResults {
         return parts.count == 5 && parts[4] != job.text
     }
 
+    /// As the scripts count; more is no claim of theirs.
+    private static let mostCounted = 1_000_000_000
+
     private static func state(_ value: RedisValue) -> ClaimState? {
         switch value {
         case .bytes(let reply): .stored(reply)
@@ -105,7 +108,7 @@ extension RedisResults {
         case .integer(-2): .conflict
         case .array(let counts):
             if counts.count == 3, let starts = counts[0].int, let losses = counts[1].int, let alone = counts[2].int,
-                starts > 0, losses >= 0
+                (1...mostCounted).contains(starts), (0...mostCounted).contains(losses)
             {
                 .claimed(starts: starts, losses: losses, mustBeAlone: alone == 1)
             } else {

@@ -144,11 +144,12 @@ enum ClaimScripts {
             local stays = stored and succeeded(stored)
             if not stays then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
             if KEYS[3] then
-              local whose = ARGV[6]
-              if redis.call('HLEN', KEYS[3]) >= tonumber(ARGV[8]) then whose = ARGV[7] end
+              -- Whatever is there instead of a ledger, or beyond what is counted, holds up no answer: pcall.
+              local whose, known = ARGV[6], redis.pcall('HLEN', KEYS[3])
+              if type(known) == 'number' and known >= tonumber(ARGV[8]) then whose = ARGV[7] end
               for i = 9, #ARGV - 1, 2 do
                 local isSpent = ARGV[i] ~= 'answers' and ARGV[i] ~= 'reused'
-                if isSpent or not stays then redis.call('HINCRBY', KEYS[3], whose .. ARGV[i], ARGV[i + 1]) end
+                if isSpent or not stays then redis.pcall('HINCRBY', KEYS[3], whose .. ARGV[i], ARGV[i + 1]) end
               end
               redis.call('PEXPIRE', KEYS[3], ARGV[#ARGV])
             end

@@ -102,9 +102,7 @@ extension Settings {
         reader.string("admin.listen", &adminListen)
         reader.secret("admin.token", &adminToken)
         reader.secret("secrets.letter_key", &letterKey)
-        if let key = letterKey, key.utf8.count < 16 {
-            reader.problem("secrets.letter_key has \(key.utf8.count) bytes; allowed: 16 and more")
-        }
+        if let problem = letterKey.flatMap(Self.problem(ofLetterKey:)) { reader.problem(problem) }
         reader.string("model.url", &model.url)
         reader.string("model.name", &model.name)
         reader.secret("model.api_key", &model.apiKey)
@@ -219,6 +217,11 @@ extension Settings {
         "limits.chunks_per_second", "rabbitmq.password", "rabbitmq.password_file", "redis.password",
         "redis.password_file",
     ]
+
+    /// What is wrong with `secrets.letter_key`, nothing of it repeated.
+    package static func problem(ofLetterKey key: String) -> String? {
+        key.utf8.count < 16 ? "secrets.letter_key has \(key.utf8.count) bytes; allowed: 16 and more" : nil
+    }
 
     /// What is wrong with a URL, naming it without what may be a password.
     package static func refusal(_ key: String, _ url: String, _ reason: String) -> String {

@@ -21,7 +21,7 @@ extension MessageHeaders {
         renewed.deliveryMode = 2
         // The broker takes no other user's name than the connection's.
         if renewed.userID != user { renewed.userID = nil }
-        for key in ["x-delivery-count", "x-acquired-count", "CC", "BCC"] { renewed.headers[key] = nil }
+        for key in ["x-delivery-count", "x-acquired-count"] + ofRouting { renewed.headers[key] = nil }
         relay?.sign(&renewed, for: relay?.producer(of: properties))
         return renewed
     }

@@ -31,50 +31,6 @@ extension JobQueues {
         return nil
     }
 
-    /// What is kept for how long, in words; nil without limits.
-    package var retentionText: String? {
-        let parts = [
-            retention.deadTTL.map { "dead letters are kept for \(Int($0 / .seconds(1))) s" },
-            retention.deadLetters.map { "at most \($0) dead letters" },
-            retention.delayedJobs.map { "at most \($0) jobs in a delay queue" },
-        ].compactMap { $0 }
-        return parts.isEmpty ? nil : parts.joined(separator: ", ")
-    }
-
-    /// Why an existing dead-letter or delay queue does not keep what the settings say, in a sentence; nil when they do, or
-    /// nothing is set.
-    package func retentionWarning(on connection: RabbitMQConnection) async -> String? {
-        if retention.deadTTL != nil || retention.deadLetters != nil,
-            let warning = await difference(dead, "dead.ttl and dead.max_letters", on: connection)
-        {
-            return warning
-        }
-        guard retention.delayedJobs != nil else { return nil }
-        return await difference(delays.queue(0), "delays.max_jobs", on: connection)
-    }
-
-    private func difference(_ queue: QueueDeclaration, _ keys: String, on connection: RabbitMQConnection) async
-        -> String?
-    {
-        do throws(RabbitMQError) {
-            // One that is not there yet is declared by whoever needs it.
-            _ = try await connection.declare(QueueDeclaration(name: queue.name), passive: true)
-        } catch {
-            return nil
-        }
-        do throws(RabbitMQError) {
-            try await connection.declare(queue)
-            return nil
-        } catch {
-            guard error.code == .preconditionFailed else {
-                return "whether \(queue.name) keeps what \(keys) say cannot be known: this user may not declare it"
-            }
-            return
-                "\(queue.name) was declared otherwise (\(error.argument ?? "in its arguments")), and is used as it is: what \(keys) say "
-                + "does not hold; set a policy, or delete the queue when it is empty and let a worker declare it"
-        }
-    }
-
     /// The value that a refusal (406) says an argument has: "… but current is '3'", or "… current is the value '3' of type
     /// 'signedint'". Nil when it is none, or no number.
     static func current(in refusal: RabbitMQError) -> Int? {

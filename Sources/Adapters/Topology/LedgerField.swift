@@ -18,7 +18,7 @@ package struct LedgerField: Sendable, Hashable {
     /// Between a field's parts; no name holds it.
     private static let separator = "\u{1F}"
 
-    /// What fields of these names begin with, each name cut to 128 characters.
+    /// What fields of these names begin with, each name cut to 128 bytes.
     package static func beginning(tenant: String?, agent: String?, model: String, currency: String?) -> String {
         part(tenant) + part(agent) + part(model) + part(currency)
     }
@@ -27,7 +27,7 @@ package struct LedgerField: Sendable, Hashable {
         guard let name else { return separator }
         // Nearly all names are short and plain; to replace in a text costs more than all else here.
         guard name.utf8.count > 128 || name.utf8.contains(0x1F) else { return name + separator }
-        return name.prefix(128).replacing(separator, with: " ") + separator
+        return String(decoding: Array(name.utf8.prefix(128)), as: UTF8.self).replacing(separator, with: " ") + separator
     }
 
     /// Nil when `text` is no field of the ledger.

@@ -34,11 +34,15 @@ package enum MessageHeaders {
     /// What makes a message a dead letter.
     package static let ofLetters = [errorCode, error, attempts, deadAt, sourceQueue]
 
+    /// By which a broker would send a message to further queues, with the rights of whoever publishes it again.
+    static let ofRouting = ["CC", "BCC", "x-dead-letter-exchange", "x-dead-letter-routing-key"]
+
     /// The producer's properties for a message that Parley publishes again on its behalf.
     ///
     /// Left out is what the broker would act on a second time: `expiration`, `user_id` (checked against the connection's
-    /// user), `CC` and `BCC` (routed again), and its own record of dead-lettering, which brokers before 4.0 take for a
-    /// cycle and drop the message (RabbitMQ documentation, Dead Letter Exchanges).
+    /// user), what it would route by (`CC` and `BCC`, and `x-dead-letter-…`, which LavinMQ follows when the message's delay
+    /// is over), and its own record of dead-lettering, which brokers before 4.0 take for a cycle and drop the message
+    /// (RabbitMQ documentation, Dead Letter Exchanges).
     package static func forwarded(_ properties: MessageProperties) -> MessageProperties {
         var forwarded = properties
         forwarded.deliveryMode = 2
@@ -75,8 +79,8 @@ package enum MessageHeaders {
 
     private static func isBrokers(_ key: String) -> Bool {
         switch key {
-        case "CC", "BCC", "x-death", "x-delivery-count", "x-acquired-count": true
-        default: key.hasPrefix("x-first-death-") || key.hasPrefix("x-last-death-")
+        case "x-death", "x-delivery-count", "x-acquired-count": true
+        default: ofRouting.contains(key) || key.hasPrefix("x-first-death-") || key.hasPrefix("x-last-death-")
         }
     }
 }

@@ -2,7 +2,12 @@ import ParleyJSON
 
 /// The members of a job's body, each read with its type and bounds; what is wrong is a failure that names the field.
 struct JobFields {
-    let members: [(name: String, value: JSONElement)]
+    /// Those that are read, the last of each name.
+    private var members: [(name: String, value: JSONElement)] = []
+    /// The first of the others: a body may have a hundred thousand, and none is worth more than a look.
+    private(set) var unread: [(name: String, value: JSONElement)] = []
+
+    private static let mostUnread = 64
 
     init(_ body: [UInt8]) throws(JobFailure) {
         let root: JSONElement
@@ -14,7 +19,18 @@ struct JobFields {
         guard root.kind == .object else {
             throw JobFailure(.invalidJob, "the body is a JSON \(root.kind.shown); an object is needed")
         }
-        members = root.members
+        members.reserveCapacity(min(root.count, Self.names.count))
+        for (name, value) in root.members {
+            if Self.isMember(name) {
+                if let place = members.firstIndex(where: { $0.name == name }) {
+                    members[place].value = value
+                } else {
+                    members.append((name, value))
+                }
+            } else if unread.count < Self.mostUnread {
+                unread.append((name, value))
+            }
+        }
     }
 
     /// Whether the text begins with UTF-8's byte order mark, as editors and .NET write it.
@@ -24,7 +40,7 @@ struct JobFields {
 
     /// The member's value; `null` counts as absent.
     subscript(name: String) -> JSONElement? {
-        guard let value = members.last(where: { $0.name == name })?.value, !value.isNull else { return nil }
+        guard let value = members.first(where: { $0.name == name })?.value, !value.isNull else { return nil }
         return value
     }
 

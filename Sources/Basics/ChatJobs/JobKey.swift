@@ -17,7 +17,11 @@ package struct JobKey: Sendable, Hashable, CustomStringConvertible {
         return tenant.replacing("%", with: "%25").replacing(":", with: "%3A")
     }
 
-    package static func == (one: JobKey, other: JobKey) -> Bool { one.text == other.text }
+    /// By their bytes, as Redis compares: names of tenants that look the same may be written in several ways.
+    package static func == (one: JobKey, other: JobKey) -> Bool {
+        one.text == other.text && one.text.utf8.elementsEqual(other.text.utf8)
+    }
+
     package func hash(into hasher: inout Hasher) { hasher.combine(text) }
 
     package var description: String { text }

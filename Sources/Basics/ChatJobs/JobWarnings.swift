@@ -5,16 +5,16 @@ import ParleyPrimitives
 extension JobFields {
     /// The most of them in one reply.
     private static let most = 8
+    /// The most members of `options` that are looked at.
+    private static let mostOptions = 64
 
     func warnings(_ envelope: Envelope) -> [String] {
         var warnings: [String] = []
-        if !members.allSatisfy({ Self.isMember($0.name) }) {
-            for (name, value) in members where !Self.isMember(name) {
-                if let warning = Self.warning(name, value.int, value.string, envelope) { warnings.append(warning) }
-            }
+        for (name, value) in unread {
+            if let warning = Self.warning(name, value.int, value.string, envelope) { warnings.append(warning) }
         }
         if let options = self["options"], options.count > Self.options.count(where: { options[$0] != nil }) {
-            for (name, _) in options.members where !Self.options.contains(name) {
+            for (name, _) in options.members.prefix(Self.mostOptions) where !Self.options.contains(name) {
                 if let near = Self.nearest(to: name, of: Self.options) {
                     warnings.append(Self.ignored("options.\(name)", near: "options.\(near)"))
                 } else if let near = Self.nearest(to: name, of: Self.names) {
@@ -48,7 +48,7 @@ extension JobFields {
         "\(shown(name)) is not read; did you mean \(near)?"
     }
 
-    private static func isMember(_ name: String) -> Bool {
+    static func isMember(_ name: String) -> Bool {
         switch name {
         case "id", "query", "user_id", "tenant", "agent", "rewritten_query", "history", "stream", "not_before",
             "deadline",
@@ -58,7 +58,7 @@ extension JobFields {
         }
     }
 
-    private static let names = [
+    static let names = [
         "id", "query", "user_id", "tenant", "agent", "rewritten_query", "history", "stream", "not_before", "deadline",
         "options", "metadata",
     ]

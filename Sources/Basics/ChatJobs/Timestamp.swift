@@ -8,8 +8,11 @@ public struct Timestamp: Sendable, Hashable, Comparable {
 
     public static func < (a: Timestamp, b: Timestamp) -> Bool { a.milliseconds < b.milliseconds }
 
-    /// How long from `other` to this; negative when this is earlier.
-    public func since(_ other: Timestamp) -> Duration { .milliseconds(milliseconds - other.milliseconds) }
+    /// How long from `other` to this; negative when this is earlier. The longest there is when it is longer.
+    public func since(_ other: Timestamp) -> Duration {
+        let (difference, isOver) = milliseconds.subtractingReportingOverflow(other.milliseconds)
+        return .milliseconds(isOver ? milliseconds < other.milliseconds ? .min : .max : difference)
+    }
 
     /// Parses RFC 3339 (section 5.6): `2026-11-22T22:00:30Z`, with fractions and offsets, and offsets without their
     /// colon, as many languages write them (`+0000`); nil for anything else, for dates that do not exist, and for years outside 1970…9999.

@@ -43,7 +43,9 @@ struct CommonOptions: ParsableArguments {
     /// What is odd about the configuration without being wrong, a sentence each.
     func oddities(_ settings: Settings) -> [String] {
         Settings.suspicious(in: ProcessInfo.processInfo.environment) + settings.keyOddities
-            + [settings.prefetchOddity].compactMap { $0 }
+            + [settings.prefetchOddity, settings.replyOddity, settings.memoryOddity(MemoryLimit.read())].compactMap {
+                $0
+            }
     }
 
     /// The servers and names of the configuration.

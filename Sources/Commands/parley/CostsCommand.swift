@@ -69,7 +69,7 @@ struct CostsCommand: AsyncParsableCommand {
             table.append([
                 row.name.isEmpty ? "-" : oneLine(row.name), "\(row.answers)", "\(row.reused)", "\(row.calls)",
                 "\(row.promptTokens)", "\(row.completionTokens)", "\(row.cachedTokens)",
-                row.currency.map { "\(row.cost) \($0)" } ?? "-",
+                row.currency.map { "\(row.cost) \(oneLine($0))" } ?? "-",
             ])
         }
         let widths = table[0].indices.map { column in table.map { $0[column].count }.max() ?? 0 }

@@ -28,23 +28,23 @@ struct CommandFailure: Error {
         self.message = message
     }
 
-    /// Nil for errors that are ArgumentParser's own.
+    /// Nil for errors that are ArgumentParser's own. What servers said stays on one line: it could forge a second.
     init?(_ error: any Error) {
         switch error {
         case let error as CommandFailure: self = error
         case let error as SettingsError: self.init(.wrong, error.description)
         case let error as AdminError: self.init(.wrong, "\(error)")
         case let error as IOLoopError: self.init(.failed, "\(error)")
-        case let error as OperationError: self.init(Self.status(of: error), error.message)
+        case let error as OperationError: self.init(Self.status(of: error), oneLine(error.message))
         case let error as RetrievalError:
             let isWrong = [.invalidSetting, .incompatible, .notFound, .noDocuments, .denied, .foreign].contains(
                 error.code)
-            self.init(error.isTransient ? .unreachable : isWrong ? .wrong : .failed, error.explanation)
+            self.init(error.isTransient ? .unreachable : isWrong ? .wrong : .failed, oneLine(error.explanation))
         case let error as ParleyClientError:
             switch error.code {
-            case .invalid: self.init(.wrong, error.message)
-            case .unreachable: self.init(.unreachable, error.message)
-            case .refused, .unroutable, .timedOut, .closed: self.init(.failed, error.message)
+            case .invalid: self.init(.wrong, oneLine(error.message))
+            case .unreachable: self.init(.unreachable, oneLine(error.message))
+            case .refused, .unroutable, .timedOut, .closed: self.init(.failed, oneLine(error.message))
             }
         default: return nil
         }

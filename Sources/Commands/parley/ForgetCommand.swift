@@ -25,6 +25,10 @@ struct ForgetCommand: AsyncParsableCommand {
         guard !ids.isEmpty || user != nil || tenant != nil else {
             throw CommandFailure(.wrong, "what is to be forgotten? Give --id, --user or --tenant")
         }
+        // An empty name would be everybody's who has none.
+        for (flag, name) in [("--user", user), ("--tenant", tenant)] where name?.isEmpty == true {
+            throw CommandFailure(.wrong, "\(flag) \"\": a name is needed")
+        }
         var request = ForgetRequest()
         for text in ids {
             guard let id = JobID(text) else { throw CommandFailure(.wrong, "ID \(text): allowed are \(JobID.rule)") }

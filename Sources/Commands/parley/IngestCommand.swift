@@ -28,7 +28,7 @@ struct IngestCommand: AsyncParsableCommand {
             line.withLock { $0.show(progress.done, of: progress.total, "passages \(progress.phase.rawValue)") }
         }
         line.withLock { $0.end() }
-        for skipped in summary.skipped { printError("left out \(skipped.path): \(skipped.reason)") }
+        for skipped in summary.skipped { printError(oneLine("left out \(skipped.path): \(skipped.reason)")) }
         if output.json { return printJSON(summary) }
         printLine(
             "\(agent.store.location): \(summary.added) documents added, \(summary.changed) changed, "

@@ -39,7 +39,7 @@ struct OperatorContext {
         let style = LineStyle(LogFormat(settings.log.format.rawValue) ?? .auto)
         let logger = Logger(label: "parley.audit") { LineLogHandler(label: $0, level: .notice, style: style) }
         return Audit(redis: redis, keys: keys, queue: queues.names.base, logger: logger) {
-            printError("warning: \($0)")
+            printError(oneLine("warning: \($0)"))
         }
     }
 }
@@ -198,8 +198,8 @@ func finish(_ summary: LetterSummary, json: Bool, text: String) throws {
         throw CommandFailure(.interrupted, "interrupted; what was not done is still there\(rest)")
     }
     if let problem = summary.problem {
-        throw CommandFailure(
-            CommandFailure.status(of: problem), failed.isEmpty ? problem.message : "\(failed): \(problem.message)")
+        let reason = oneLine(problem.message)
+        throw CommandFailure(CommandFailure.status(of: problem), failed.isEmpty ? reason : "\(failed): \(reason)")
     }
 }
 

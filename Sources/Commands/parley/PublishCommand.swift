@@ -68,7 +68,7 @@ struct PublishCommand: AsyncParsableCommand {
                         batch.append((number, message))
                     } catch {
                         tally.addWrong()
-                        printError("line \(number): \(error.message)")
+                        printError(oneLine("line \(number): \(error.message)"))
                     }
                 }
                 // Whoever writes line by line sees each published before the next.
@@ -108,7 +108,7 @@ struct PublishCommand: AsyncParsableCommand {
         // Sent and not confirmed is not the same as not sent.
         let open = counts.firstFailure.map { line, error in
             "\(counts.failed) jobs were not confirmed, the first in line \(line): they may be queued or not; "
-                + "publish them again with the same ids. \(error)"
+                + "publish them again with the same ids. \(oneLine("\(error)"))"
         }
         if Interruption.isRequested {
             let rest = open.map { "; \($0)" } ?? ""

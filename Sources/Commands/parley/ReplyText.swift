@@ -3,9 +3,8 @@ import ChatJobs
 /// Prints a reply for people.
 func show(_ reply: Reply, answerShown: Bool = false) {
     if let error = reply.error {
-        printError(
-            "\(reply.status.rawValue): \(error.message) (\(error.code)\(error.retryable ? ", may be tried again" : ""))"
-        )
+        let later = error.retryable ? ", may be tried again" : ""
+        printError(oneLine("\(reply.status.rawValue): \(error.message) (\(error.code)\(later))"))
         return
     }
     if !answerShown { printLine(reply.answer ?? "") }

@@ -59,7 +59,7 @@ struct WarmCommand: AsyncParsableCommand {
                 jobs.append(try Self.job(line))
             } catch {
                 counts.wrong += 1
-                printError("line \(number): \(error.failure.message)")
+                printError(oneLine("line \(number): \(error.failure.message)"))
             }
         }
         return jobs
@@ -147,7 +147,8 @@ struct WarmCommand: AsyncParsableCommand {
         }
         if counts.failed > 0 {
             throw CommandFailure(
-                .failed, "\(counts.failed) questions were not answered; the first: \(counts.firstFailure ?? "")")
+                .failed,
+                "\(counts.failed) questions were not answered; the first: \(oneLine(counts.firstFailure ?? ""))")
         }
         if counts.wrong > 0 {
             throw CommandFailure(.wrong, "\(counts.wrong) lines are no questions (named above), the others were asked")

@@ -29,7 +29,11 @@ package struct Costs: Sendable, Equatable {
 
     /// - Parameter days: as `2026-11-22`, with the fields of each.
     package init(_ days: [(day: String, fields: [(name: String, value: Int)])], by grouping: Grouping) {
-        var rows: [String: Row] = [:]
+        struct Key: Hashable {
+            let name: String
+            let currency: String
+        }
+        var rows: [Key: Row] = [:]
         for (day, fields) in days {
             for (text, value) in fields {
                 guard let field = LedgerField(text) else { continue }
@@ -41,17 +45,18 @@ package struct Costs: Sendable, Equatable {
                     case .day: day
                     }
                 let currency = field.currency.isEmpty ? nil : field.currency
-                var row = rows["\(name)\u{1F}\(field.currency)"] ?? Row(name: name, currency: currency)
+                let key = Key(name: name, currency: field.currency)
+                var row = rows[key] ?? Row(name: name, currency: currency)
                 switch field.count {
-                case .answers: row.answers += value
-                case .reused: row.reused += value
-                case .calls: row.calls += value
-                case .promptTokens: row.promptTokens += value
-                case .completionTokens: row.completionTokens += value
-                case .cachedTokens: row.cachedTokens += value
-                case .cost: row.billionths += value
+                case .answers: row.answers = sum(row.answers, value)
+                case .reused: row.reused = sum(row.reused, value)
+                case .calls: row.calls = sum(row.calls, value)
+                case .promptTokens: row.promptTokens = sum(row.promptTokens, value)
+                case .completionTokens: row.completionTokens = sum(row.completionTokens, value)
+                case .cachedTokens: row.cachedTokens = sum(row.cachedTokens, value)
+                case .cost: row.billionths = sum(row.billionths, value)
                 }
-                rows["\(name)\u{1F}\(field.currency)"] = row
+                rows[key] = row
             }
         }
         self.rows = rows.values.sorted { ($0.name, $0.currency ?? "") < ($1.name, $1.currency ?? "") }
@@ -83,4 +88,10 @@ package func costs(
         return read
     }
     return Costs(read, by: grouping)
+}
+
+/// At most what a number holds: what stands in Redis may be any number.
+private func sum(_ one: Int, _ other: Int) -> Int {
+    let (sum, isOver) = one.addingReportingOverflow(other)
+    return isOver ? (one < 0 ? .min : .max) : sum
 }

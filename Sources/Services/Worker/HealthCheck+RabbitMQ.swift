@@ -74,10 +74,12 @@ extension HealthCheck {
                 return (.wrong, "a worker with this user could not consume \(name): \(refusal)")
             }
         }
+        var warnings: [String] = []
         for name in queues.jobNames where !missing.contains(name) {
-            if let warning = await queues.warning(of: name, on: connection) { return (.warning, warning) }
+            if let warning = await queues.warning(of: name, on: connection) { warnings.append(warning) }
         }
-        if let warning = await queues.retentionWarning(on: connection) { return (.warning, warning) }
+        warnings += await queues.retentionWarnings(on: connection)
+        guard warnings.isEmpty else { return (.warning, warnings.joined(separator: ". Also: ")) }
         let kept = queues.retentionText.map { "; \($0)" } ?? ""
         return (.ok, "\(base) holds \(depth.messages) messages, \(depth.consumers) consumers\(kept)")
     }

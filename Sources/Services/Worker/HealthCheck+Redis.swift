@@ -1,5 +1,6 @@
 import Adapters
 import ParleyRedis
+import ParleySettings
 
 extension HealthCheck {
     func checkRedis() async -> CheckResult {
@@ -10,17 +11,21 @@ extension HealthCheck {
             try await client.connect()
             let suitability = try await RedisSuitability(of: client, assembly.keys)
             let detail = suitability.problem ?? suitability.version ?? "Redis of unknown version"
+            let kept = Quantity.text(assembly.settings.auditTTL)
             let audit = RedisCommand(
                 script: RedisResults.dropOld, keys: [assembly.keys.audit],
                 arguments: [.text(""), .text(""), .text("0")])
             if suitability.problem == nil, let refusal = try await client.send(audit).refusal {
                 result = CheckResult(
                     name: "redis", outcome: .warning,
-                    detail: "\(address): this user could not drop audit entries older than audit.ttl: \(refusal)")
+                    detail:
+                        "\(address): the audit grows without end: this user may not drop entries older than audit.ttl "
+                        + "(\(kept)), a worker's may with config/redis: \(refusal)")
             } else {
                 result = CheckResult(
                     name: "redis", outcome: suitability.problem == nil ? .ok : .wrong,
-                    detail: "\(address): \(detail)")
+                    detail: "\(address): \(detail)"
+                        + (suitability.problem == nil ? "; audit entries are kept for \(kept)" : ""))
             }
         } catch {
             let isWrong = error.code == .authenticationFailed || error.code == .invalidConfiguration

@@ -10,6 +10,8 @@ import Telemetry
 /// - Throws: ``SettingsError`` when a part refuses its settings or the index does not fit the embedder; ``AdminError``
 ///   when `admin.listen` cannot be bound. Servers that cannot be reached are not errors: a worker waits for them.
 package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: Logger) async throws {
+    // First, since whoever changes secrets signals the workers that are just starting as well.
+    let signals = await SecretReload.signals(for: settings)
     describeMetrics(in: registry)
     raiseDescriptorLimit(for: settings, logger: logger)
     let assembly = try Assembly(settings, logger: logger)
@@ -23,7 +25,8 @@ package func runWorker(_ settings: Settings, registry: MetricsRegistry, logger: 
             services: [
                 .init(service: admin, successTerminationBehavior: .ignore),
                 .init(
-                    service: SecretReload(assembly: assembly, admin: admin, logger: logger),
+                    service: SecretReload(
+                        signals: signals, assembly: assembly, admin: admin, outbox: worker.outbox, logger: logger),
                     successTerminationBehavior: .ignore),
                 .init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup),
             ],

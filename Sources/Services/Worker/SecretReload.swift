@@ -1,3 +1,4 @@
+import Adapters
 import Admin
 import Logging
 import ParleySettings
@@ -9,17 +10,24 @@ import UnixSignals
 struct SecretReload: ServiceLifecycle.Service, CustomStringConvertible {
     var description: String { "secrets" }
 
+    /// Nil without files: nothing is read again, and SIGHUP ends the process as ever.
+    let signals: UnixSignalsSequence?
     let assembly: Assembly
     let admin: AdminServer
+    let outbox: RabbitMQOutbox
     let logger: Logger
 
-    /// Without files nothing is read again, and SIGHUP ends the process as ever.
+    /// From now on SIGHUP does not end the process; a signal that comes before ``run()`` is kept for it.
+    static func signals(for settings: Settings) async -> UnixSignalsSequence? {
+        settings.secretFiles.isEmpty ? nil : await UnixSignalsSequence(trapping: .sighup)
+    }
+
     func run() async throws {
-        guard !assembly.settings.secretFiles.isEmpty else {
+        guard let signals else {
             try? await gracefulShutdown()
             return
         }
-        for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() { reload() }
+        for await _ in signals.cancelOnGracefulShutdown() { reload() }
     }
 
     /// A key that an agent shares with the default one comes from that one's file.
@@ -48,6 +56,13 @@ struct SecretReload: ServiceLifecycle.Service, CustomStringConvertible {
             [
                 ("embeddings.api_key", { try assembly.embedder.useKey($0) }),
                 ("admin.token", { admin.useToken($0) }),
+                (
+                    "secrets.letter_key",
+                    {
+                        if let problem = Settings.problem(ofLetterKey: $0) { throw SettingsError(problems: [problem]) }
+                        outbox.useLetterKey($0)
+                    }
+                ),
             ] + assembly.agents.flatMap(uses)
         var done: [String] = []
         for (key, use) in uses {

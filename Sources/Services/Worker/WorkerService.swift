@@ -33,6 +33,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
     let results: RedisResults
     let answers: RedisAnswers?
     let passages: [(vectors: Dependency, source: RetrieverSource)]
+    let outbox: RabbitMQOutbox
     let pipeline: Pipeline
     let presence: Presence
 
@@ -78,7 +79,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
         passages = assembly.agents.map { ($0.vectors, RetrieverSource(retriever: $0.retriever)) }
         let relay = Relay(settings, assembly.rabbitMQ)
-        let outbox = RabbitMQOutbox(
+        outbox = RabbitMQOutbox(
             publisher: publisher, queues: queues, clock: clock, relay: relay, letterKey: settings.letterKey,
             logger: logger)
         var decoder = JobDecoder(

@@ -51,6 +51,10 @@ package struct KeptAnswer: Sendable, Equatable {
         return json.bytes
     }
 
+    /// The end of the year 9999, and more tokens than any answer has.
+    private static let latest = 253_402_300_799_999
+    private static let mostTokens = 1_000_000_000_000
+
     /// Nil when the bytes are no kept answer of this version: a miss.
     package init?(decoding bytes: [UInt8]) {
         guard let root = try? JSONDocument(bytes).root, root["v"]?.int == Self.version,
@@ -58,7 +62,10 @@ package struct KeptAnswer: Sendable, Equatable {
             let text = root["answer"]?.string, let model = root["model"]?.string,
             let finishReason = root["finish_reason"]?.string.flatMap(Reply.FinishReason.init),
             let usage = root["usage"]?.elements.map({ $0.int ?? 0 }), usage.count == 3,
-            let sources = root["sources"]?.elements
+            let sources = root["sources"]?.elements,
+            // What stands in Redis may be any number.
+            (0...Self.latest).contains(made), (0...Self.latest).contains(freshUntil),
+            usage.allSatisfy({ (0...Self.mostTokens).contains($0) })
         else { return nil }
         var spent = Usage(promptTokens: usage[0], completionTokens: usage[1], cachedTokens: usage[2])
         if let amount = root["cost"]?.double, let currency = root["currency"]?.string {

@@ -82,8 +82,7 @@ package struct DocumentReader: Sendable {
         guard let target = Files.resolved(path), let stamp = FileStamp(path: target, followsLinks: false) else {
             return skip("is a link to nothing")
         }
-        let root = reading.root.hasSuffix("/") ? reading.root : reading.root + "/"
-        guard target.hasPrefix(root) else {
+        guard Files.lies(target, in: reading.root) else {
             return skip("is a link out of the folder: name what it leads to, if you mean it")
         }
         guard !stamp.isDirectory else { return skip("is a link to a folder, which is read where it is") }
@@ -102,7 +101,9 @@ package struct DocumentReader: Sendable {
             return skip("is not Markdown (.md), text (.txt) or JSON Lines (.jsonl)")
         }
         do throws(RetrievalError) {
-            var bytes = try Files.read(file, limit: maxFileBytes, followsLinks: followsLinks)
+            // What was named itself is meant, wherever it is.
+            var bytes = try Files.read(
+                file, limit: maxFileBytes, followsLinks: followsLinks, within: followsLinks ? nil : reading.root)
             if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
             if ending == "jsonl" || ending == "ndjson" { return addLines(bytes, path: path, into: &reading) }
             guard let text = String(validating: bytes, as: UTF8.self) else { return skip("is not valid UTF-8") }

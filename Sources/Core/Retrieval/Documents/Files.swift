@@ -43,12 +43,20 @@ enum Files {
         return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
+    /// - Parameter root: the folder in which the file must be, links resolved: one on the way to it may have been put there
+    ///   since it was looked at.
     /// - Throws: `unreadable`, also for more than `limit` bytes.
-    static func read(_ path: String, limit: Int, followsLinks: Bool = true) throws(RetrievalError) -> [UInt8] {
+    static func read(
+        _ path: String, limit: Int, followsLinks: Bool = true, within root: String? = nil
+    ) throws(RetrievalError) -> [UInt8] {
         // Without blocking: a pipe that nobody writes to would be waited for.
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (followsLinks ? 0 : O_NOFOLLOW))
         guard file >= 0 else { throw failure("cannot open", path) }
         defer { close(file) }
+        // Where the kernel does not say, the path was looked at beforehand.
+        if let root, let place = resolved("/proc/self/fd/\(file)"), !lies(place, in: root) {
+            throw RetrievalError(.unreadable, "\(path) leads out of the folder")
+        }
         var status = stat()
         guard fstat(file, &status) == 0 else { throw failure("cannot read", path) }
         guard status.st_mode & S_IFMT == S_IFREG else {
@@ -90,6 +98,11 @@ enum Files {
         guard let text = realpath(path, nil) else { return nil }
         defer { free(text) }
         return String(cString: text)
+    }
+
+    /// - Parameter root: a folder.
+    static func lies(_ path: String, in root: String) -> Bool {
+        path.hasPrefix(root.hasSuffix("/") ? root : root + "/")
     }
 
     /// Puts `bytes` at `path` whole or not at all: written to a temporary file beside it, flushed to disk, renamed.
