@@ -69,7 +69,7 @@ struct SecretReload: ServiceLifecycle.Service, CustomStringConvertible {
             guard let path = files[key] else { continue }
             do {
                 try use(SecretFile.read(path))
-                done.append(key)
+                if !done.contains(key) { done.append(key) }
             } catch {
                 let reason = (error as? SettingsError)?.problems.first ?? "\(error)"
                 logger.warning(
