@@ -17,6 +17,7 @@ actor SimulatedDay {
     private var running = 0
     private var endWaiter: CheckedContinuation<Void, Never>?
     private var nextWorker = 0
+    private var isEnding = false
 
     init(
         services: SimulatedWorker.Services, configuration: PipelineConfiguration, workers: Int, prefetch: Int,
@@ -48,6 +49,8 @@ actor SimulatedDay {
 
     private func drain() async {
         await services.broker.untilDrained()
+        isEnding = true
+        defer { isEnding = false }
         for number in living.keys.sorted() { await living.removeValue(forKey: number)?.stop() }
         if running > 0 { await withCheckedContinuation { endWaiter = $0 } }
     }
@@ -65,6 +68,8 @@ actor SimulatedDay {
         running += 1
         await worker.connect()
         Task(executorPreference: executor) { await self.run(worker) }
+        // It takes the place of one that has died, and comes when the others have been stopped.
+        if isEnding, living.removeValue(forKey: number) != nil { await worker.stop() }
     }
 
     private func run(_ worker: SimulatedWorker) async {
