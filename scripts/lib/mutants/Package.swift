@@ -22,15 +22,18 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     ],
     targets: [
-        room("Basics", "ParleyJSON", []),
-        room("Basics", "ChatJobs", ["ParleyJSON"]),
         room("Basics", "ParleyPrimitives", []),
+        room("Basics", "ParleyJSON", ["ParleyPrimitives"]),
+        room("Basics", "ChatJobs", ["ParleyJSON", "ParleyPrimitives"]),
         .systemLibrary(name: "CCrypto", path: "Sources/Basics/CCrypto", pkgConfig: "libcrypto"),
         room("Basics", "ParleyDigest", ["CCrypto"]),
-        room("Core", "Answering", ["ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyPrimitives", deque, heap, logging, metrics]),
+        room("Core", "Routing", ["ChatJobs", "ParleyDigest"]),
+        room(
+            "Core", "Answering",
+            ["ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyPrimitives", "Routing", deque, heap, logging, metrics]),
         room(
             "Core", "Pipeline",
-            ["Answering", "ChatJobs", "ParleyDigest", "ParleyPrimitives", deque, heap, logging, metrics]),
+            ["Answering", "ChatJobs", "ParleyDigest", "ParleyPrimitives", "Routing", deque, heap, logging, metrics]),
         room("Core", "PipelineTestKit", ["Answering", "Pipeline", "ChatJobs", heap, logging]),
         .executableTarget(
             name: "simulate",

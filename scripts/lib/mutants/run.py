@@ -14,7 +14,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDERS = [
     "Sources/Basics/ParleyJSON", "Sources/Basics/ParleyPrimitives", "Sources/Basics/CCrypto", "Sources/Basics/ParleyDigest",
-    "Sources/Basics/ChatJobs", "Sources/Core/Answering", "Sources/Core/Pipeline",
+    "Sources/Basics/ChatJobs", "Sources/Core/Routing", "Sources/Core/Answering", "Sources/Core/Pipeline",
     "Sources/Core/PipelineTestKit", "Sources/Commands/simulate",
 ]
 # A schedule takes milliseconds: what has not ended by then never will.
