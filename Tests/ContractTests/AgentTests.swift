@@ -107,6 +107,31 @@ import Testing
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func theModelIsAskedToMakeAFollowUpStandAlone() async throws {
+        let folder = try Folder()
+        let model = try await ModelServer()
+        let settings = alone(folder).merging(["model.url": model.url, "retrieval.rewrite": "model"]) { $1 }
+        try folder.write("returns.md", Self.articles[1].2)
+        #expect(try await parley("ingest", folder.path + "/returns.md", settings: settings).status == 0)
+        let worker = try await Worker.start(settings)
+        try await Producer.with { producer in
+            let reply = try await producer.ask(
+                #"{"query":"And damaged?","history":[{"role":"user","content":"Can I return my laptop?"}]}"#, of: worker
+            )
+            #expect(try reply.json["usage"]?["calls"]?.int == 2)
+            #expect(try reply.json["usage"]?["prompt_tokens"]?.int == 14)
+            #expect(model.questions.count == 2)
+            let asked = model.questions.first ?? ""
+            #expect(asked.contains("Question: And damaged?") && asked.hasSuffix("standing alone:"))
+            // The stand-in answers how long the question was.
+            #expect(try reply.json["rewritten_query"]?.string == "\(asked.utf8.count) bytes")
+            let plain = try await producer.ask(#"{"query":"Can I return my laptop?"}"#, of: worker)
+            #expect(try plain.json["usage"]?["calls"]?.int == 1)
+            #expect(try plain.json["rewritten_query"] == nil)
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func oneAgentsModelThatIsAwayHoldsUpItsOwnJobsAlone() async throws {
         let model = try await ModelServer()
         let worker = try await Worker.start([

@@ -38,6 +38,15 @@ public struct Usage: Sendable, Equatable {
         self.calls = calls
     }
 
+    /// Counts another call in.
+    package mutating func add(_ other: Usage) {
+        promptTokens &+= other.promptTokens
+        completionTokens &+= other.completionTokens
+        cachedTokens &+= other.cachedTokens
+        calls &+= other.calls
+        if let own = cost, let more = other.cost { cost = Cost(own.amount + more.amount, own.currency) }
+    }
+
     /// What an answer costs that is given once more.
     package var unpaid: Usage {
         var usage = Usage(promptTokens: 0, completionTokens: 0, calls: 0)

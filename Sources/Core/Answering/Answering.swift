@@ -1,5 +1,6 @@
 import ChatJobs
 import ParleyPrimitives
+import Routing
 
 /// Answers questions: gives what was answered before, joins equal questions, retrieves for a window in one go, then asks
 /// the model for each by itself.
@@ -234,7 +235,7 @@ package actor Answering {
 
     private func start(_ begun: [Flight]) {
         guard !begun.isEmpty else { return }
-        for search in WindowSearch.forming(begun) { begin(search) }
+        for search in WindowSearch.forming(begun.filter { !$0.route.isToBeRewritten }) { begin(search) }
         for flight in begun {
             if flight.route.isSpared { flight.route.agent.metrics.retrievalsSpared.increment() }
             if flight.isShared { cache?.missed() }
@@ -350,6 +351,7 @@ package actor Answering {
 
     private func landing(of flight: Flight) async -> Landing {
         let started = clock.now
+        if flight.route.isToBeRewritten { await rewrite(flight) }
         let passages = await passages(of: flight)
         let retrieved = clock.now
         let result = await result(of: flight, passages)
@@ -386,9 +388,31 @@ package actor Answering {
         }
         gate.leave(caller.judge(call, isFirstTry: flight.lead.isFirstTry))
         switch call.result {
-        case .success(let answer): return .answered(answer, reuse: nil)
+        case .success(var answer):
+            if let rewriting = flight.rewriting { answer.usage.add(rewriting) }
+            return .answered(answer, reuse: nil)
         case .failure(let failure): return standIn(for: failure, flight)
         }
+    }
+
+    /// Has the model make the question stand alone, then begins the search. When it cannot, the search is made without.
+    private func rewrite(_ flight: Flight) async {
+        let gate = gates[flight.route.agent]
+        var text: String?
+        if let rewriter = flight.route.agent.rewriter, await gate.enter(flight.rank) {
+            guard ending(of: flight) == nil else { return gate.leave(.unanswered) }
+            let caller = caller(of: flight)
+            let call = await caller.rewrite(
+                flight.lead, by: rewriter, within: flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall))
+            gate.leave(flight.ending == nil ? caller.judge(call, isFirstTry: flight.lead.isFirstTry) : .unanswered)
+            if case .success(let answer) = call.result {
+                flight.rewriting = answer.usage
+                text = Rewrite.question(in: answer.text)
+            }
+        }
+        flight.route = flight.route.rewritten(text)
+        guard ending(of: flight) == nil else { return }
+        for search in WindowSearch.forming([flight]) { begin(search) }
     }
 
     /// Deadlines that have passed meanwhile say more than what the time was spent on.

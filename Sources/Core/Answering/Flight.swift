@@ -27,7 +27,9 @@ final class Flight {
         }
     }
 
-    let route: Route
+    var route: Route
+    /// Of the call that made the question stand alone.
+    var rewriting: Usage?
     /// What the question is known by; nil when its answer is not shared.
     let key: AnswerKey?
     /// Who began it: the model is asked with this one's job, also when others wait longer.

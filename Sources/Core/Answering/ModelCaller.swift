@@ -18,14 +18,32 @@ struct ModelCaller: Sendable {
 
     /// - Parameter left: until the answer is of no use any more; nil when that is not known.
     func call(_ inquiry: Inquiry, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?) async -> Call {
+        await call(agent.model, inquiry.job, sources, within: left, onDelta: onDelta)
+    }
+
+    /// Has the model make a question stand alone: a short call, with its own prompt.
+    func rewrite(_ inquiry: Inquiry, by rewriter: any AnswerModel, within left: Duration?) async -> Call {
+        var job = inquiry.job
+        job.stream = false
+        job.options.temperature = 0
+        job.options.maxTokens = Self.longestRewriting
+        return await call(rewriter, job, [], within: left, onDelta: nil)
+    }
+
+    /// Tokens.
+    private static let longestRewriting = 128
+
+    private func call(
+        _ model: any AnswerModel, _ job: Job, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?
+    ) async -> Call {
         let started = clock.now
         let metrics = agent.metrics
         let timeout = agent.configuration.modelTimeout
         metrics.modelCalls.increment()
         let result: Result<Answer, JobFailure>
         do throws(JobFailure) {
-            var answer = try await agent.model.answer(
-                inquiry.job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
+            var answer = try await model.answer(
+                job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
             answer.usage.cost = agent.configuration.prices?.cost(of: answer.usage)
             metrics.promptTokens.increment(by: answer.usage.promptTokens)
             metrics.completionTokens.increment(by: answer.usage.completionTokens)

@@ -30,14 +30,15 @@ package actor Pipeline {
     private static let restrictedRest = Duration.seconds(1)
 
     /// - Parameters:
-    ///   - passageSource: of the default agent, as is `model`.
+    ///   - passageSource: of the default agent, as are `model` and `rewriter`.
     ///   - agents: the others.
     ///   - router: tells which agent a question is for, and whether it needs passages; nil: nobody does.
     ///   - answers: the answer cache's second tier.
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
     package init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
-        model: any AnswerModel, agents: [Agent] = [], router: Router? = nil, answers: (any AnswerStore)? = nil,
+        model: any AnswerModel, rewriter: (any AnswerModel)? = nil, agents: [Agent] = [], router: Router? = nil,
+        answers: (any AnswerStore)? = nil,
         decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
@@ -47,7 +48,9 @@ package actor Pipeline {
         self.configuration = configuration
         self.executor = executor
         let agents = Agents(
-            Agent(passageSource: passageSource, model: model, configuration: configuration.answering.agent),
+            Agent(
+                passageSource: passageSource, model: model, rewriter: rewriter,
+                configuration: configuration.answering.agent),
             named: agents, router: router)
         health = HealthMonitor(
             probe: DependencyProbes(results: results, outbox: outbox, agents: agents.all),

@@ -31,6 +31,16 @@ package enum Rewrite {
         return earlier.isEmpty ? nil : earlier + " " + query
     }
 
+    /// The question in what a model made of one: its first line that says something, without quotes around it. Nil when there
+    /// is none, or one so long that it is none.
+    package static func question(in text: String) -> String? {
+        let lines = text.split(whereSeparator: \.isNewline).lazy.map { collapsed($0) }
+        guard let line = lines.first(where: { !$0.isEmpty }), line.count <= 2 * limit else { return nil }
+        let marks: Set<Character> = ["\"", "“", "”", "「", "」", "*"]
+        let question = line.drop { marks.contains($0) }.reversed().drop { marks.contains($0) }.reversed()
+        return question.isEmpty ? nil : String(question)
+    }
+
     /// As many whole sentences from the end of `text` as fit: the question is mostly the last. When not even that one fits,
     /// its beginning, up to a word's end.
     static func end(of text: String, within limit: Int) -> String {

@@ -15,6 +15,8 @@ package struct AgentParts: Sendable {
     package let store: any VectorStore
     package let retriever: Retriever
     package let model: any LanguageModel
+    /// The same with the prompt that makes questions stand alone; nil when it is not asked for that.
+    let rewriter: (any LanguageModel)?
     /// The vector store and the model as readiness, logs and metrics name them: after the first agent that has them.
     package let vectors: Dependency
     package let service: Dependency
@@ -34,7 +36,7 @@ package struct AgentParts: Sendable {
     static func all(
         _ settings: Settings, embedder: any Embedder,
         store: (_ agent: Settings.Agent, _ key: String) -> (any VectorStore)?,
-        model: (_ agent: Settings.Agent, _ key: String) -> (any LanguageModel)?
+        model makeModel: (_ agent: Settings.Agent, _ key: String, _ prompt: PromptTemplate?) -> (any LanguageModel)?
     ) -> [AgentParts] {
         var all: [AgentParts] = []
         let standard: (name: String?, settings: Settings.Agent) = (nil, settings.standardAgent)
@@ -43,13 +45,18 @@ package struct AgentParts: Sendable {
             let asStore = all.first { $0.settings.hasStore(of: own) }
             let asModel = all.first { $0.settings.hasModel(of: own) }
             // Both, so that what is wrong with either is told.
-            let (store, model) = (asStore?.store ?? store(own, key), asModel?.model ?? model(own, key))
+            let (store, model) = (asStore?.store ?? store(own, key), asModel?.model ?? makeModel(own, key, nil))
             guard let store, let model else { continue }
+            var rewriter: (any LanguageModel)?
+            if own.retrieval.rewrite == .model, !own.model.url.hasPrefix("builtin:") {
+                rewriter = makeModel(own, key, .rewriting(historyTokens: own.prompt.historyTokens))
+            }
             let asService = all.first { $0.settings.hasService(of: own) }
             all.append(
                 AgentParts(
                     name: name, settings: own, store: store,
                     retriever: asStore?.retriever ?? Retriever(embedder: embedder, store: store), model: model,
+                    rewriter: rewriter,
                     vectors: asStore?.vectors ?? Dependency(.vectors, name: name ?? ""),
                     service: asService?.service ?? Dependency(.model, name: name ?? "")))
         }
@@ -60,7 +67,8 @@ package struct AgentParts: Sendable {
     func agent(_ settings: Settings, router: Router?) -> Agent {
         Agent(
             name: name, passageSource: RetrieverSource(retriever: retriever), vectors: vectors,
-            model: GeneratedAnswers(model: model), service: service,
+            model: GeneratedAnswers(model: model), rewriter: rewriter.map { GeneratedAnswers(model: $0) },
+            service: service,
             configuration: AgentConfiguration(self.settings, of: settings, router: router))
     }
 }
@@ -90,7 +98,7 @@ extension AgentConfiguration {
         retrievalTimeout = agent.retrieval.timeout
         retrieve = JobOptions.Retrieve(rawValue: agent.retrieval.mode.rawValue) ?? .auto
         topK = agent.retrieval.topK
-        appendsFollowedUp = agent.retrieval.rewrite == .append
+        appendsFollowedUp = agent.retrieval.rewrite != .off
         identity = Self.identity(agent, of: settings, router: router)
     }
 
@@ -102,7 +110,7 @@ extension AgentConfiguration {
             model.url, model.name, model.omit.map(\.rawValue).joined(separator: ","), model.reasoning.rawValue,
             prompt.system ?? PromptTemplate.standardSystem, prompt.user ?? PromptTemplate.standardUser,
             "\(prompt.historyTokens)", "\(prompt.contextTokens)", settings.embeddings.url, settings.embeddings.model,
-            settings.embeddings.queryPrefix, agent.vectorsURL, router?.version,
+            settings.embeddings.queryPrefix, agent.vectorsURL, agent.retrieval.rewrite.rawValue, router?.version,
         ]
         let text = Array(parts.map { "\(($0 ?? "").utf8.count) \($0 ?? "")" }.joined(separator: "\n").utf8)
         // It is long, and part of every key.

@@ -64,8 +64,8 @@ package struct Assembly: Sendable {
             part(
                 { try makeStore(url: agent.vectorsURL, token: agent.vectorsToken, http: http, logger: logger) },
                 { key + Self.words($0) })
-        } model: { agent, key in
-            let prompt = part({ try PromptTemplate(agent.prompt) }, { key + Self.words($0) })
+        } model: { agent, key, prompt in
+            let prompt = prompt ?? part({ try PromptTemplate(agent.prompt) }, { key + Self.words($0) })
             return part(
                 {
                     try makeModel(

@@ -94,6 +94,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             results: results, outbox: outbox,
             passageSource: RetrieverSource(retriever: assembly.standard.retriever),
             model: GeneratedAnswers(model: assembly.standard.model),
+            rewriter: assembly.standard.rewriter.map { GeneratedAnswers(model: $0) },
             agents: assembly.agents.dropFirst().map { $0.agent(settings, router: assembly.router) },
             router: assembly.router,
             answers: answers,

@@ -10,6 +10,8 @@ package final class Agent: Sendable {
     /// What ``passageSource`` searches. Agents that share a store share its state.
     package let vectors: Dependency
     package let model: any AnswerModel
+    /// The same model with another prompt, which makes a question stand alone (`retrieval.rewrite: model`); nil: it is not asked.
+    package let rewriter: (any AnswerModel)?
     /// What is behind ``model``. Agents that share a model wait at the same gate.
     package let service: Dependency
     package let configuration: AgentConfiguration
@@ -17,12 +19,14 @@ package final class Agent: Sendable {
 
     package init(
         name: String? = nil, passageSource: (any PassageSource)?, vectors: Dependency = .vectors,
-        model: any AnswerModel, service: Dependency = .model, configuration: AgentConfiguration
+        model: any AnswerModel, rewriter: (any AnswerModel)? = nil, service: Dependency = .model,
+        configuration: AgentConfiguration
     ) {
         self.name = name
         self.passageSource = passageSource
         self.vectors = vectors
         self.model = model
+        self.rewriter = rewriter
         self.service = service
         self.configuration = configuration
         metrics = AgentMetrics(agent: name)

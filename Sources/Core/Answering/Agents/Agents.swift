@@ -33,7 +33,9 @@ package struct Agents: Sendable {
             agent: agent, retrieve: retrieve, isSpared: isSpared,
             topK: job.options.topK ?? agent.configuration.topK,
             rewrittenQuery: job.rewrittenQuery
-                ?? (retrieve == .never ? nil : appended(job, by: agent)))
+                ?? (retrieve == .never ? nil : appended(job, by: agent)),
+            isToBeRewritten: agent.rewriter != nil && agent.passageSource != nil && retrieve != .never
+                && job.rewrittenQuery == nil && !job.history.isEmpty)
     }
 
     /// Whether anything hangs on the router's word.
@@ -68,5 +70,15 @@ package struct Route: Sendable {
     let isSpared: Bool
     let topK: Int
     /// What passages are looked for with, when it is not the question as it is.
-    package let rewrittenQuery: String?
+    package fileprivate(set) var rewrittenQuery: String?
+    /// The model is asked first to make the question stand alone; ``rewrittenQuery`` serves when it does not.
+    fileprivate(set) var isToBeRewritten: Bool
+
+    /// - Parameter text: what the model made of the question; nil when it made nothing of use.
+    func rewritten(_ text: String?) -> Route {
+        var route = self
+        route.isToBeRewritten = false
+        route.rewrittenQuery = text ?? rewrittenQuery
+        return route
+    }
 }

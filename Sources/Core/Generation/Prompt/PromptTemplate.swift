@@ -57,6 +57,21 @@ package struct PromptTemplate: Sendable {
         system: standardSystem, user: standardUser, historyTokens: 1500, contextTokens: 3000,
         pieces: [.passages, .text("\n\nQuestion: "), .query])
 
+    /// Makes a question stand alone: `retrieval.rewrite: model`.
+    ///
+    /// - Parameter historyTokens: `prompt.history_tokens`.
+    package static func rewriting(historyTokens: Int) -> PromptTemplate {
+        PromptTemplate(
+            system: """
+                Rewrite the last question of this conversation so that it can be understood without it: name what "it", "that" or \
+                "the other one" stands for. Keep its language and its meaning. Do not answer it. If it stands alone already, \
+                repeat it. Reply with the question alone, in one line.
+                """,
+            user: "Question: {query}\n\nThe same question, standing alone:", historyTokens: historyTokens,
+            contextTokens: 0,
+            pieces: [.text("Question: "), .query, .text("\n\nThe same question, standing alone:")])
+    }
+
     /// - Throws: ``GenerationConfigurationError`` for an unknown or missing placeholder, one in `system`, or a
     ///   negative budget.
     package init(
