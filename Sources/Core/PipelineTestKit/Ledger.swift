@@ -136,6 +136,22 @@ package final class Ledger: Sendable {
         }
     }
 
+    /// Nobody's deadline or revocation is another's.
+    func checkEnding(_ id: JobID, _ status: Reply.Status, at wall: Timestamp) {
+        state.withLock { state in
+            switch status {
+            case .expired:
+                let isOver = state.accounts.values.contains { account in
+                    account.message.id == id && account.message.deadline.map { $0 <= wall } ?? false
+                }
+                if !isOver { state.violations.append("\(id): expired, but its deadline has not passed") }
+            case .revoked:
+                if !state.revoked.contains(id) { state.violations.append("\(id): revoked by nobody") }
+            case .succeeded, .failed: break
+            }
+        }
+    }
+
     func callBegan(_ job: Job, _ life: ProcessLife, at wall: Timestamp) {
         let id = job.id
         state.withLock { state in

@@ -135,6 +135,7 @@ package actor SimulatedStore {
             if let kept = self.results[id], kept.status == .succeeded { return .winner(kept.body) }
             self.results[id] = (reply, status)
             self.ledger.stored(id, reply, status)
+            self.ledger.checkEnding(id, status, at: SimulatedClock(self.executor).wall)
             return .kept
         }
     }
