@@ -51,7 +51,7 @@ enum SimulatedMessages {
         let isShared = sharing && !isPoison && number % 4 > 0
         if isShared {
             job.query = "shared question \(number % 2)"
-            job.tenant = [nil, "a", "b"][number % 3]
+            job.tenant = [nil, "a"][number / 2 % 2]
             if number % 5 == 0 { job.options.cache = number % 2 == 0 ? .refresh : .bypass }
         }
         job.stream = draw.chance(30)
@@ -64,6 +64,8 @@ enum SimulatedMessages {
                 milliseconds: SimulatedClock.start.milliseconds + Int64.random(in: -100...2000, using: &draw))
         }
         job.options.retrieve = [nil, .auto, .always, .never].randomElement(using: &draw) ?? nil
+        // Else what is shared would rarely be equal.
+        if isShared, number % 7 > 0 { job.options.retrieve = nil }
         // The same job once more, or another one that takes its id.
         if let twin, draw.chance(60) { job = twin }
         if twin == nil, reply != .own, !isPoison { jobs.append(job) }
