@@ -58,16 +58,16 @@ install_without_services() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
 }
 
-# ensure_swift: Swift 6.2 or later.
+# ensure_swift: Swift 6.3 or later.
 ensure_swift() {
     local shown version
     command -v swift >/dev/null 2>&1 ||
-        die "swift is not on PATH: install Swift 6.2 or later (https://www.swift.org/install/linux/)"
+        die "swift is not on PATH: install Swift 6.3 or later (https://www.swift.org/install/linux/)"
     shown=$(swift --version 2>/dev/null | grep -m1 -o 'Swift version [0-9][0-9.]*' || true)
     version=${shown#Swift version }
     [ -n "$version" ] || die "'swift --version' did not say a version"
-    [ "$(printf '%s\n' 6.2 "$version" | sort -V | head -n 1)" = 6.2 ] ||
-        die "swift is $version: Swift 6.2 or later is needed (https://www.swift.org/install/linux/)"
+    [ "$(printf '%s\n' 6.3 "$version" | sort -V | head -n 1)" = 6.3 ] ||
+        die "swift is $version: Swift 6.3 or later is needed (https://www.swift.org/install/linux/)"
 }
 
 ensure_build() {
