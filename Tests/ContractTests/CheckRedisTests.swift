@@ -90,7 +90,7 @@ struct CheckRedisTests {
         for (change, says) in wrong {
             let line = try await check(right.merging(change) { $1 }, status: nil)
             #expect(!line.hasPrefix("redis          ok"), "\(change): \(line)")
-            #expect(line.contains(says) && line.contains("(redis.url"), "\(change): \(line)")
+            #expect(line.contains(says) && line.contains("(redis."), "\(change): \(line)")
         }
     }
 
@@ -120,6 +120,9 @@ struct CheckRedisTests {
         } else {
             #expect(checked.status != 0, "\(checked)", sourceLocation: sourceLocation)
         }
-        return checked.output.split(separator: "\n").first { $0.hasPrefix("redis") } ?? ""
+        // What can never do is a mistake of the configuration.
+        return (checked.output + checked.errors).split(separator: "\n").first {
+            $0.hasPrefix("redis") || $0.hasPrefix("parley: configuration: redis")
+        } ?? ""
     }
 }

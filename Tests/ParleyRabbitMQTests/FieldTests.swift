@@ -84,8 +84,8 @@ struct FieldTests {
     }
 
     @Test(
-        "tables and arrays are kept a hundred levels deep, and left out where they are deeper",
-        arguments: [100, 20_000, 39_000])
+        "tables and arrays are read sixty levels deep, and left as bytes where they are deeper",
+        arguments: [60, 20_000])
     func deep(levels: Int) async throws {
         for kind in ["A", "F"] as [Character] {
             // From the outside in: what is left is known.
@@ -111,7 +111,7 @@ struct FieldTests {
                 depth += 1
                 value = next
             }
-            #expect(levels <= 100 ? depth == levels + 1 : (100...130).contains(depth), "\(kind): \(depth)")
+            #expect(levels <= 60 ? depth == levels + 1 : (60...66).contains(depth), "\(kind): \(depth)")
         }
     }
 }

@@ -17,6 +17,8 @@ extension TransferEngine {
                 .proxyFailed, "the proxy refused with status \(tunnel) (\(text)); check https_proxy and no_proxy",
                 curlCode: code)
         }
+        // CURLE_TOO_LARGE, which libcurl before 8.6 does not know.
+        if code.rawValue == 100 { return transfer.error(.tooLarge, text, curlCode: code) }
         switch code {
         case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_CONNECT:
             return transfer.error(.unreachable, "\(text); is the server running there?", curlCode: code)

@@ -15,6 +15,8 @@ struct PlainStream {
     private var unread = 0..<0
     /// The last read was shorter than it could have been: the socket is empty.
     private var isDry = false
+    /// What comes next is no frame's beginning, as far as is known.
+    private var isMidFrame = true
     /// Quarters of a heartbeat without a byte, either way.
     private var silence = (received: 0, sent: 0)
 
@@ -117,26 +119,53 @@ struct PlainStream {
     mutating func next(_ state: amqp_connection_state_t, _ frame: inout amqp_frame_t) -> Reading {
         while true {
             while !unread.isEmpty {
+                guard isMidFrame || input[unread.lowerBound] != Frame.header || closeDeepFields() else { break }
                 let rest = UnsafeMutableRawBufferPointer(rebasing: input[unread])
                 let used = amqp_handle_input(state, amqp_bytes_t(len: rest.count, bytes: rest.baseAddress), &frame)
                 guard used >= 0 else { return .broken(used) }
                 unread = unread.lowerBound + Int(used)..<unread.upperBound
+                isMidFrame = frame.frame_type == 0
                 if frame.frame_type != 0 { return .frame }
             }
             if isDry {
                 isDry = false
                 return .nothing
             }
-            let count = recv(fd, input.baseAddress, input.count, Int32(MSG_DONTWAIT))
+            moveToFront()
+            let room = UnsafeMutableRawBufferPointer(rebasing: input[unread.upperBound...])
+            let count = recv(fd, room.baseAddress, room.count, Int32(MSG_DONTWAIT))
             guard count > 0 else {
                 if count == 0 { return .closed }
                 if errno == EINTR { continue }
                 return errno == EAGAIN || errno == EWOULDBLOCK ? .nothing : .failed(errno)
             }
-            unread = 0..<count
-            isDry = count < input.count
+            unread = 0..<unread.upperBound + count
+            isDry = count < room.count
             silence.received = 0
         }
+    }
+
+    /// - Returns: false when the content header that comes next has not arrived as a whole. It will fit: frames are no larger
+    ///   than the buffer.
+    private mutating func closeDeepFields() -> Bool {
+        let head = 7
+        guard unread.count >= head else { return false }
+        let size = Int(
+            UInt32(bigEndian: input.loadUnaligned(fromByteOffset: unread.lowerBound + 3, as: UInt32.self)))
+        // One that does not fit librabbitmq is to refuse.
+        guard size < input.count - head else { return true }
+        guard unread.count > head + size else { return false }
+        let start = unread.lowerBound + head
+        DeepFields.close(in: UnsafeMutableRawBufferPointer(rebasing: input[start..<start + size]))
+        return true
+    }
+
+    /// What is left of the last read, the beginning of a frame, to where the next goes on.
+    private mutating func moveToFront() {
+        guard unread.lowerBound > 0 else { return }
+        let rest = UnsafeRawBufferPointer(rebasing: input[unread])
+        input.copyMemory(from: rest)
+        unread = 0..<rest.count
     }
 
     // MARK: - Heartbeats
