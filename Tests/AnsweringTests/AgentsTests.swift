@@ -58,6 +58,11 @@ import Testing
         #expect(try agents().route(of: job(Self.shipping)).retrieve == .auto)
     }
 
+    @Test(arguments: ["job-1", "question 17", "x", "?", "Thanks, and what of order 4711?"])
+    func whatHasANumberOrIsNoWordHasPassagesLookedFor(query: String) throws {
+        #expect(try agents().route(of: job(query)).retrieve == .auto)
+    }
+
     @Test func whoSaysWhetherToRetrieveIsObeyed() throws {
         let thanks = "Thank you so much, have a nice day!"
         #expect(try agents().route(of: job(thanks) { $0.options.retrieve = .always }).retrieve == .always)

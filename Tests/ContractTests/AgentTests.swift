@@ -73,7 +73,7 @@ import Testing
         #expect(try await parley("ingest", folder.path + "/returns.md", settings: settings).status == 0)
         let worker = try await Worker.start(settings)
         try await Producer.with { producer in
-            let thanks = #""query":"Thank you so much, have a nice day, and 30 days more!""#
+            let thanks = #""query":"Thank you so much, have a nice day, and many more!""#
             let spared = try await producer.ask("{\(thanks)}", of: worker)
             #expect(try spared.json["sources"]?.elements.isEmpty == true)
             let always = try await producer.ask(#"{\#(thanks),"options":{"retrieve":"always"}}"#, of: worker)
@@ -85,7 +85,7 @@ import Testing
             settings.merging(["routing.model": "off"]) { $1 })
         try await Producer.with { producer in
             let reply = try await producer.ask(
-                #"{"query":"Thank you so much, have a nice day, and 30 days more!"}"#, of: off)
+                #"{"query":"Thank you so much, have a nice day, and many more!"}"#, of: off)
             #expect(try reply.json["sources"]?.elements.count == 1)
         }
         #expect(try await off.stop() == 0)

@@ -27,7 +27,7 @@ package struct Agents: Sendable {
         let decision = isRouted(job) ? decision(on: job) : nil
         let agent = (job.agent ?? decision?.agent).flatMap { named[$0] } ?? standard
         let mode = job.options.retrieve ?? agent.configuration.retrieve
-        let isSpared = mode == .auto && decision?.needsPassages == false
+        let isSpared = mode == .auto && decision?.needsPassages == false && !Self.isSpecific(job.query)
         let retrieve = isSpared ? JobOptions.Retrieve.never : mode
         return Route(
             agent: agent, retrieve: retrieve, isSpared: isSpared,
@@ -36,6 +36,11 @@ package struct Agents: Sendable {
                 ?? (retrieve == .never ? nil : appended(job, by: agent)),
             isToBeRewritten: agent.rewriter != nil && agent.passageSource != nil && retrieve != .never
                 && job.rewrittenQuery == nil && !job.history.isEmpty)
+    }
+
+    /// Numbers, and what is no word at all, are no idle talk: in doubt passages are looked for.
+    private static func isSpecific(_ query: String) -> Bool {
+        query.contains(where: \.isNumber) || query.count(where: \.isLetter) < 2
     }
 
     /// Whether anything hangs on the router's word.
