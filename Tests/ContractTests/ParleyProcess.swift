@@ -71,12 +71,16 @@ final class ParleyProcess: Sendable {
     func signal(_ number: Int32) { kill(pid, number) }
 
     /// The exit status; 128 + number for a signal.
-    func exitStatus(within limit: Duration = .seconds(60)) async throws -> Int32 {
-        try await eventually("the end of the process", within: limit) {
-            var status: Int32 = 0
-            guard waitpid(pid, &status, WNOHANG) == pid else { return nil }
-            return status & 0x7F == 0 ? (status >> 8) & 0xFF : 128 + (status & 0x7F)
-        }
+    ///
+    /// - Throws: ``Failure`` with what the process has said so far.
+    func exitStatus(within limit: Duration = .seconds(180)) async throws -> Int32 {
+        do {
+            return try await eventually("the end of the process", within: limit) {
+                var status: Int32 = 0
+                guard waitpid(pid, &status, WNOHANG) == pid else { return nil }
+                return status & 0x7F == 0 ? (status >> 8) & 0xFF : 128 + (status & 0x7F)
+            }
+        } catch { throw Failure("\(error); it said: \(output)\(errors)") }
     }
 }
 
