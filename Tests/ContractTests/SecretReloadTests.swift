@@ -46,6 +46,39 @@ extension ContractTests {
         }
     }
 
+    /// Questions are made to stand alone by the same model, through a client of its own.
+    @Test func whatRewritesQuestionsUsesTheNewKeyToo() async throws {
+        let folder = try Folder()
+        try folder.write("key", "mk-first\n")
+        try folder.write("returns.md", "# Returns\n\nA damaged laptop can be returned within 30 days.\n")
+        let index = ["vectors.url": "file:\(folder.path)/index"]
+        #expect(try await parley("ingest", folder.path + "/returns.md", settings: index).status == 0)
+        let wanted = Mutex("mk-first")
+        let server = try await ScriptedServer { request in
+            let key = wanted.withLock { $0 }
+            guard request.head.contains("Bearer \(key)") else {
+                return (401, #"{"error":{"message":"no such key"}}"#)
+            }
+            return (200, #"{"choices":[{"message":{"content":"Returning a laptop?"},"finish_reason":"stop"}]}"#)
+        }
+        let worker = try await Worker.start(
+            [
+                "model.url": "\(server.url)/v1", "model.api_key_file": "\(folder.path)/key", "retrieval.mode": "auto",
+                "retrieval.rewrite": "model",
+            ].merging(index) { $1 })
+        try await Producer.with { producer in
+            wanted.withLock { $0 = "mk-second" }
+            try folder.write("key", "mk-second\n")
+            try await hangUp(worker, 1)
+            let reply = try await producer.ask(
+                #"{"query":"And damaged?","history":[{"role":"user","content":"Can I return my laptop?"}]}"#, of: worker
+            )
+            #expect(try reply.json["usage"]?["calls"]?.int == 2)
+            #expect(try reply.json["rewritten_query"]?.string == "Returning a laptop?")
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func theEmbeddersKeyAndTheVectorStoresTokenAreReadAgainOnSIGHUP() async throws {
         let folder = try Folder()
         try folder.write("key", "ek-first\n")

@@ -4,8 +4,7 @@ import ParleyPrimitives
 import ParleyRedis
 import Topology
 
-/// Kept answers in Redis, for all workers: `chat:cache:…`. As JSON, and compressed when they are large: to compress one of a
-/// few kilobytes costs as much as a fifth of its whole job.
+/// Kept answers in Redis, for all workers: `chat:cache:…`. As JSON, compressed, since they come with their passages.
 ///
 /// What Redis cannot do at the moment is a miss: claims and results, which cannot do without it, say so.
 package struct RedisAnswers: AnswerStore {

@@ -28,6 +28,12 @@ package struct AgentParts: Sendable {
     /// A setting of it: `agents.<name>.` in front, unless it is the default one.
     func key(_ key: String) -> String { name.map { "agents.\($0).\(key)" } ?? key }
 
+    /// Asks the model with another key from now on, for whatever it is asked.
+    func useKey(_ key: String) throws {
+        try model.useKey(key)
+        try rewriter?.useKey(key)
+    }
+
     /// The agents of a worker, the default one first.
     ///
     /// - Parameters:

@@ -36,9 +36,9 @@ struct SecretReload: ServiceLifecycle.Service, CustomStringConvertible {
         var uses: [(key: String, use: (String) throws -> Void)] = []
         let model = agent.key("model.api_key")
         if files[model] != nil {
-            uses.append((model, { try agent.model.useKey($0) }))
+            uses.append((model, { try agent.useKey($0) }))
         } else if agent.settings.model.apiKey == standard.model.apiKey {
-            uses.append(("model.api_key", { try agent.model.useKey($0) }))
+            uses.append(("model.api_key", { try agent.useKey($0) }))
         }
         let store = agent.key("vectors.token")
         if files[store] != nil {
