@@ -191,7 +191,7 @@ let package = Package(
         tests(of: "ParleyRedis", uses: ["IOLoop", "TestSupport", logging]),
         // A getaddrinfo for the tests, in C so that it stands before the C library's.
         .target(name: "CHangingResolver", path: "Tests/CHangingResolver"),
-        tests(of: "ParleyHTTP", uses: ["CHangingResolver", "IOLoop", "CZlib", logging]),
+        tests(of: "ParleyHTTP", uses: ["CHangingResolver", "IOLoop", "CZlib", "TestSupport", logging]),
         tests(of: "Telemetry", uses: ["ParleyJSON", logging, metrics]),
         tests(
             of: "Routing", uses: ["ChatJobs", "ParleyDigest", "ParleyJSON"], resources: [.copy("golden.jsonl")]),

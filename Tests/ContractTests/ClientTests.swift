@@ -1,13 +1,16 @@
+import Foundation
 import ParleyClient
 import TestSupport
 import Testing
 
 /// The library for Swift producers, between a real broker, a real Redis and a running worker.
 extension ContractTests {
-    private func withClient<T>(of worker: Worker, _ body: (ParleyClient) async throws -> T) async throws -> T {
+    private func withClient<T>(
+        of worker: Worker, at url: String? = Surroundings.rabbitMQ, _ body: (ParleyClient) async throws -> T
+    ) async throws -> T {
         let client = try await ParleyClient.connect(
             ParleyClientConfiguration(
-                rabbitMQ: try #require(Surroundings.rabbitMQ), redis: Surroundings.redis, queue: worker.queue))
+                rabbitMQ: try #require(url), redis: Surroundings.redis, queue: worker.queue))
         do {
             let result = try await body(client)
             await client.close()
@@ -31,6 +34,28 @@ extension ContractTests {
                 return try await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
             }
             #expect(replies == 100)
+        }
+    }
+
+    /// The worker answers faster than the reply queue is made, whose connection is the third: a job published before has no
+    /// queue to be answered on.
+    @Test func whatASwiftProducerAsksAtOnceIsAnswered() async throws {
+        let worker = try await Worker.start()
+        var url = try #require(URLComponents(string: Surroundings.rabbitMQ ?? ""))
+        let door = try SlowDoor(to: UInt16(url.port ?? 5672), slowFrom: 2, by: 0.5)
+        url.port = Int(door.port)
+        try await withClient(of: worker, at: url.string) { client in
+            try await client.publish(JobMessage(Job(id: .random(), query: "the second is there")))
+            let replies = try await withThrowingTaskGroup(of: Bool.self) { group in
+                for number in 0..<50 {
+                    group.addTask {
+                        let job = Job(id: .random(), query: "question \(number)")
+                        return try await client.ask(job, timeout: .seconds(60)).answer == job.query
+                    }
+                }
+                return try await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+            }
+            #expect(replies == 50)
         }
     }
 

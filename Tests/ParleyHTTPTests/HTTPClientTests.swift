@@ -5,6 +5,8 @@ import ParleyHTTP
 import Synchronization
 import Testing
 
+import func TestSupport.freePort
+
 @Suite("HTTP client") struct HTTPClientTests {
     @Test func sendsMethodHeadersAndBodyAndReadsTheAnswer() async throws {
         let server = try TestServer { request, peer in
@@ -323,7 +325,7 @@ import Testing
             return false
         }
         defer { server.stop() }
-        let port = unusedPort()
+        let port = try freePort()
         try await withClient { client in
             func code(_ url: String, method: String = "GET", headers: [HTTPHeader] = []) async -> HTTPError? {
                 await failure { () async throws(HTTPError) in

@@ -2,6 +2,8 @@ import Foundation
 import ParleyHTTP
 import Testing
 
+import func TestSupport.freePort
+
 /// A certificate authority of our own and a certificate for `localhost` and 127.0.0.1, made by the `openssl` program.
 struct Certificates {
     let folder: URL
@@ -37,7 +39,7 @@ struct TLSTests {
         let openssl = try #require(Program.find("openssl"))
         let certificates = try Certificates(openssl: openssl)
         defer { certificates.remove() }
-        let port = unusedPort()
+        let port = try freePort()
         let server = try Program(
             openssl,
             [
@@ -84,7 +86,7 @@ struct TLSTests {
         let certificates = try Certificates(openssl: openssl)
         defer { certificates.remove() }
         try Data(repeating: 65, count: 50_000).write(to: certificates.folder.appending(path: "file.txt"))
-        let port = unusedPort()
+        let port = try freePort()
         let server = try Program(
             nghttpd,
             ["-a", "127.0.0.1", "-d", certificates.folder.path, "\(port)", certificates.key, certificates.certificate])

@@ -77,9 +77,14 @@ extension ParleyClient {
         await replies?.forget(id)
     }
 
-    /// The client's own reply queue, made when the first question is asked.
+    /// The client's own reply queue, made when the first question is asked. Who asks meanwhile waits for it, too.
     private func openInbox() async throws(ParleyClientError) -> ReplyInbox {
-        if let replies { return replies }
+        let inbox = replies ?? makeInbox()
+        try await inbox.untilReady(within: configuration.rabbitMQ.connectTimeout + configuration.rabbitMQ.rpcTimeout)
+        return inbox
+    }
+
+    private func makeInbox() -> ReplyInbox {
         let queue = "chat.replies.\(JobID.random().text)"
         let declaration = QueueDeclaration(
             name: queue, durable: false, exclusive: true, autoDelete: true, arguments: ["x-queue-type": "classic"])
@@ -92,10 +97,9 @@ extension ParleyClient {
             }, logger: logger)
         let inbox = ReplyInbox(queue: queue, consumer: consumer, loop: loop)
         replies = inbox
-        await consumer.start()
-        try await inbox.untilReady(within: configuration.rabbitMQ.connectTimeout + configuration.rabbitMQ.rpcTimeout)
         // Unstructured: it lives as long as the client.
         Task {
+            await consumer.start()
             while let deliveries = await consumer.next(atMost: 256) {
                 for delivery in deliveries { await inbox.take(delivery) }
             }

@@ -17,7 +17,8 @@ actor ReplyInbox {
 
     private var listeners: [String: Listener] = [:]
     private var isReady = false
-    private var readyWaiter: CheckedContinuation<Bool, Never>?
+    private var readyWaiters: [Int: CheckedContinuation<Bool, Never>] = [:]
+    private var lastWaiter = 0
 
     init(queue: String, consumer: RabbitMQConsumer, loop: IOLoop) {
         self.loop = loop
@@ -30,26 +31,28 @@ actor ReplyInbox {
     /// True the first time.
     func becameReady() -> Bool {
         defer { isReady = true }
-        readyWaiter?.resume(returning: true)
-        readyWaiter = nil
+        for waiter in readyWaiters.values { waiter.resume(returning: true) }
+        readyWaiters = [:]
         return !isReady
     }
 
+    /// Nothing may be published before: a reply that finds no queue is only stored.
     func untilReady(within limit: Duration) async throws(ParleyClientError) {
         guard !isReady else { return }
         let ready = await withCheckedContinuation { continuation in
             if isReady { return continuation.resume(returning: true) }
-            readyWaiter = continuation
-            loop.schedule(after: limit) { self.assumeIsolated { $0.giveUpWaiting() } }
+            lastWaiter += 1
+            let waiter = lastWaiter
+            readyWaiters[waiter] = continuation
+            loop.schedule(after: limit) { self.assumeIsolated { $0.giveUpWaiting(waiter) } }
         }
         guard ready else {
             throw ParleyClientError(.unreachable, "the reply queue \(queue) could not be set up in time")
         }
     }
 
-    private func giveUpWaiting() {
-        readyWaiter?.resume(returning: false)
-        readyWaiter = nil
+    private func giveUpWaiting(_ waiter: Int) {
+        readyWaiters.removeValue(forKey: waiter)?.resume(returning: false)
     }
 
     func listen(for id: String, _ events: AsyncThrowingStream<AnswerEvent, any Error>.Continuation) {
