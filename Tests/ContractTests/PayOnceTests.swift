@@ -156,6 +156,41 @@ import Testing
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func whatIsAskedMostIsAnsweredAheadAndForgottenWithItsUser() async throws {
+        let model = try await ModelServer()
+        let redis = try await PrivateRedis()
+        let settings = ["redis.url": redis.url()]
+        let counting = settings.merging(["model.url": model.url, "analytics.questions": "on"]) { $1 }
+        let (worker, fresh) = (try await start(counting), try await start(counting))
+        let (often, once) = (unique(), unique())
+        try await Producer.with { producer in
+            for _ in 0..<3 { _ = try await producer.ask(question(often, #","tenant":"a""#), of: worker) }
+            _ = try await producer.ask(question(once, #","tenant":"a","user_id":"u-17""#), of: worker)
+        }
+        let asked = model.questions.count
+        let queue = settings.merging(["queue.name": fresh.queue, "cache.scope": "tenant"]) { $1 }
+        let top = try await eventually("the counts") {
+            let top = try await parley("warm", "--top", "10", "--json", "--rate", "100", settings: queue)
+            #expect(top.status == 0, "\(top.errors)")
+            return try top.lines.first?["questions"]?.int == 2 ? top : nil
+        }
+        #expect(try top.lines.first?["fresh"]?.int == 2, "in Redis")
+        #expect(model.questions.count == asked)
+        #expect(try await parley("warm", "--top", "0", settings: queue).status == 2)
+        #expect(try await parley("warm", "x.txt", "--top", "1", settings: queue).status == 2)
+
+        let forgotten = try await parley("forget", "--user", "u-17", "--yes", "--json", settings: queue)
+        #expect(forgotten.status == 0, "\(forgotten.errors)")
+        #expect(try forgotten.lines.first?["recorded_questions"]?.int == 1)
+        let rest = try await parley("warm", "--top", "10", "--json", "--rate", "100", settings: queue)
+        #expect(try rest.lines.first?["questions"]?.int == 1)
+        let tenant = try await parley("forget", "--tenant", "a", "--yes", "--json", settings: queue)
+        #expect(try tenant.lines.first?["recorded_questions"]?.int == 1)
+        let none = try await parley("warm", "--top", "10", "--json", settings: queue)
+        #expect(none.status == 0 && none.errors.contains("analytics.questions"), "\(none.errors)")
+        for worker in [worker, fresh] { #expect(try await worker.stop() == 0) }
+    }
+
     /// Nobody answers: what was asked would be waited for for ten minutes.
     @Test func aWarmUpEndsWhenItIsInterrupted() async throws {
         let queue = "contract.\(unique())"

@@ -157,6 +157,7 @@ extension Settings {
         reader.double("cache.ttl_jitter", &cache.ttlJitter, in: 0...0.9)
         reader.duration("cache.stale", &cache.stale, in: .zero ... .seconds(30 * 86_400))
         reader.choice("cache.scope", &cache.scope)
+        reader.flag("analytics.questions", &recordsQuestions)
         reader.duration("dead.ttl", &retention.deadTTL, in: .seconds(60) ... .seconds(3650 * 86_400))
         reader.int("dead.max_letters", &retention.deadLetters, in: 1...1_000_000_000)
         reader.int("delays.max_jobs", &retention.delayedJobs, in: 1...1_000_000_000)
@@ -203,7 +204,7 @@ extension Settings {
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
         "model.prices", "model.currency", "cache.memory", "cache.memory_ttl", "cache.ttl", "cache.ttl_jitter",
-        "cache.stale", "cache.scope",
+        "cache.stale", "cache.scope", "analytics.questions",
         "routing.model", "retrieval.rewrite", "retrieval.mode", "retrieval.top_k", "retrieval.timeout",
         "retrieval.max_connections",
         "results.ttl",

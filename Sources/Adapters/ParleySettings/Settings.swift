@@ -33,6 +33,8 @@ package struct Settings: Sendable, Equatable {
     package var agents: [String: Agent] = [:]
     package var results = Results()
     package var cache = Cache()
+    /// `analytics.questions`: what is asked is counted in Redis, for `parley warm --top`.
+    package var recordsQuestions = false
     package var retry = Retry()
     package var retention = Retention()
     /// `audit.ttl`: workers drop older entries.

@@ -74,6 +74,15 @@ struct SettingsReader {
         }
     }
 
+    mutating func flag(_ key: String, _ value: inout Bool) {
+        guard let text = text(key), !text.isEmpty else { return }
+        switch text.lowercased() {
+        case "true", "on", "yes", "1": value = true
+        case "false", "off", "no", "0": value = false
+        default: wrong(key, text, "true, false")
+        }
+    }
+
     mutating func int(_ key: String, _ value: inout Int, in range: ClosedRange<Int>) {
         guard let text = text(key), !text.isEmpty else { return }
         guard let number = Int(text), range.contains(number) else {

@@ -13,6 +13,7 @@ actor Deliveries {
     private let concluder: Concluder
     private let clock: any PipelineClock
     private let maxDeliveries: Int
+    private let questions: QuestionCount?
     private let metrics: PipelineMetrics
     private let logger: Logger
 
@@ -42,8 +43,8 @@ actor Deliveries {
     init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, answering: Answering, health: HealthMonitor,
         decoder: WindowDecoder, concluder: Concluder, clock: any PipelineClock, maxDeliveries: Int,
-        inFlight: TenantCeiling, chunksPerSecond: TenantCeiling, executor: any SerialExecutor & TaskExecutor,
-        metrics: PipelineMetrics, logger: Logger
+        inFlight: TenantCeiling, chunksPerSecond: TenantCeiling, questions: QuestionCount?,
+        executor: any SerialExecutor & TaskExecutor, metrics: PipelineMetrics, logger: Logger
     ) {
         jobs = InFlightJobs(ceiling: inFlight)
         chunkPace = ChunkPace(chunksPerSecond)
@@ -56,6 +57,7 @@ actor Deliveries {
         self.concluder = concluder
         self.clock = clock
         self.maxDeliveries = maxDeliveries
+        self.questions = questions
         self.executor = executor
         self.metrics = metrics
         self.logger = logger
@@ -244,6 +246,12 @@ actor Deliveries {
         guard !deliveries.isEmpty || foreseen?.isLooking == true else { return }
         let inquiries = deliveries.map(inquiry)
         answering.assumeIsolated { $0.answer(inquiries, foreseen) }
+        if let questions { record(questions.questions(among: deliveries), in: questions.log) }
+    }
+
+    /// Not among the tasks that are waited for: a count may be lost.
+    private func record(_ asked: [RecordedQuestion], in log: any QuestionLog) {
+        if !asked.isEmpty { Task.detached(executorPreference: executor) { await log.record(asked) } }
     }
 
     private func inquiry(_ delivery: JobDelivery) -> Inquiry {

@@ -34,12 +34,12 @@ package actor Pipeline {
     ///   - agents: the others.
     ///   - router: tells which agent a question is for, and whether it needs passages; nil: nobody does.
     ///   - answers: the answer cache's second tier.
+    ///   - questions: counts what is asked; nil: nobody does.
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
     package init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
         model: any AnswerModel, rewriter: (any AnswerModel)? = nil, agents: [Agent] = [], router: Router? = nil,
-        answers: (any AnswerStore)? = nil,
-        decoder: JobDecoder,
+        answers: (any AnswerStore)? = nil, questions: (any QuestionLog)? = nil, decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
     ) {
@@ -69,8 +69,9 @@ package actor Pipeline {
                 settler: settler, retry: configuration.retry, health: health, clock: clock,
                 resultLife: configuration.resultLife),
             clock: clock, maxDeliveries: configuration.retry.maxDeliveries, inFlight: configuration.inFlight,
-            chunksPerSecond: configuration.chunksPerSecond, executor: executor, metrics: metrics,
-            logger: logger)
+            chunksPerSecond: configuration.chunksPerSecond,
+            questions: questions.map { QuestionCount(log: $0, perUser: configuration.recordsUsers) },
+            executor: executor, metrics: metrics, logger: logger)
     }
 
     /// Works until the intake stops and every job taken is settled.

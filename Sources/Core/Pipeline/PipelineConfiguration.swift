@@ -12,6 +12,8 @@ package struct PipelineConfiguration: Sendable {
     package var inFlight = TenantCeiling()
     /// `limits.chunks_per_second`: of a tenant, in one worker.
     package var chunksPerSecond = TenantCeiling()
+    /// `cache.scope: user`: recorded questions name their users.
+    package var recordsUsers = false
     /// How questions are answered.
     package var answering = AnsweringConfiguration()
 

@@ -75,6 +75,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.inFlight = TenantCeiling(settings.limits.inFlight)
         configuration.chunksPerSecond = TenantCeiling(settings.limits.chunksPerSecond)
         configuration.answering.longestPause = settings.retry.max
+        configuration.recordsUsers = settings.cache.scope == .user
         results = RedisResults(
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
         passages = assembly.agents.map { ($0.vectors, RetrieverSource(retriever: $0.retriever)) }
@@ -98,6 +99,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             agents: assembly.agents.dropFirst().map { $0.agent(settings, router: assembly.router) },
             router: assembly.router,
             answers: answers,
+            questions: settings.recordsQuestions ? RedisQuestions(redis: redis, keys: assembly.keys) : nil,
             decoder: decoder,
             inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
         presence = Presence(settings)
