@@ -47,6 +47,34 @@ struct RedisAnswersTests {
         }
     }
 
+    @Test func oneWorkerMakesAnAnswerAnewThatIsStillFresh() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["one", "two"]) { workers in
+            let (one, two) = (answers(workers[0], "one"), answers(workers[1], "two"))
+            await one.keep(answer(bytes: 30), as: key(1), for: .seconds(60))
+            guard case .thisWorker = await one.renew(key(1), left: .seconds(60)) else {
+                Issue.record("nobody makes it")
+                return
+            }
+            guard case .another = await two.renew(key(1), left: .seconds(60)) else {
+                Issue.record("the other makes it")
+                return
+            }
+            // Others are given the old one meanwhile.
+            #expect(await two.look(for: [key(1)], stale: .zero)[key(1)]?.maker == .nobody)
+            await one.keep(answer(bytes: 60), as: key(1), for: .seconds(120))
+            guard case .nobody(let newer) = await two.renew(key(1), left: .seconds(60)) else {
+                Issue.record("it was made")
+                return
+            }
+            #expect(newer == answer(bytes: 60))
+            guard case .thisWorker = await two.renew(key(1), left: .seconds(120)) else {
+                Issue.record("its maker did not give it up")
+                return
+            }
+        }
+    }
+
     @Test func oneWorkerMakesAnAnswerUntilItIsKeptOrGivenUp() async throws {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["one", "two"]) { workers in

@@ -113,6 +113,28 @@ import Testing
         for worker in workers + [forgetful] { #expect(try await worker.stop() == 0) }
     }
 
+    @Test func whatIsAskedOftenIsMadeAnewBeforeItExpiresAndTheLedgerHasIt() async throws {
+        let model = try await ModelServer(delay: .milliseconds(500))
+        let redis = try await PrivateRedis()
+        let settings = ["redis.url": redis.url()]
+        let own = ["model.url": model.url, "cache.ttl": "2s", "cache.ttl_jitter": "0", "cache.memory_ttl": "1s"]
+        let worker = try await start(settings.merging(own) { $1 })
+        try await Producer.with { producer in
+            let text = unique()
+            _ = try await eventually("a renewed answer") {
+                let reply = try await producer.ask(question(text), of: worker)
+                #expect(try reply.status == "succeeded")
+                return try await worker.metric("parley_cache_refreshes_total") ?? 0 > 0 ? true : nil
+            }
+        }
+        _ = try await eventually("the ledger") {
+            let costs = try await parley("costs", "--by", "day", "--json", settings: settings)
+            let row = try costs.lines.first?["rows"]?.elements.first
+            return row?["calls"]?.int == model.questions.count ? true : nil
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func whenTheWorkerThatMakesAnAnswerIsKilledTheNextTakesOver() async throws {
         let model = try await ModelServer(delay: .seconds(3))
         let (maker, other) = (try await start(["model.url": model.url]), try await start(["model.url": model.url]))

@@ -101,6 +101,31 @@ package struct RedisAnswers: AnswerStore {
         return kept
         """)
 
+    package func renew(_ key: AnswerKey, left: Duration) async -> AnswerRenewal {
+        let reply = try? await redis.send(
+            RedisCommand(
+                script: Self.renew, keys: [keys.answer(key.text), keys.maker(key.text)],
+                arguments: [
+                    .text(worker), .number(Self.lifeOfMaker.wholeMilliseconds),
+                    .number((left + Self.slack).wholeMilliseconds),
+                ]))
+        if reply?.int == 1 { return .thisWorker }
+        guard let bytes = reply?.bytes, let kept = await Self.read([key: bytes])[key] else { return .another }
+        return .nobody(kept)
+    }
+
+    /// Whoever has an answer knows its end less exactly than Redis.
+    private static let slack = Duration.seconds(1)
+
+    /// Keys: an answer's name, its maker's. Arguments: this worker's token, the life of a maker's name, how long the answer is
+    /// there that this worker knows, in milliseconds. The answer when there is a newer one; 1 this worker is its maker now, 0
+    /// another is.
+    private static let renew = RedisScript(
+        """
+        if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[3]) then return redis.call('MGET', KEYS[1])[1] end
+        return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+        """)
+
     package func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async {
         let plain = answer.encoded()
         guard plain.count <= Self.longest,

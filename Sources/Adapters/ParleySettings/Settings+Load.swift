@@ -156,6 +156,7 @@ extension Settings {
         reader.duration("cache.ttl", &cache.ttl, in: .zero ... .seconds(30 * 86_400))
         reader.double("cache.ttl_jitter", &cache.ttlJitter, in: 0...0.9)
         reader.duration("cache.stale", &cache.stale, in: .zero ... .seconds(30 * 86_400))
+        reader.flag("cache.refresh_ahead", &cache.refreshAhead)
         reader.choice("cache.scope", &cache.scope)
         reader.flag("analytics.questions", &recordsQuestions)
         reader.duration("dead.ttl", &retention.deadTTL, in: .seconds(60) ... .seconds(3650 * 86_400))
@@ -204,7 +205,7 @@ extension Settings {
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
         "model.prices", "model.currency", "cache.memory", "cache.memory_ttl", "cache.ttl", "cache.ttl_jitter",
-        "cache.stale", "cache.scope", "analytics.questions",
+        "cache.stale", "cache.scope", "cache.refresh_ahead", "analytics.questions",
         "routing.model", "retrieval.rewrite", "retrieval.mode", "retrieval.top_k", "retrieval.timeout",
         "retrieval.max_connections",
         "results.ttl",

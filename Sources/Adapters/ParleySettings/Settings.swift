@@ -139,6 +139,7 @@ package struct Settings: Sendable, Equatable {
         package var ttl: Duration = .seconds(600)
         package var ttlJitter = 0.1
         package var stale: Duration = .zero
+        package var refreshAhead = true
         package var scope = Scope.tenant
     }
 

@@ -12,6 +12,7 @@ package actor Answering {
     private let agents: Agents
     private let health: HealthMonitor
     private let cache: AnswerCache?
+    private let expenses: (any ExpenseLog)?
     private let clock: any PipelineClock
     private let configuration: AnsweringConfiguration
 
@@ -22,6 +23,7 @@ package actor Answering {
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     private let flights = Flights()
+    private let renewals: Renewals
     private lazy var gates = Gates(maxWait: configuration.priorityMaxWait, clock: clock, executor: executor) {
         [unowned self] service in await self.holdIsOver(service)
     }
@@ -35,12 +37,14 @@ package actor Answering {
 
     /// - Parameter answers: the second tier of the answer cache; nil when there is none.
     package init(
-        agents: Agents, answers: (any AnswerStore)?, health: HealthMonitor, clock: any PipelineClock,
-        configuration: AnsweringConfiguration, executor: any SerialExecutor & TaskExecutor
+        agents: Agents, answers: (any AnswerStore)?, expenses: (any ExpenseLog)? = nil, health: HealthMonitor,
+        clock: any PipelineClock, configuration: AnsweringConfiguration, executor: any SerialExecutor & TaskExecutor
     ) {
         self.agents = agents
+        self.expenses = expenses
         self.health = health
         self.clock = clock
+        renewals = Renewals(clock: clock)
         self.configuration = configuration
         self.executor = executor
         isLocal = agents.isLocal
@@ -74,8 +78,14 @@ package actor Answering {
         for (job, route) in zip(jobs, routes) {
             guard let key = cache.key(of: job.job, route) else { continue }
             foreseen.keys[job.token] = key
-            guard cache.hasStore, job.job.options.cache == .use, flights.joinable(key) == nil else { continue }
-            if cache.inMemory(key)?.isFresh != true { sought.insert(key) }
+            guard job.job.options.cache == .use, flights.joinable(key) == nil, foreseen.inMemory[key] == nil else {
+                continue
+            }
+            if let found = cache.inMemory(key), found.isFresh {
+                foreseen.inMemory[key] = found
+            } else if cache.hasStore {
+                sought.insert(key)
+            }
         }
         guard !sought.isEmpty else { return foreseen }
         let missing = Array(sought)
@@ -110,9 +120,10 @@ package actor Answering {
     /// - Parameter foreseen: of these jobs and others; nil: all are answered anew.
     package func answer(_ inquiries: [Inquiry], _ foreseen: Foreseen? = nil) {
         let begun = inquiries.compactMap { inquiry in
-            enter(
-                inquiry, foreseen?.routes[inquiry.token] ?? agents.route(of: inquiry.job), foreseen?.keys[inquiry.token]
-            )
+            let key = foreseen?.keys[inquiry.token]
+            return enter(
+                inquiry, foreseen?.routes[inquiry.token] ?? agents.route(of: inquiry.job), key,
+                key.flatMap { foreseen?.inMemory[$0] })
         }
         if let look = foreseen?.look {
             let leads = begun.filter(\.isShared).map(\.lead.token)
@@ -124,8 +135,11 @@ package actor Answering {
         if isAbandoned { for inquiry in inquiries { end(inquiry.token, .abandoned) } }
     }
 
+    /// - Parameter foreseen: what was in memory a moment ago.
     /// - Returns: the inquiry's flight, when it begins one.
-    private func enter(_ inquiry: Inquiry, _ route: Route, _ key: AnswerKey?) -> Flight? {
+    private func enter(
+        _ inquiry: Inquiry, _ route: Route, _ key: AnswerKey?, _ foreseen: AnswerCache.Found?
+    ) -> Flight? {
         let flight = Flight(inquiry, route, key: key)
         route.agent.metrics.questions.increment()
         if let key, flight.isShared {
@@ -134,10 +148,11 @@ package actor Answering {
                 gates[other.route.agent].promote(other.rank)
                 return nil
             }
-            flight.standIn = cache?.inMemory(key)
+            flight.standIn = foreseen ?? cache?.inMemory(key)
             if let found = flight.standIn, found.isFresh {
                 add(inquiry, to: flight)
                 give(found, to: flight)
+                renewIfDue(found, key, inquiry.job, route)
                 return nil
             }
         }
@@ -175,6 +190,7 @@ package actor Answering {
         if let found = standing?.found, found.isFresh {
             cache?.remember(found, as: key)
             give(found, to: flight)
+            renewIfDue(found, key, flight.lead.job, flight.route)
             return false
         }
         flight.standIn = flight.standIn ?? standing?.found
@@ -234,17 +250,61 @@ package actor Answering {
     }
 
     private func start(_ begun: [Flight]) {
+        let begun = begun.filter { !joinsRenewal($0) }
         guard !begun.isEmpty else { return }
         for search in WindowSearch.forming(begun.filter { !$0.route.isToBeRewritten }) { begin(search) }
         for flight in begun {
             if flight.route.isSpared { flight.route.agent.metrics.retrievalsSpared.increment() }
-            if flight.isShared { cache?.missed() }
+            if flight.isShared, !flight.isRenewal { cache?.missed() }
             let token = flight.lead.token
             // Detached: the starter's task locals would be copied one by one, for nobody. The preference keeps the task on
             // the executor: a continuation resumes its task there, and without one on the global pool, whose thread then
             // only passes it on (27 µs a time instead of 1.6).
             flight.task = Task.detached(executorPreference: executor) { await self.carryOut(token) }
         }
+    }
+
+    // MARK: - Renewing
+
+    private func renewIfDue(_ found: AnswerCache.Found, _ key: AnswerKey, _ job: Job, _ route: Route) {
+        guard let cache, !isAbandoned, !isLocal, cache.isDue(found), !health.isDown(route.agent.service),
+            renewals.begin(key)
+        else { return }
+        Task.detached(executorPreference: executor) { await self.renew(found, key, job, route) }
+    }
+
+    /// Makes an answer anew that is still given, unless another worker does.
+    private func renew(_ found: AnswerCache.Found, _ key: AnswerKey, _ job: Job, _ route: Route) async {
+        guard await cache?.renew(found, as: key) == true, !isAbandoned else { return renewals.end(key) }
+        let inquiry = renewals.inquiry(like: job) { outcome in await self.renewed(key, job, outcome) }
+        let flight = Flight(inquiry, route, key: key)
+        flight.isRenewal = true
+        flight.isMaker = true
+        renewals.add(flight)
+        flights.begin(flight)
+        add(inquiry, to: flight)
+        start([flight])
+    }
+
+    private func renewed(_ key: AnswerKey, _ job: Job, _ outcome: AnswerOutcome) async {
+        renewals.end(key)
+        guard case .answered(let answer, nil) = outcome.result else { return }
+        cache?.renewed()
+        await expenses?.note(answer, to: job, by: outcome.route.agent)
+    }
+
+    /// The old answer has expired: who asks for it waits for the new one, if that is being made here.
+    private func joinsRenewal(_ flight: Flight) -> Bool {
+        guard let key = flight.key, flight.isShared, !flight.isRenewal, let renewal = renewals[key],
+            renewal.ending == nil
+        else { return false }
+        flights.close(flight)
+        for member in flight.takeMembers() {
+            renewal.add(member)
+            member.backlog = renewal.streamed
+        }
+        gates[renewal.route.agent].promote(renewal.rank)
+        return true
     }
 
     // MARK: - Ending
@@ -305,7 +365,9 @@ package actor Answering {
 
     private func keep(_ landing: Landing, of flight: Flight) {
         guard let key = flight.key else { return }
-        if case .answered(let answer, nil) = landing.result, let store = cache?.keep(answer, as: key) {
+        if case .answered(let answer, nil) = landing.result,
+            let store = cache?.keep(answer, took: landing.ended - landing.started, as: key)
+        {
             Task.detached(executorPreference: executor) { await store() }
         } else if flight.isMaker {
             giveUp([key])

@@ -8,7 +8,7 @@ final class Flight {
     /// An inquiry that waits for the answer.
     final class Member {
         let inquiry: Inquiry
-        let flight: Flight
+        fileprivate(set) var flight: Flight
         let begun: Duration
         /// Ends it at its deadline.
         var deadline: Task<Void, Never>?
@@ -58,10 +58,15 @@ final class Flight {
         self.key = key
     }
 
+    /// Nobody asked for it: its answer is made anew before it expires.
+    var isRenewal = false
     /// An answer that was made for another may be given to it.
-    var isShared: Bool { key != nil && lead.job.options.cache == .use }
+    var isShared: Bool { key != nil && (lead.job.options.cache == .use || isRenewal) }
 
-    func add(_ member: Member) { members.append(member) }
+    func add(_ member: Member) {
+        member.flight = self
+        members.append(member)
+    }
     func remove(_ member: Member) { members.removeAll { $0 === member } }
 
     /// Gives a piece of the answer to all who want pieces.

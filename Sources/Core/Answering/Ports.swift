@@ -49,6 +49,11 @@ package struct Answer: Sendable, Equatable {
     }
 }
 
+/// Notes what was spent on an answer that nobody had asked for at that moment.
+package protocol ExpenseLog: Sendable {
+    func note(_ answer: Answer, to job: Job, by agent: Agent) async
+}
+
 /// Takes the pieces of an answer as they come; its return is the back-pressure.
 package typealias DeltaSink = @Sendable (_ delta: String) async -> Void
 

@@ -56,8 +56,8 @@ package actor Pipeline {
             probe: DependencyProbes(results: results, outbox: outbox, agents: agents.all),
             clock: clock, configuration: configuration.answering, executor: executor, logger: logger)
         answering = Answering(
-            agents: agents, answers: answers, health: health, clock: clock, configuration: configuration.answering,
-            executor: executor)
+            agents: agents, answers: answers, expenses: Expenses(results: results, clock: clock), health: health,
+            clock: clock, configuration: configuration.answering, executor: executor)
         let metrics = PipelineMetrics()
         let settler = Settler(
             intake: intake, results: results, outbox: outbox, health: health, clock: clock,
