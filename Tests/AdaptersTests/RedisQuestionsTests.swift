@@ -16,7 +16,8 @@ struct RedisQuestionsTests {
     private var day: String { String(SystemClock().wall.rfc3339.prefix(10)) }
 
     private func counts(_ ledger: Ledger) async throws -> [String] {
-        try await ledger.redis("ZRANGE", Ledger.keys.questions(day), "0", "-1", "WITHSCORES").array?.compactMap(\.string)
+        try await ledger.redis("ZRANGE", Ledger.keys.questions(day), "0", "-1", "WITHSCORES").array?.compactMap(
+            \.string)
             ?? []
     }
 

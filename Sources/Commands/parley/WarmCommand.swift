@@ -60,7 +60,9 @@ struct WarmCommand: AsyncParsableCommand {
         await context.audit.record("warm", "started", filters: "top=\(top)", isLook: true)
         let bodies = try await frequentQuestions(
             top, until: Moment.now, redis: context.redis, keys: context.keys, logger: context.logger)
-        if bodies.isEmpty { printError("no questions are recorded; workers record them with analytics.questions: true") }
+        if bodies.isEmpty {
+            printError("no questions are recorded; workers record them with analytics.questions: true")
+        }
         return bodies.compactMap { try? Self.job($0) }
     }
 

@@ -56,7 +56,9 @@ func forgetQuestions(
         }
         count += try await remove("ZREM", theirs, from: keys.questions(day), client)
         // What of them is no question any more is deleted, too.
-        let gone = tenant == nil ? fields : theirs.compactMap { body in user.flatMap { RecordedAsker(user: $0, question: body)?.text } }
+        let gone =
+            tenant == nil
+            ? fields : theirs.compactMap { body in user.flatMap { RecordedAsker(user: $0, question: body)?.text } }
         _ = try await remove("HDEL", gone.map { Array($0.utf8) }, from: keys.askers(day), client)
     }
     return count
@@ -67,8 +69,10 @@ private func askerFields(of user: String, _ key: String, _ client: RedisClient) 
     var fields: [String] = []
     var cursor = "0"
     repeat {
-        let page = try await client.send(
-            RedisCommand("HSCAN", key, cursor, "MATCH", beginning + "*", "COUNT", 1000)).get().array ?? []
+        let page =
+            try await client.send(
+                RedisCommand("HSCAN", key, cursor, "MATCH", beginning + "*", "COUNT", 1000)
+            ).get().array ?? []
         cursor = page.first?.string ?? "0"
         // Field and value by turns.
         fields += (page.last?.array ?? []).enumerated().filter { $0.offset % 2 == 0 }.compactMap { $0.element.string }
