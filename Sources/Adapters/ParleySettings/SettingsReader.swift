@@ -130,6 +130,15 @@ struct SettingsReader {
         value = choice
     }
 
+    mutating func flag(_ key: String, _ value: inout Bool) {
+        guard let text = text(key), !text.isEmpty else { return }
+        switch text.lowercased() {
+        case "true", "yes", "on", "1": value = true
+        case "false", "no", "off", "0": value = false
+        default: wrong(key, text, "true, false")
+        }
+    }
+
     /// Several of a set, separated by commas.
     mutating func choices<T: RawRepresentable & CaseIterable & Equatable>(_ key: String, _ value: inout [T])
     where T.RawValue == String {
