@@ -102,6 +102,7 @@ let package = Package(
             "Retrieval", on: .core,
             uses: [
                 "ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyHTTP", "ParleyPrimitives", "IOLoop", "CHNSW", logging,
+                metrics,
             ]),
         room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "ParleyPrimitives", logging]),
 

@@ -85,9 +85,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ("What is the capital of France?", ExtractiveModel.nothingFound),
-        ("法国的首都是哪里？", ExtractiveModel.nothingFoundChinese),
-        ("What does 顺丰 mean?", ExtractiveModel.nothingFound), ("iPhone 99 的屏幕多大", ExtractiveModel.nothingFoundChinese),
+        ("What is the capital of France?", NothingFound.english),
+        ("法国的首都是哪里？", NothingFound.chinese),
+        ("What does 顺丰 mean?", NothingFound.english), ("iPhone 99 的屏幕多大", NothingFound.chinese),
     ])
     func saysSoWhenThereIsNothing(_ query: String, _ expected: String) async throws {
         for passages in [[], [returns, shipping, chinese]] {
@@ -101,7 +101,7 @@ import Testing
         let query =
             "Which warehouse stores parcel bombs that villains smuggle through airports in spy movies, novels, comics, "
             + "operas, ballads, paintings, sculptures, legends, fables, poems, sonnets?"
-        #expect(try await answer(query, [returns, shipping]).answer == ExtractiveModel.nothingFound)
+        #expect(try await answer(query, [returns, shipping]).answer == NothingFound.english)
     }
 
     @Test func overlappingPassagesAreNotQuotedTwice() async throws {

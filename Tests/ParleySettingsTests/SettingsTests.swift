@@ -283,3 +283,45 @@ private func load(
     @Test(arguments: ["", "KiB", "-1", "1.5MiB", "1TB", "99999999999GiB"])
     func noSizes(_ text: String) { #expect(Quantity.size(text) == nil) }
 }
+
+@Suite struct RetrievalSettingsTests {
+    @Test func whatIsFoundIsDecidedBySettings() async throws {
+        let plain = try await Settings.load(file: nil, environment: [:], defaultFile: "none.yaml")
+        #expect(plain.retrieval.hybrid && plain.retrieval.minScore == 0 && plain.retrieval.empty == .ask)
+        #expect(plain.rerank.url == nil && plain.rerank.candidates == 20 && plain.prompt.refusal == nil)
+        let set = try await Settings.load(
+            file: nil,
+            environment: [
+                "PARLEY_RETRIEVAL_HYBRID": "false", "PARLEY_RETRIEVAL_MIN_SCORE": "0.3",
+                "PARLEY_RETRIEVAL_EMPTY": "refuse",
+                "PARLEY_PROMPT_REFUSAL": "Call us.", "PARLEY_RERANK_URL": "http://r:1/v1",
+                "PARLEY_RERANK_CANDIDATES": "7",
+                "PARLEY_AGENTS_VIP_RETRIEVAL_EMPTY": "ask", "PARLEY_AGENTS_VIP_RETRIEVAL_MIN_SCORE": "0.5",
+                "PARLEY_AGENTS_VIP_RETRIEVAL_HYBRID": "true", "PARLEY_AGENTS_VIP_PROMPT_REFUSAL": "No.",
+            ], defaultFile: "none.yaml")
+        #expect(!set.retrieval.hybrid && set.retrieval.minScore == 0.3 && set.retrieval.empty == .refuse)
+        #expect(set.prompt.refusal == "Call us." && set.rerank.url == "http://r:1/v1" && set.rerank.candidates == 7)
+        let vip = try #require(set.agents["vip"])
+        #expect(vip.retrieval.hybrid && vip.retrieval.minScore == 0.5 && vip.retrieval.empty == .ask)
+        #expect(vip.prompt.refusal == "No.")
+    }
+
+    @Test(arguments: [
+        ("retrieval.hybrid", "maybe", "true, false"), ("retrieval.min_score", "2", "from 0.0 to 1.0"),
+        ("retrieval.empty", "shrug", "ask, refuse"), ("rerank.candidates", "0", "from 1 to 100"),
+    ])
+    func wrongValuesSayWhatIsAllowed(_ key: String, _ value: String, _ allowed: String) async throws {
+        let error = await #expect(throws: SettingsError.self) {
+            try await Settings.load(file: nil, environment: [:], overrides: [(key, value)], defaultFile: "none.yaml")
+        }
+        #expect(error?.description.contains(key) == true && error?.description.contains(allowed) == true)
+    }
+
+    @Test func aFileSaysTrueAndFalse() async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "parley-\(UUID().uuidString).yaml")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try Data("retrieval:\n  hybrid: false\n  min_score: 0.25\n".utf8).write(to: folder)
+        let settings = try await Settings.load(file: folder.path, environment: [:])
+        #expect(!settings.retrieval.hybrid && settings.retrieval.minScore == 0.25)
+    }
+}

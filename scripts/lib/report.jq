@@ -6,10 +6,6 @@ def quantile(q): sort | if length == 0 then null else .[([((length * q) | ceil) 
 # Two decimals at most.
 def short: if . == null then "–" else (. * 100 | round / 100 | tostring) end;
 
-# True when one of the four passages in `results` is of the article that answers.
-def hit: .article as $article
-    | any(.results[:4][]; (.id | split("#")[0]) as $document | $document == $article or ($document | endswith("/" + $article)));
-
 def percent(part; whole): if whole == 0 then "–" else "\(part * 1000 / whole | round / 10) %" end;
 
 # A reply as a person reads it.

@@ -48,14 +48,3 @@ sample_run() {
     jq -es --argjson n "$jobs_count" 'map(.id) | unique | length == $n' "$work/replies.jsonl" >/dev/null ||
         die "the replies are not one for each of the $jobs_count questions"
 }
-
-# sample_search: what retrieval finds for every question of the sample, as $work/found.jsonl: the question's line with
-# the four passages as `results`.
-sample_search() {
-    "$parley" search --json --batch --top-k 4 "$sample/questions.jsonl" >"$work/search.jsonl" ||
-        die "parley search failed"
-    jq -c --slurpfile questions "$sample/questions.jsonl" '$questions[input_line_number - 1] + {results}' \
-        "$work/search.jsonl" >"$work/found.jsonl"
-    [ "$(wc -l <"$work/found.jsonl")" -eq "$(wc -l <"$sample/questions.jsonl")" ] ||
-        die "parley search did not answer every question"
-}

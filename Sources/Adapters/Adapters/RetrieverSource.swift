@@ -11,7 +11,9 @@ package struct RetrieverSource: PassageSource {
 
     package init(retriever: Retriever) { self.retriever = retriever }
 
-    package var isLocal: Bool { retriever.store.computes && retriever.embedder is LexicalEmbedder }
+    package var isLocal: Bool {
+        retriever.store.computes && retriever.embedder is LexicalEmbedder && retriever.options.reranker == nil
+    }
 
     package func isReady() async -> Bool { await retriever.hasIndex() }
 

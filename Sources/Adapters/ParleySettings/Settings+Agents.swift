@@ -32,7 +32,8 @@ extension Settings {
     static let agentKeys: Set<String> = [
         "vectors.url", "vectors.token", "vectors.token_file", "model.url", "model.name", "model.api_key",
         "model.api_key_file", "model.omit", "model.stream", "model.reasoning", "model.timeout", "model.max_concurrency",
-        "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "prompt.system", "prompt.user",
+        "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "retrieval.hybrid",
+        "retrieval.min_score", "retrieval.empty", "prompt.system", "prompt.user", "prompt.refusal",
         "prompt.history_tokens", "prompt.context_tokens",
     ]
 
@@ -144,8 +145,12 @@ extension Settings {
         reader.int(prefix + "retrieval.top_k", &agent.retrieval.topK, in: 1...64)
         reader.duration(prefix + "retrieval.timeout", &agent.retrieval.timeout, in: .milliseconds(1) ... .seconds(300))
         reader.choice(prefix + "retrieval.rewrite", &agent.retrieval.rewrite)
+        reader.flag(prefix + "retrieval.hybrid", &agent.retrieval.hybrid)
+        reader.double(prefix + "retrieval.min_score", &agent.retrieval.minScore, in: 0...1)
+        reader.choice(prefix + "retrieval.empty", &agent.retrieval.empty)
         reader.string(prefix + "prompt.system", &agent.prompt.system)
         reader.string(prefix + "prompt.user", &agent.prompt.user)
+        reader.string(prefix + "prompt.refusal", &agent.prompt.refusal)
         reader.int(prefix + "prompt.history_tokens", &agent.prompt.historyTokens, in: 0...1_000_000)
         reader.int(prefix + "prompt.context_tokens", &agent.prompt.contextTokens, in: 0...1_000_000)
         return agent

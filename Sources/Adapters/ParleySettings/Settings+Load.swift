@@ -145,6 +145,13 @@ extension Settings {
         reader.secret("vectors.token", &vectorsToken)
         reader.choice("retrieval.mode", &retrieval.mode)
         reader.choice("retrieval.rewrite", &retrieval.rewrite)
+        reader.flag("retrieval.hybrid", &retrieval.hybrid)
+        reader.double("retrieval.min_score", &retrieval.minScore, in: 0...1)
+        reader.choice("retrieval.empty", &retrieval.empty)
+        reader.string("rerank.url", &rerank.url)
+        reader.string("rerank.model", &rerank.model)
+        reader.secret("rerank.api_key", &rerank.apiKey)
+        reader.int("rerank.candidates", &rerank.candidates, in: 1...100)
         reader.classifier("routing.model", &routing.model)
         reader.int("retrieval.top_k", &retrieval.topK, in: 1...64)
         reader.duration("retrieval.timeout", &retrieval.timeout, in: .milliseconds(1) ... .seconds(300))
@@ -185,6 +192,7 @@ extension Settings {
         reader.choice("log.format", &log.format)
         reader.string("prompt.system", &prompt.system)
         reader.string("prompt.user", &prompt.user)
+        reader.string("prompt.refusal", &prompt.refusal)
         reader.int("prompt.history_tokens", &prompt.historyTokens, in: 0...1_000_000)
         reader.int("prompt.context_tokens", &prompt.contextTokens, in: 0...1_000_000)
         worker.prefetch = prefetch ?? defaultPrefetch
@@ -206,6 +214,8 @@ extension Settings {
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
         "model.prices", "model.currency", "cache.memory", "cache.memory_ttl", "cache.ttl", "cache.ttl_jitter",
         "cache.stale", "cache.scope", "cache.refresh_ahead", "analytics.questions",
+        "retrieval.hybrid", "retrieval.min_score", "retrieval.empty", "rerank.url", "rerank.model", "rerank.api_key",
+        "rerank.api_key_file", "rerank.candidates", "prompt.refusal",
         "routing.model", "retrieval.rewrite", "retrieval.mode", "retrieval.top_k", "retrieval.timeout",
         "retrieval.max_connections",
         "results.ttl",

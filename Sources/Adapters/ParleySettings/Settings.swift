@@ -28,6 +28,7 @@ package struct Settings: Sendable, Equatable {
     /// `vectors.token`
     package var vectorsToken: String?
     package var retrieval = Retrieval()
+    package var rerank = Rerank()
     package var routing = Routing()
     /// By name.
     package var agents: [String: Agent] = [:]
@@ -121,12 +122,29 @@ package struct Settings: Sendable, Equatable {
         /// How follow-ups are made to stand alone for the search: not at all, with the question that they follow up in front
         /// of them, or by the model.
         package enum Rewrite: String, Sendable, CaseIterable { case off, append, model }
+        /// What becomes of questions for which no passage is found.
+        package enum Empty: String, Sendable, CaseIterable { case ask, refuse }
         package var mode = Mode.auto
         package var rewrite = Rewrite.append
+        /// Words count beside vectors.
+        package var hybrid = true
+        /// Passages with a lower score are dropped; 0 drops none.
+        package var minScore = 0.0
+        package var empty = Empty.ask
         package var topK = 4
         package var timeout: Duration = .seconds(10)
         /// Nil follows `worker.prefetch`.
         package var maxConnections: Int?
+    }
+
+    /// `rerank.*`
+    package struct Rerank: Sendable, Equatable {
+        /// Nil: passages stay in the order in which they were found.
+        package var url: String?
+        package var model: String?
+        package var apiKey: String?
+        /// How many passages it is shown.
+        package var candidates = 20
     }
 
     /// `cache.*`
@@ -211,6 +229,8 @@ package struct Settings: Sendable, Equatable {
     package struct Prompt: Sendable, Equatable {
         package var system: String?
         package var user: String?
+        /// For `retrieval.empty: refuse`; nil says so in the question's language.
+        package var refusal: String?
         package var historyTokens = 1500
         package var contextTokens = 3000
     }
@@ -227,6 +247,11 @@ extension Settings: CustomStringConvertible, CustomReflectable {
 extension Settings.Model: CustomStringConvertible, CustomReflectable {
     package var description: String { name ?? "model" }
     package var customMirror: Mirror { Mirror(self, children: ["name": name as Any]) }
+}
+
+extension Settings.Rerank: CustomStringConvertible, CustomReflectable {
+    package var description: String { model ?? "rerank" }
+    package var customMirror: Mirror { Mirror(self, children: ["model": model as Any]) }
 }
 
 extension Settings.Embeddings: CustomStringConvertible, CustomReflectable {

@@ -23,6 +23,16 @@ struct CommonOptions: ParsableArguments {
 
     /// - Parameter quiet: commands log warnings only, so that their output stays theirs.
     func load(quiet: Bool = true) async throws -> Settings {
+        let settings = try await read()
+        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
+        bootstrapLogging(
+            level: quiet && level == .info ? .error : level, format: LogFormat(settings.log.format.rawValue) ?? .auto,
+            writer: quiet ? .caller : .thread)
+        return settings
+    }
+
+    /// Like ``load(quiet:)``, for a command that reads a second configuration: logging begins once.
+    func read() async throws -> Settings {
         var overrides: [(key: String, value: String)] = []
         for pair in set {
             guard let equals = pair.firstIndex(of: "=") else {
@@ -30,14 +40,9 @@ struct CommonOptions: ParsableArguments {
             }
             overrides.append((String(pair[..<equals]), String(pair[pair.index(after: equals)...])))
         }
-        let settings = try await Settings.load(
+        return try await Settings.load(
             file: config, environment: ProcessInfo.processInfo.environment, overrides: overrides,
             others: Assembly.problems(in:))
-        let level = Logger.Level(rawValue: settings.log.level.rawValue) ?? .info
-        bootstrapLogging(
-            level: quiet && level == .info ? .error : level, format: LogFormat(settings.log.format.rawValue) ?? .auto,
-            writer: quiet ? .caller : .thread)
-        return settings
     }
 
     /// What is odd about the configuration without being wrong, a sentence each.

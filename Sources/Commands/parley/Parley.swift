@@ -10,7 +10,8 @@ struct Parley: AsyncParsableCommand {
         version: parleyVersion,
         subcommands: [
             WorkerCommand.self, AskCommand.self, PublishCommand.self, RepliesCommand.self, ResultCommand.self,
-            IngestCommand.self, SearchCommand.self, DeadCommand.self, RequeueCommand.self, RevokeCommand.self,
+            IngestCommand.self, SearchCommand.self, EvaluateCommand.self, DeadCommand.self, RequeueCommand.self,
+            RevokeCommand.self,
             DelaysCommand.self, WarmCommand.self, CostsCommand.self, ForgetCommand.self, StatusCommand.self,
             CheckCommand.self,
         ])

@@ -425,6 +425,7 @@ package actor Answering {
         switch passages {
         case .failure(let failure): return .failed(failure)
         case .success(let sources):
+            if sources.isEmpty, let answer = await refusal(of: flight) { return .answered(answer, reuse: nil) }
             let gate = gates[flight.route.agent]
             guard await gate.enter(flight.rank) else { return standIn(for: caller(of: flight).absence, flight) }
             if let ending = ending(of: flight) {
@@ -433,6 +434,20 @@ package actor Answering {
             }
             return await ask(flight, sources, gate)
         }
+    }
+
+    /// What is said when passages were looked for in vain and the model is not to be asked then; nil when it is.
+    private func refusal(of flight: Flight) async -> Answer? {
+        let agent = flight.route.agent
+        guard flight.search != nil, let refusal = agent.configuration.refusal else { return nil }
+        agent.metrics.refused.increment()
+        let text = refusal(flight.lead.job.query)
+        var usage = Usage(promptTokens: 0, completionTokens: 0, calls: 0)
+        usage.cost = agent.configuration.prices?.cost(of: usage)
+        if let rewriting = flight.rewriting { usage.add(rewriting) }
+        // Who shares the answer has it in one piece at the end.
+        if !flight.isShared, let onDelta = flight.lead.onDelta { await onDelta(text) }
+        return Answer(text: text, model: "builtin:refusal", usage: usage, sources: [])
     }
 
     private func caller(of flight: Flight) -> ModelCaller {
@@ -451,6 +466,9 @@ package actor Answering {
         gate.leave(caller.judge(call, isFirstTry: flight.lead.isFirstTry))
         switch call.result {
         case .success(var answer):
+            if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {
+                flight.route.agent.metrics.ungrounded.increment()
+            }
             if let rewriting = flight.rewriting { answer.usage.add(rewriting) }
             return .answered(answer, reuse: nil)
         case .failure(let failure): return standIn(for: failure, flight)

@@ -57,6 +57,10 @@ package struct SearchQuery: Sendable, Equatable {
     package var text: String
     /// Of any length: stores that compare unit vectors scale it.
     package var vector: Embedding
+    /// The passages' words count beside their vectors, where the store knows them.
+    package var isHybrid = false
+    /// Documents in folders of this name are likelier to answer.
+    package var favouredFolder: String?
 
     package init(text: String = "", vector: Embedding) {
         self.text = text

@@ -5,10 +5,12 @@ import ChatJobs
 package struct Retriever: Sendable {
     package let embedder: any Embedder
     package let store: any VectorStore
+    package let options: RetrievalOptions
 
-    package init(embedder: any Embedder, store: any VectorStore) {
+    package init(embedder: any Embedder, store: any VectorStore, options: RetrievalOptions = .init()) {
         self.embedder = embedder
         self.store = store
+        self.options = options
     }
 
     /// Whether there is an index: for "with no index, no retrieval". See ``VectorStore/hasIndex()``.
@@ -95,15 +97,40 @@ package struct Retriever: Sendable {
         for (place, vector) in embedded.enumerated() {
             switch vector {
             case .success(let vector):
-                queries.append(SearchQuery(text: questions[place], vector: vector))
+                var query = SearchQuery(text: questions[place], vector: vector)
+                query.isHybrid = options.isHybrid
+                query.favouredFolder = options.favouredFolder?(questions[place])
+                queries.append(query)
                 places.append(place)
             case .failure(let error): results[place] = .failure(error.blamed(on: .embedder))
             }
         }
-        for (place, found) in zip(places, await search(queries, topK: topK, timeout, deadline)) {
-            results[place] = found
-        }
+        let found = await search(queries, topK: depth(for: topK), timeout, deadline)
+        for (place, found) in zip(places, await best(topK, of: found, queries, deadline)) { results[place] = found }
         return results
+    }
+
+    /// How many passages the store is asked for: some may be dropped, or put below others.
+    private func depth(for topK: Int) -> Int {
+        max(topK, options.reranker?.candidates ?? 0, options.minScore > 0 ? Self.depthBeforeDropping : 0)
+    }
+
+    private static let depthBeforeDropping = 50
+
+    /// What is good enough of what was found, in its final order.
+    private func best(
+        _ topK: Int, of found: [Result<[Match], RetrievalError>], _ queries: [SearchQuery],
+        _ deadline: ContinuousClock.Instant
+    ) async -> [Result<[Match], RetrievalError>] {
+        let good = found.map { result in
+            result.map { matches in
+                options.minScore > 0 ? matches.filter { Double($0.score) >= options.minScore } : matches
+            }
+        }
+        guard let reranker = options.reranker else { return good.map { $0.map { Array($0.prefix(topK)) } } }
+        let shown = zip(queries, good).map { query, result in (query.text, (try? result.get()) ?? []) }
+        let ordered = await reranker.best(topK, of: shown, within: deadline.left)
+        return zip(good, ordered).map { result, matches in result.map { _ in matches } }
     }
 
     private func search(

@@ -110,10 +110,13 @@ extension VectorStore {
 
 /// Makes the store that `vectors.url` names: `file:PATH`, or `chroma+http://host:port/collection` (`chroma+https` too).
 ///
-/// - Parameter token: for a Chroma server that wants one; nil or empty sends none.
+/// - Parameters:
+///   - token: for a Chroma server that wants one; nil or empty sends none.
+///   - indexesWords: an index file of vectors is searched by its words, too (``SearchQuery/isHybrid``).
 /// - Throws: ``RetrievalError/Code-swift.struct/invalidSetting`` naming what is allowed.
 package func makeStore(
-    url: String, token: String? = nil, http: HTTPClient, logger: Logger = Logger(label: "parley.retrieval")
+    url: String, token: String? = nil, indexesWords: Bool = true, http: HTTPClient,
+    logger: Logger = Logger(label: "parley.retrieval")
 ) throws(RetrievalError) -> any VectorStore {
     if url.hasPrefix("file:") {
         var path = url.dropFirst("file:".count)
@@ -122,7 +125,7 @@ package func makeStore(
             throw RetrievalError(
                 .invalidSetting, "vectors.url is \"\(url)\": write file:folder/name.index or file:/absolute/name.index")
         }
-        return FileStore(path: String(path), logger: logger)
+        return FileStore(path: String(path), indexesWords: indexesWords, logger: logger)
     }
     if url.hasPrefix("chroma+http://") || url.hasPrefix("chroma+https://") {
         return try ChromaStore(url: String(url.dropFirst("chroma+".count)), token: token, http: http)

@@ -40,7 +40,7 @@ package struct AgentParts: Sendable {
     ///   - store: makes an agent's store, nil when its settings are refused; `model` its model likewise. `key` is what the
     ///     agent's keys begin with.
     static func all(
-        _ settings: Settings, embedder: any Embedder,
+        _ settings: Settings, embedder: any Embedder, reranker: Reranker?, router: Router?,
         store: (_ agent: Settings.Agent, _ key: String) -> (any VectorStore)?,
         model makeModel: (_ agent: Settings.Agent, _ key: String, _ prompt: PromptTemplate?) -> (any LanguageModel)?
     ) -> [AgentParts] {
@@ -57,11 +57,16 @@ package struct AgentParts: Sendable {
             if own.retrieval.rewrite == .model, !own.model.url.hasPrefix("builtin:") {
                 rewriter = makeModel(own, key, .rewriting(historyTokens: own.prompt.historyTokens))
             }
+            var options = RetrievalOptions()
+            options.minScore = own.retrieval.minScore
+            options.isHybrid = own.retrieval.hybrid
+            options.reranker = reranker
+            if let router { options.favouredFolder = { router.decision(query: $0).agent } }
             let asService = all.first { $0.settings.hasService(of: own) }
             all.append(
                 AgentParts(
                     name: name, settings: own, store: store,
-                    retriever: asStore?.retriever ?? Retriever(embedder: embedder, store: store), model: model,
+                    retriever: Retriever(embedder: embedder, store: store, options: options), model: model,
                     rewriter: rewriter,
                     vectors: asStore?.vectors ?? Dependency(.vectors, name: name ?? ""),
                     service: asService?.service ?? Dependency(.model, name: name ?? "")))
@@ -81,7 +86,7 @@ package struct AgentParts: Sendable {
 
 extension Settings.Agent {
     fileprivate func hasStore(of other: Settings.Agent) -> Bool {
-        vectorsURL == other.vectorsURL && vectorsToken == other.vectorsToken
+        (vectorsURL, vectorsToken, retrieval.hybrid) == (other.vectorsURL, other.vectorsToken, other.retrieval.hybrid)
     }
 
     fileprivate func hasModel(of other: Settings.Agent) -> Bool { model == other.model && prompt == other.prompt }
@@ -105,6 +110,10 @@ extension AgentConfiguration {
         retrieve = JobOptions.Retrieve(rawValue: agent.retrieval.mode.rawValue) ?? .auto
         topK = agent.retrieval.topK
         appendsFollowedUp = agent.retrieval.rewrite != .off
+        if agent.retrieval.empty == .refuse {
+            let text = agent.prompt.refusal
+            refusal = { text ?? NothingFound.text(for: $0) }
+        }
         identity = Self.identity(agent, of: settings, router: router)
     }
 
@@ -117,6 +126,9 @@ extension AgentConfiguration {
             prompt.system ?? PromptTemplate.standardSystem, prompt.user ?? PromptTemplate.standardUser,
             "\(prompt.historyTokens)", "\(prompt.contextTokens)", settings.embeddings.url, settings.embeddings.model,
             settings.embeddings.queryPrefix, agent.vectorsURL, agent.retrieval.rewrite.rawValue, router?.version,
+            "\(agent.retrieval.hybrid)", "\(agent.retrieval.minScore)", agent.retrieval.empty.rawValue, prompt.refusal,
+            settings.rerank.url, settings.rerank.model,
+            settings.rerank.url.map { _ in "\(settings.rerank.candidates)" },
         ]
         let text = Array(parts.map { "\(($0 ?? "").utf8.count) \($0 ?? "")" }.joined(separator: "\n").utf8)
         // It is long, and part of every key.

@@ -24,6 +24,8 @@ package struct Assembly: Sendable {
     package let queues: JobQueues
     package let keys: RedisKeys
     package let embedder: any Embedder
+    /// `rerank.url`; nil: there is none.
+    let reranker: Reranker?
     /// The default one.
     package let standard: AgentParts
     /// All of them, the default one first.
@@ -60,10 +62,21 @@ package struct Assembly: Sendable {
                 url: settings.embeddings.url, model: settings.embeddings.model, apiKey: settings.embeddings.apiKey,
                 options: EmbeddingOptions(settings.embeddings), http: http)
         }
-        let agents = AgentParts.all(settings, embedder: embedder ?? LexicalEmbedder()) { agent, key in
+        let reranker = part {
+            try makeReranker(
+                url: settings.rerank.url, model: settings.rerank.model, apiKey: settings.rerank.apiKey,
+                candidates: settings.rerank.candidates, http: http)
+        }
+        let router = part({ try Router.named(settings.routing.model) })
+        let agents = AgentParts.all(
+            settings, embedder: embedder ?? LexicalEmbedder(), reranker: reranker ?? nil, router: router ?? nil
+        ) { agent, key in
             part(
-                { try makeStore(url: agent.vectorsURL, token: agent.vectorsToken, http: http, logger: logger) },
-                { key + Self.words($0) })
+                {
+                    try makeStore(
+                        url: agent.vectorsURL, token: agent.vectorsToken, indexesWords: agent.retrieval.hybrid,
+                        http: http, logger: logger)
+                }, { key + Self.words($0) })
         } model: { agent, key, prompt in
             let prompt = prompt ?? part({ try PromptTemplate(agent.prompt) }, { key + Self.words($0) })
             return part(
@@ -74,13 +87,12 @@ package struct Assembly: Sendable {
                         logger: logger)
                 }, { key + Self.words($0) })
         }
-        let router = part({ try Router.named(settings.routing.model) })
         let queues = JobQueues(settings)
         problems += queues.problems.map { "queue.name: \($0)" }
         problems += (rabbitMQ?.problems ?? []).map { "rabbitmq.url: \($0)" }
         problems += (redis?.problems ?? []).map { "redis.url: \($0)" }
         let admin = part { try AdminAddress(parsing: settings.adminListen) }
-        guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let router, let admin,
+        guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let reranker, let router, let admin,
             let standard = agents.first
         else {
             loop.stop()
@@ -93,6 +105,7 @@ package struct Assembly: Sendable {
         self.rabbitMQ = rabbitMQ
         self.redis = redis
         self.embedder = embedder
+        self.reranker = reranker
         self.standard = standard
         self.agents = agents
         self.router = router
@@ -111,6 +124,14 @@ package struct Assembly: Sendable {
 
     /// The agent of that name; nil: the default one.
     package func agent(_ name: String?) -> AgentParts? { agents.first { $0.name == name } }
+
+    /// What passages are looked for with, when `query` follows up a question of `history`; nil: the query as it is. Without
+    /// asking a model.
+    package func searchText(query: String, history: [Turn], of agent: AgentParts) -> String? {
+        guard agent.settings.retrieval.rewrite != .off, !history.isEmpty else { return nil }
+        guard let router else { return Rewrite.appended(query: query, history: history) }
+        return router.searchText(query: query, history: history)
+    }
 
     /// What the parts refuse in `settings`; empty when nothing.
     package static func problems(in settings: Settings) -> [String] {

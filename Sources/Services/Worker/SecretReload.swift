@@ -55,6 +55,7 @@ struct SecretReload: ServiceLifecycle.Service, CustomStringConvertible {
         let uses: [(key: String, use: (String) throws -> Void)] =
             [
                 ("embeddings.api_key", { try assembly.embedder.useKey($0) }),
+                ("rerank.api_key", { try assembly.reranker?.useKey($0) }),
                 ("admin.token", { admin.useToken($0) }),
                 (
                     "secrets.letter_key",

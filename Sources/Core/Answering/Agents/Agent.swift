@@ -55,6 +55,9 @@ package struct AgentConfiguration: Sendable {
     package var topK = 4
     /// `retrieval.rewrite`: whether follow-ups are searched for together with what they follow up. Default off.
     package var appendsFollowedUp = false
+    /// `retrieval.empty: refuse`: what is said, without asking the model, when no passages were found for a question. Nil: the
+    /// model is asked.
+    package var refusal: (@Sendable (_ question: String) -> String)?
     /// All else in the settings that has a part in an answer, as a digest: the model and its parameters, the prompt, the
     /// embedder. Any text that changes with any of them.
     package var identity: [UInt8] = []

@@ -5,6 +5,8 @@ import Metrics
 struct AgentMetrics: Sendable {
     let questions: Counter
     let retrievalsSpared: Counter
+    let refused: Counter
+    let ungrounded: Counter
     let modelRunning: Gauge
     let modelQueued: Gauge
     let modelCalls: Counter
@@ -17,6 +19,8 @@ struct AgentMetrics: Sendable {
         let label = agent.map { [("agent", $0)] } ?? []
         questions = Counter(label: "parley_questions_total", dimensions: label)
         retrievalsSpared = Counter(label: "parley_retrievals_spared_total", dimensions: label)
+        refused = Counter(label: "parley_answers_refused_total", dimensions: label)
+        ungrounded = Counter(label: "parley_answers_ungrounded_total", dimensions: label)
         modelRunning = Gauge(label: "parley_model_calls_in_flight", dimensions: label)
         modelQueued = Gauge(label: "parley_model_queue", dimensions: label)
         modelCalls = Counter(label: "parley_model_calls_total", dimensions: label)

@@ -9,10 +9,6 @@ import ChatJobs
 package struct ExtractiveModel: LanguageModel {
     static let url = "builtin:extractive"
 
-    /// The answer when nothing was found, by the question's language.
-    static let nothingFound = "I could not find this in the knowledge base."
-    static let nothingFoundChinese = "知识库中没有找到相关内容。"
-
     package init() {}
 
     /// Works on Swift's own threads, not on the caller's: an I/O loop has better things to do for 100 µs.
@@ -47,7 +43,7 @@ package struct ExtractiveModel: LanguageModel {
             candidates, titleMatches: titleMatches, passages: request.passages, termCount: question.terms.count)
         let chosen = selection.chosen()
         guard !chosen.isEmpty else {
-            return ([question.isChinese ? Self.nothingFoundChinese : Self.nothingFound], [])
+            return ([question.isChinese ? NothingFound.chinese : NothingFound.english], [])
         }
         return cited(chosen, from: request.passages)
     }

@@ -26,17 +26,22 @@ package final class FileStore: VectorStore {
     private static let maxFileBytes = 16 << 30
 
     package let path: String
+    private let indexesWords: Bool
     private let graphThreshold: Int
     private let logger: Logger
     private let state = Mutex(State())
 
     /// - Parameter path: the file; a relative one is relative to the working folder. Need not exist.
-    package convenience init(path: String, logger: Logger = Logger(label: "parley.retrieval")) {
-        self.init(path: path, graphThreshold: 4000, logger: logger)
+    /// - Parameter indexesWords: an index of vectors is searched by its words, too; takes time and memory when it is read.
+    package convenience init(
+        path: String, indexesWords: Bool = true, logger: Logger = Logger(label: "parley.retrieval")
+    ) {
+        self.init(path: path, indexesWords: indexesWords, graphThreshold: 4000, logger: logger)
     }
 
-    init(path: String, graphThreshold: Int, logger: Logger) {
+    init(path: String, indexesWords: Bool = true, graphThreshold: Int, logger: Logger) {
         self.path = path
+        self.indexesWords = indexesWords
         self.graphThreshold = graphThreshold
         self.logger = logger
     }
@@ -166,7 +171,7 @@ package final class FileStore: VectorStore {
             found.failure = nil
             do throws(RetrievalError) {
                 if let loaded = try load() {
-                    found.snapshot = IndexSnapshot(loaded.file)
+                    found.snapshot = IndexSnapshot(loaded.file, indexesWords: indexesWords)
                 } else if known.snapshot != nil {
                     throw RetrievalError(.notFound, "the index file \(path) is gone: run parley ingest again")
                 }

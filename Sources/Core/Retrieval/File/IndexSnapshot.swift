@@ -9,7 +9,8 @@ final class IndexSnapshot: Sendable {
     private let terms: TermIndex?
     private let graph = Mutex<VectorGraph?>(nil)
 
-    init(_ file: IndexFile) {
+    /// - Parameter indexesWords: also of an index of vectors.
+    init(_ file: IndexFile, indexesWords: Bool = true) {
         self.file = file
         let digest = SHA256()
         for document in file.documents.sorted(by: { $0.id < $1.id }) {
@@ -17,7 +18,7 @@ final class IndexSnapshot: Sendable {
         }
         version = (digest?.finish()).map { $0.prefix(16).hex }
         terms =
-            file.hasVectors
+            file.hasVectors && !indexesWords
             ? nil
             : TermIndex(
                 file.passages.lazy.map {
@@ -33,23 +34,52 @@ final class IndexSnapshot: Sendable {
         graph.withLock { $0 = built }
     }
 
+    /// So many of the best by words and by vectors are put into one order.
+    private static let depth = 100
+
+    /// The best passages, best first. Their score is that of the vectors where there are any, also when words have had a part
+    /// in the order: a sum of ranks says nothing of how well a passage fits.
     func search(_ query: SearchQuery, topK: Int) throws(RetrievalError) -> [Match] {
-        let found: [(index: Int, score: Float)]
-        if let terms {
-            guard !query.text.isEmpty || query.vector.isEmpty else {
-                throw RetrievalError(.incompatible, "an index of \(file.embedder) is searched by text, not by vectors")
-            }
-            found = terms.search(query.text, topK: topK)
-        } else {
+        let depth = max(topK, Self.depth)
+        var ranking = Ranking(isFavoured: favoured(query.favouredFolder))
+        if file.hasVectors {
             guard query.vector.count == file.dimension else {
                 throw RetrievalError(
                     .incompatible, "the question has \(query.vector.count) numbers, the index \(file.dimension)")
             }
             var vector = query.vector.numbers
             normalize(&vector)
-            found = graph.withLock { $0 }?.search(vector, topK: topK) ?? exact(vector, topK: topK)
+            let near = graph.withLock { $0 }?.search(vector, topK: depth) ?? exact(vector, topK: depth)
+            if query.isHybrid, !query.text.isEmpty, let terms {
+                ranking.fuse(near, terms.search(query.text, topK: depth)) { self.score(vector, $0) }
+            } else {
+                ranking.take(near)
+            }
+        } else {
+            guard !query.text.isEmpty || query.vector.isEmpty, let terms else {
+                throw RetrievalError(.incompatible, "an index of \(file.embedder) is searched by text, not by vectors")
+            }
+            ranking.take(terms.search(query.text, topK: depth))
         }
-        return found.map { Match(passage: file.passage($0.index), score: $0.score) }
+        return ranking.best(topK).map { Match(passage: file.passage($0.index), score: $0.score) }
+    }
+
+    /// Whether a passage is of a document in a folder of that name; nil when none is favoured.
+    private func favoured(_ folder: String?) -> ((_ passage: Int) -> Bool)? {
+        guard let folder, !folder.isEmpty else { return nil }
+        return { [file] passage in
+            let id = file.documents[Int(file.passages[passage].document)].id
+            return id.hasPrefix(folder + "/") || id.contains("/" + folder + "/")
+        }
+    }
+
+    private func score(_ query: [Float], _ passage: Int) -> Float {
+        query.withUnsafeBufferPointer { query in
+            file.vectors.withUnsafeBufferPointer { vectors in
+                let start = passage * file.dimension
+                return dotProduct(query, UnsafeBufferPointer(rebasing: vectors[start..<(start + file.dimension)]))
+            }
+        }
     }
 
     /// Looks at every vector.

@@ -1,0 +1,13 @@
+/// How an agent's passages are looked for: `retrieval.*` and `rerank.*`.
+package struct RetrievalOptions: Sendable {
+    /// `retrieval.min_score`: passages with a lower score are dropped; 0 drops none. Default 0.
+    package var minScore = 0.0
+    /// `retrieval.hybrid`: ranks by words and ranks by vectors are fused, where the store can. Default true.
+    package var isHybrid = true
+    /// Puts what was found into a better order; nil leaves it.
+    package var reranker: Reranker?
+    /// The folder whose documents are likelier to answer a question; nil, or nil of a question: none is.
+    package var favouredFolder: (@Sendable (_ question: String) -> String?)?
+
+    package init() {}
+}
