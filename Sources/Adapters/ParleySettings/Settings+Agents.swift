@@ -32,6 +32,7 @@ extension Settings {
     static let agentKeys: Set<String> = [
         "vectors.url", "vectors.token", "vectors.token_file", "model.url", "model.name", "model.api_key",
         "model.api_key_file", "model.omit", "model.stream", "model.reasoning", "model.timeout", "model.max_concurrency",
+        "model.prices", "model.fallbacks",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "retrieval.hybrid",
         "retrieval.min_score", "retrieval.empty", "prompt.system", "prompt.user", "prompt.refusal",
         "prompt.history_tokens", "prompt.context_tokens",
@@ -141,6 +142,9 @@ extension Settings {
         reader.choice(prefix + "model.reasoning", &agent.model.reasoning)
         reader.duration(prefix + "model.timeout", &agent.model.timeout, in: .milliseconds(1) ... .seconds(1500))
         reader.int(prefix + "model.max_concurrency", &agent.model.maxConcurrency, in: 1...65_535)
+        reader.prices(prefix + "model.prices", &agent.model.prices)
+        agent.model.fallbacks = fallbacks(
+            prefix + "model.fallbacks", of: agent.model, &reader, openAIKey: openAIKey)
         reader.choice(prefix + "retrieval.mode", &agent.retrieval.mode)
         reader.int(prefix + "retrieval.top_k", &agent.retrieval.topK, in: 1...64)
         reader.duration(prefix + "retrieval.timeout", &agent.retrieval.timeout, in: .milliseconds(1) ... .seconds(300))
@@ -157,7 +161,7 @@ extension Settings {
     }
 
     /// Whether two addresses have scheme, user, host and port in common; of addresses without a host, whether they are equal.
-    private static func isSameServer(_ one: String, _ other: String) -> Bool {
+    static func isSameServer(_ one: String, _ other: String) -> Bool {
         func server(_ url: String) -> Substring {
             guard let scheme = url.firstRange(of: "://") else { return url[...] }
             return url[..<(url[scheme.upperBound...].firstIndex { "/?#".contains($0) } ?? url.endIndex)]

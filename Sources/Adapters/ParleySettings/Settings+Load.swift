@@ -1,6 +1,5 @@
 import Configuration
 import ParleyPrimitives
-import SystemPackage
 import Yams
 
 /// What is wrong with a configuration: every mistake at once.
@@ -61,7 +60,7 @@ extension Settings {
                 fileRoot = root
                 check(root, prefix: "", path, &problems)
                 if file.isFound { fromFile = providers.count }
-                providers.append(try await FileProvider<YAMLSnapshot>(filePath: FilePath(path)))
+                providers.append(InMemoryProvider(values: values(in: root)))
             } catch let error as SettingsError {
                 problems += error.problems
             } catch {
@@ -115,18 +114,9 @@ extension Settings {
         // Below the broker's consumer_timeout, 30 minutes unless changed: it would take the job back.
         reader.duration("model.timeout", &model.timeout, in: .milliseconds(1) ... .seconds(1500))
         reader.int("model.max_concurrency", &model.maxConcurrency, in: 1...65_535)
-        var prices: String?
-        reader.string("model.prices", &prices)
-        if let prices {
-            let numbers = prices.split(separator: ",", omittingEmptySubsequences: false)
-                .map { Double($0.trimmingSpaces()) }
-            if numbers.count == 3, numbers.allSatisfy({ $0.map { (0...1_000_000).contains($0) } ?? false }) {
-                model.prices = numbers.compactMap(\.self)
-            } else {
-                reader.wrong("model.prices", prices, "three numbers, per million tokens: IN, CACHED, OUT")
-            }
-        }
+        reader.prices("model.prices", &model.prices)
         reader.string("model.currency", &model.currency)
+        model.fallbacks = fallbacks("model.fallbacks", of: model, &reader, openAIKey: openAIKey)
         reader.string("embeddings.url", &embeddings.url)
         reader.string("embeddings.model", &embeddings.model)
         reader.secret("embeddings.api_key", &embeddings.apiKey)
@@ -212,8 +202,8 @@ extension Settings {
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
-        "model.prices", "model.currency", "cache.memory", "cache.memory_ttl", "cache.ttl", "cache.ttl_jitter",
-        "cache.stale", "cache.scope", "cache.refresh_ahead", "analytics.questions",
+        "model.prices", "model.currency", "model.fallbacks", "cache.memory", "cache.memory_ttl", "cache.ttl",
+        "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "analytics.questions",
         "retrieval.hybrid", "retrieval.min_score", "retrieval.empty", "rerank.url", "rerank.model", "rerank.api_key",
         "rerank.api_key_file", "rerank.candidates", "prompt.refusal",
         "routing.model", "retrieval.rewrite", "retrieval.mode", "retrieval.top_k", "retrieval.timeout",
@@ -262,6 +252,8 @@ extension Settings {
             if isEmpty, prefix.hasPrefix("agents."), !prefix.dropFirst("agents.".count).contains(".") { return }
             if !keys.contains(prefix), !isAgentKey(prefix), !(prefix.isEmpty && isEmpty) {
                 problems.append(prefix.isEmpty ? "\(path) is no mapping of keys" : unknown(prefix, in: path))
+            } else if isFallbacks(prefix), let list = node.sequence {
+                checkFallbacks(list, prefix, path, &problems)
             } else if node.sequence != nil {
                 problems.append("\(prefix) in \(path) is a list; one value is needed")
             }

@@ -103,6 +103,8 @@ package struct Settings: Sendable, Equatable {
         /// Per million tokens: of prompts, of prompts that the service had read before, of answers.
         package var prices: [Double]?
         package var currency = "USD"
+        /// `model.fallbacks`: asked in order when it is away. They have none of their own.
+        package var fallbacks: [Model] = []
     }
 
     /// `embeddings.*`

@@ -55,10 +55,11 @@ package actor Answering {
 
     /// A service went down, or came back.
     package func changed(_ dependency: Dependency, _ change: HealthMonitor.Change) {
-        guard let agent = agents.all.first(where: { $0.service == dependency }) else { return }
+        let choices = agents.all.lazy.flatMap(\.choices)
+        guard let choice = choices.first(where: { $0.service == dependency }) else { return }
         switch change {
-        case .down(let waitsHere): gates[agent].close(sendingAway: !waitsHere)
-        case .up(let slowly): gates[agent].open(slowly: slowly)
+        case .down(let waitsHere): gates[choice].close(sendingAway: !waitsHere)
+        case .up(let slowly): gates[choice].open(slowly: slowly)
         }
     }
 
@@ -145,7 +146,7 @@ package actor Answering {
         if let key, flight.isShared {
             if let other = flights.joinable(key) {
                 add(inquiry, to: other).backlog = other.streamed
-                gates[other.route.agent].promote(other.rank)
+                gates[other.choice].promote(other.rank)
                 return nil
             }
             flight.standIn = foreseen ?? cache?.inMemory(key)
@@ -303,7 +304,7 @@ package actor Answering {
             renewal.add(member)
             member.backlog = renewal.streamed
         }
-        gates[renewal.route.agent].promote(renewal.rank)
+        gates[renewal.choice].promote(renewal.rank)
         return true
     }
 
@@ -325,7 +326,7 @@ package actor Answering {
         task.cancel()
         flight.waiter?.resume()
         flight.waiter = nil
-        gates[flight.route.agent].withdraw(flight.lead.token)
+        gates[flight.choice].withdraw(flight.lead.token)
     }
 
     /// The worker is leaving: all end at once, and nothing that waits in their conclusions waits any more.
@@ -366,7 +367,8 @@ package actor Answering {
     private func keep(_ landing: Landing, of flight: Flight) {
         guard let key = flight.key else { return }
         if case .answered(let answer, nil) = landing.result,
-            let store = cache?.keep(answer, took: landing.ended - landing.started, as: key)
+            let store = cache?.keep(
+                answer, took: landing.ended - landing.started, as: key, isStandIn: flight.choice.isFallback)
         {
             Task.detached(executorPreference: executor) { await store() }
         } else if flight.isMaker {
@@ -426,13 +428,20 @@ package actor Answering {
         case .failure(let failure): return .failed(failure)
         case .success(let sources):
             if sources.isEmpty, let answer = await refusal(of: flight) { return .answered(answer, reuse: nil) }
-            let gate = gates[flight.route.agent]
-            guard await gate.enter(flight.rank) else { return standIn(for: caller(of: flight).absence, flight) }
-            if let ending = ending(of: flight) {
-                gate.leave(.unanswered)
-                return .ended(ending)
+            var trail = ModelTrail()
+            for choice in flight.route.agent.choices {
+                flight.choice = choice
+                let failure: JobFailure
+                switch await ask(flight, sources) {
+                case .success(let answer)?: return .answered(answer, reuse: nil)
+                case .failure(let said)?: failure = said
+                case nil:
+                    if let ending = ending(of: flight) { return .ended(ending) }
+                    failure = caller(of: flight).absence
+                }
+                guard trail.failed(failure, hasStreamed: !flight.streamed.isEmpty) else { break }
             }
-            return await ask(flight, sources, gate)
+            return standIn(for: trail.failure ?? caller(of: flight).absence, flight)
         }
     }
 
@@ -451,33 +460,42 @@ package actor Answering {
     }
 
     private func caller(of flight: Flight) -> ModelCaller {
-        ModelCaller(agent: flight.route.agent, health: health, clock: clock)
+        ModelCaller(agent: flight.route.agent, choice: flight.choice, health: health, clock: clock)
     }
 
-    private func ask(_ flight: Flight, _ sources: [Source], _ gate: ModelGate) async -> AnswerOutcome.Result {
+    /// Asks the flight's ``Flight/choice``.
+    ///
+    /// - Returns: nil when the model was not asked, or the flight has ended meanwhile.
+    private func ask(_ flight: Flight, _ sources: [Source]) async -> Result<Answer, JobFailure>? {
+        let gate = gates[flight.choice]
+        guard await gate.enter(flight.rank) else { return nil }
+        guard ending(of: flight) == nil else {
+            gate.leave(.unanswered)
+            return nil
+        }
         // Who joins may have more time than the lead.
         let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
         let caller = caller(of: flight)
         let call = await caller.call(flight.lead, sources, within: left, onDelta: sink(of: flight))
-        if call.failure != nil, let ending = ending(of: flight) {
+        if call.failure != nil, ending(of: flight) != nil {
             gate.leave(.unanswered)
-            return .ended(ending)
+            return nil
         }
         gate.leave(caller.judge(call, isFirstTry: flight.lead.isFirstTry))
-        switch call.result {
-        case .success(var answer):
+        return call.result.map { answer in
+            var answer = answer
             if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {
                 flight.route.agent.metrics.ungrounded.increment()
             }
             if let rewriting = flight.rewriting { answer.usage.add(rewriting) }
-            return .answered(answer, reuse: nil)
-        case .failure(let failure): return standIn(for: failure, flight)
+            if flight.choice.isFallback { flight.route.agent.metrics.fallbacks.increment() }
+            return answer
         }
     }
 
     /// Has the model make the question stand alone, then begins the search. When it cannot, the search is made without.
     private func rewrite(_ flight: Flight) async {
-        let gate = gates[flight.route.agent]
+        let gate = gates[flight.choice]
         var text: String?
         if let rewriter = flight.route.agent.rewriter, await gate.enter(flight.rank) {
             guard ending(of: flight) == nil else { return gate.leave(.unanswered) }
@@ -516,7 +534,7 @@ package actor Answering {
 
     /// Nil when nobody wants pieces.
     private func sink(of flight: Flight) -> DeltaSink? {
-        guard flight.isShared else { return flight.lead.onDelta }
+        guard flight.isShared || flight.route.agent.choices.count > 1 else { return flight.lead.onDelta }
         guard flight.members.contains(where: { $0.inquiry.onDelta != nil }) else { return nil }
         let token = flight.lead.token
         return { piece in await self.pass(piece, token) }

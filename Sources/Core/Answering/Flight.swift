@@ -28,6 +28,8 @@ final class Flight {
     }
 
     var route: Route
+    /// The model that is asked, or was asked last.
+    var choice: ModelChoice
     /// Of the call that made the question stand alone.
     var rewriting: Usage?
     /// What the question is known by; nil when its answer is not shared.
@@ -55,6 +57,7 @@ final class Flight {
     init(_ lead: Inquiry, _ route: Route, key: AnswerKey?) {
         self.lead = lead
         self.route = route
+        choice = route.agent.choices[0]
         self.key = key
     }
 

@@ -1,9 +1,10 @@
 import ChatJobs
 import ParleyPrimitives
 
-/// Asks an agent's model, and says what came of it to those who watch over it.
+/// Asks a model of an agent's, and says what came of it to those who watch over it.
 struct ModelCaller: Sendable {
     let agent: Agent
+    let choice: ModelChoice
     let health: HealthMonitor
     let clock: any PipelineClock
 
@@ -18,7 +19,9 @@ struct ModelCaller: Sendable {
 
     /// - Parameter left: until the answer is of no use any more; nil when that is not known.
     func call(_ inquiry: Inquiry, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?) async -> Call {
-        await call(agent.model, inquiry.job, sources, within: left, onDelta: onDelta)
+        var job = inquiry.job
+        if choice.isFallback { job.options.model = nil }
+        return await call(choice.model, job, sources, within: left, onDelta: onDelta)
     }
 
     /// Has the model make a question stand alone: a short call, with its own prompt.
@@ -38,13 +41,13 @@ struct ModelCaller: Sendable {
     ) async -> Call {
         let started = clock.now
         let metrics = agent.metrics
-        let timeout = agent.configuration.modelTimeout
+        let timeout = choice.timeout
         metrics.modelCalls.increment()
         let result: Result<Answer, JobFailure>
         do throws(JobFailure) {
             var answer = try await model.answer(
                 job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
-            answer.usage.cost = agent.configuration.prices?.cost(of: answer.usage)
+            answer.usage.cost = choice.prices?.cost(of: answer.usage)
             metrics.promptTokens.increment(by: answer.usage.promptTokens)
             metrics.completionTokens.increment(by: answer.usage.completionTokens)
             result = .success(answer)
@@ -62,7 +65,7 @@ struct ModelCaller: Sendable {
     /// - Returns: what the gate is to learn of it.
     func judge(_ call: Call, isFirstTry: Bool) -> Gate.Result {
         guard let failure = call.failure else {
-            health.succeeded(agent.service)
+            health.succeeded(choice.service)
             return .answered(after: call.length)
         }
         return judge(failure, after: call.length, isFirstTry)
@@ -72,19 +75,19 @@ struct ModelCaller: Sendable {
     private func judge(_ failure: JobFailure, after length: Duration, _ isFirstTry: Bool) -> Gate.Result {
         switch failure.blame {
         case .overload:
-            health.pause(agent.service, failure.message, for: failure.retryAfter)
+            health.pause(choice.service, failure.message, for: failure.retryAfter)
             return .overloaded
         case .absence:
-            health.failed(agent.service, failure.message, .absent)
+            health.failed(choice.service, failure.message, .absent)
             return .unanswered
         case .gateway:
-            if isFirstTry { health.failed(agent.service, failure.message, .absent) }
+            if isFirstTry { health.failed(choice.service, failure.message, .absent) }
             return .unanswered
         case .job:
             if failure.code == .modelRejected {
-                health.succeeded(agent.service)
+                health.succeeded(choice.service)
             } else if isFirstTry, failure.code != .internal {
-                health.failed(agent.service, failure.message, .ill)
+                health.failed(choice.service, failure.message, .ill)
             }
             return failure.code == .modelTimeout ? .unanswered : .answered(after: length)
         }
@@ -92,7 +95,7 @@ struct ModelCaller: Sendable {
 
     /// What a job is told that the gate does not let in.
     var absence: JobFailure {
-        let absence = health.absence(of: agent.service)
+        let absence = health.absence(of: choice.service)
         return JobFailure(
             .modelUnavailable, absence?.reason ?? "the model is away", retryAfter: absence?.retryAfter,
             blame: .absence)

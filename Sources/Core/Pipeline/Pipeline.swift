@@ -30,7 +30,7 @@ package actor Pipeline {
     private static let restrictedRest = Duration.seconds(1)
 
     /// - Parameters:
-    ///   - passageSource: of the default agent, as are `model` and `rewriter`.
+    ///   - passageSource: of the default agent, as are `model`, `rewriter` and `fallbacks`.
     ///   - agents: the others.
     ///   - router: tells which agent a question is for, and whether it needs passages; nil: nobody does.
     ///   - answers: the answer cache's second tier.
@@ -38,8 +38,9 @@ package actor Pipeline {
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
     package init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
-        model: any AnswerModel, rewriter: (any AnswerModel)? = nil, agents: [Agent] = [], router: Router? = nil,
-        answers: (any AnswerStore)? = nil, questions: (any QuestionLog)? = nil, decoder: JobDecoder,
+        model: any AnswerModel, rewriter: (any AnswerModel)? = nil, fallbacks: [ModelChoice] = [], agents: [Agent] = [],
+        router: Router? = nil, answers: (any AnswerStore)? = nil, questions: (any QuestionLog)? = nil,
+        decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
     ) {
@@ -49,12 +50,13 @@ package actor Pipeline {
         self.executor = executor
         let agents = Agents(
             Agent(
-                passageSource: passageSource, model: model, rewriter: rewriter,
+                passageSource: passageSource, model: model, rewriter: rewriter, fallbacks: fallbacks,
                 configuration: configuration.answering.agent),
             named: agents, router: router)
         health = HealthMonitor(
             probe: DependencyProbes(results: results, outbox: outbox, agents: agents.all),
-            clock: clock, configuration: configuration.answering, executor: executor, logger: logger)
+            chains: agents.all.map(\.modelServices), clock: clock, configuration: configuration.answering,
+            executor: executor, logger: logger)
         answering = Answering(
             agents: agents, answers: answers, expenses: Expenses(results: results, clock: clock), health: health,
             clock: clock, configuration: configuration.answering, executor: executor)

@@ -57,8 +57,15 @@ package struct HealthCheck: Sendable {
             for (place, agent) in assembly.agents.enumerated() {
                 group.addTask {
                     async let vectors = agent.ownsStore ? checkVectors(of: agent) : nil
-                    async let model = agent.ownsService ? checkModel(of: agent) : nil
-                    return (place, await [vectors, model].compactMap(\.self))
+                    async let model =
+                        agent.ownsService
+                        ? check(agent.model, agent.settings.model, agent.service.description) : nil
+                    var results = await [vectors, model].compactMap(\.self)
+                    for fallback in agent.fallbacks where fallback.ownsService {
+                        results.append(
+                            await check(fallback.model, fallback.settings, fallback.service.description))
+                    }
+                    return (place, results)
                 }
             }
             var results: [Int: [CheckResult]] = [:]
@@ -85,14 +92,13 @@ package struct HealthCheck: Sendable {
         }
     }
 
-    private func checkModel(of agent: AgentParts) async -> CheckResult {
-        let (name, settings) = (agent.service.description, agent.settings.model)
-        guard let problem = await agent.model.check() else {
+    private func check(_ model: any LanguageModel, _ settings: Settings.Model, _ name: String) async -> CheckResult {
+        guard let problem = await model.check() else {
             return CheckResult(
                 name: name, outcome: .ok, detail: "\(settings.url)\(settings.name.map { " (\($0))" } ?? "") answers")
         }
         // A service that answers, but not with what is needed, is asked or configured wrongly.
-        let answers = await agent.model.isThere()
+        let answers = await model.isThere()
         return CheckResult(name: name, outcome: answers ? .wrong : .unreachable, detail: problem)
     }
 

@@ -42,6 +42,7 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_retrievals_spared_total": "Searches not made, because the question needs no passages.",
         "parley_model_calls_total": "Calls to the model.",
         "parley_model_calls_in_flight": "Calls to the model that are under way.",
+        "parley_fallbacks_total": "Answers given by a model that stood in for the agent's own.",
         "parley_model_queue": "Jobs that wait for a call to the model.",
         "parley_prompt_tokens_total": "Tokens of prompts, as the model's service counts them.",
         "parley_answers_reused_total": "Answers given that were not made for the job, by where they came from.",

@@ -96,6 +96,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             passageSource: RetrieverSource(retriever: assembly.standard.retriever),
             model: GeneratedAnswers(model: assembly.standard.model),
             rewriter: assembly.standard.rewriter.map { GeneratedAnswers(model: $0) },
+            fallbacks: assembly.standard.fallbacks.map { $0.choice(currency: settings.model.currency) },
             agents: assembly.agents.dropFirst().map { $0.agent(settings, router: assembly.router) },
             router: assembly.router,
             answers: answers,

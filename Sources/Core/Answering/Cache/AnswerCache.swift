@@ -139,10 +139,16 @@ final class AnswerCache {
 
     /// Keeps an answer that was just made in memory.
     ///
-    /// - Parameter took: how long it took to make.
+    /// - Parameters:
+    ///   - took: how long it took to make.
+    ///   - isStandIn: a fallback made it: it is kept for `cache.memory_ttl` at most, in the store too. The agent's own
+    ///     model may be back soon.
     /// - Returns: what is to be done for it to be in the store, too.
-    func keep(_ answer: Answer, took: Duration, as key: AnswerKey) -> (@Sendable () async -> Void)? {
-        let life = settings.life(random: clock.random())
+    func keep(
+        _ answer: Answer, took: Duration, as key: AnswerKey, isStandIn: Bool = false
+    ) -> (@Sendable () async -> Void)? {
+        let random = settings.life(random: clock.random())
+        let life = isStandIn ? min(random, settings.memoryLife) : random
         let longest = max(life, settings.memoryLife)
         let wall = clock.wall
         let kept = KeptAnswer(

@@ -22,12 +22,12 @@ final class Gates {
         self.wake = wake
     }
 
-    /// The one in front of an agent's model.
-    subscript(agent: Agent) -> ModelGate {
-        let service = agent.service
+    /// The one in front of a model.
+    subscript(choice: ModelChoice) -> ModelGate {
+        let service = choice.service
         if let gate = gates[service] { return gate }
         let gate = ModelGate(
-            ceiling: agent.configuration.modelConcurrency, maxWait: maxWait, clock: clock, metrics: agent.metrics
+            ceiling: choice.concurrency, maxWait: maxWait, clock: clock, metrics: GateMetrics(choice)
         ) { [clock, executor, wake] hold in
             Task.detached(executorPreference: executor) {
                 await clock.sleep(for: hold)

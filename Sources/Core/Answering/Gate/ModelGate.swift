@@ -4,7 +4,7 @@
 final class ModelGate {
     private var gate: Gate
     private var waiters: [Gate.Token: CheckedContinuation<Bool, Never>] = [:]
-    private let metrics: AgentMetrics
+    private let metrics: GateMetrics
     private let clock: any PipelineClock
     /// No start while the model is away.
     private var isClosed = false
@@ -13,7 +13,7 @@ final class ModelGate {
     private var isHeld = false
 
     init(
-        ceiling: Int, maxWait: Duration, clock: any PipelineClock, metrics: AgentMetrics,
+        ceiling: Int, maxWait: Duration, clock: any PipelineClock, metrics: GateMetrics,
         wakeAfter: @escaping (Duration) -> Void
     ) {
         gate = Gate(ceiling: ceiling, maxWait: maxWait)
@@ -26,7 +26,7 @@ final class ModelGate {
     func enter(_ rank: Rank) async -> Bool {
         if isClosed { return false }
         if gate.enterAtOnce(now: clock.now) {
-            metrics.modelRunning.record(gate.running)
+            metrics.running.record(gate.running)
             return true
         }
         return await withCheckedContinuation { continuation in
@@ -84,8 +84,8 @@ final class ModelGate {
             isHeld = true
             wakeAfter(hold)
         }
-        metrics.modelRunning.record(gate.running)
-        metrics.modelQueued.record(gate.queued)
+        metrics.running.record(gate.running)
+        metrics.queued.record(gate.queued)
     }
 
     /// The time of ``wakeAfter`` is over.
