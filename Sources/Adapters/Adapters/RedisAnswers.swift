@@ -1,10 +1,11 @@
 import Answering
-import ParleyGzip
 import ParleyPrimitives
 import ParleyRedis
+import ParleyZstd
 import Topology
 
 /// Kept answers in Redis, for all workers: `chat:cache:…`. As JSON, compressed, since they come with their passages.
+/// With a dictionary of what such answers have in common (``AnswerDictionary``); one that was made with another is a miss.
 ///
 /// What Redis cannot do at the moment is a miss: claims and results, which cannot do without it, say so.
 package struct RedisAnswers: AnswerStore {
@@ -67,7 +68,8 @@ package struct RedisAnswers: AnswerStore {
     private static func read(_ bytes: [AnswerKey: [UInt8]]) async -> [AnswerKey: KeptAnswer] {
         if bytes.isEmpty { return [:] }
         return bytes.values.allSatisfy { $0.count <= small }
-            ? bytes.compactMapValues(read) : await offTheLoop { bytes.compactMapValues(read) }
+            ? bytes.compactMapValues { read($0, zstd) }
+            : await offTheLoop { bytes.compactMapValues { read($0, largeZstd) } }
     }
 
     /// Keys: of each answer its name, and its maker's. Arguments: this worker's token, what the signs of living workers begin
@@ -130,7 +132,7 @@ package struct RedisAnswers: AnswerStore {
         let plain = answer.encoded()
         guard plain.count <= Self.longest,
             let bytes = plain.count <= Self.small
-                ? try? gzip(plain, isQuick: true) : await offTheLoop({ try? gzip(plain, isQuick: true) })
+                ? Self.zstd?.compress(plain) : await offTheLoop({ Self.largeZstd?.compress(plain) })
         else { return await giveUp([key]) }
         _ = try? await redis.send([
             RedisCommand(
@@ -169,7 +171,15 @@ package struct RedisAnswers: AnswerStore {
     /// Nothing that this worker was to make is waited for any more.
     package func farewell() async { _ = try? await redis.send(RedisCommand("DEL", keys.makerLives(worker))) }
 
-    @Sendable private static func read(_ bytes: [UInt8]) -> KeptAnswer? {
-        (try? gunzip(bytes, limit: longest)).flatMap(KeptAnswer.init(decoding:))
+    private static func read(_ bytes: [UInt8], _ zstd: Zstd?) -> KeptAnswer? {
+        zstd?.decompress(bytes, limit: longest).flatMap(KeptAnswer.init(decoding:))
+    }
+
+    /// One on the loop and one off it: they do not wait for each other.
+    private static let zstd = makeZstd()
+    private static let largeZstd = makeZstd()
+
+    private static func makeZstd() -> Zstd? {
+        AnswerDictionary.text.withUTF8Buffer { decodeBase64($0) }.flatMap { Zstd(dictionary: $0, level: 3) }
     }
 }
