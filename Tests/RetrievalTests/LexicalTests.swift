@@ -47,22 +47,69 @@ import Testing
     }
 
     @Test func wordsAreFoundByWhatIsRareInThem() {
-        let index = TermIndex(["the parcel is late", "the parcel is broken", "the voucher is late", "礼品卡两年后过期"])
+        let index = Self.index(["the parcel is late", "the parcel is broken", "the voucher is late", "礼品卡两年后过期"])
         let found = index.search("is my broken parcel", topK: 2)
         #expect(found.map(\.index) == [1, 0])
         #expect(found.allSatisfy { $0.score > 0 && $0.score <= 1 })
         #expect(index.search("礼品卡什么时候过期", topK: 4).map(\.index) == [3])
         #expect(index.search("zebra", topK: 4).isEmpty)
         #expect(index.search("", topK: 4).isEmpty)
-        #expect(TermIndex([]).search("anything", topK: 4).isEmpty)
+        #expect(Self.index([]).search("anything", topK: 4).isEmpty)
+    }
+
+    private static func index(_ texts: [String]) -> TermIndex {
+        TermIndex(texts.map { ([], Array($0.utf8)[...]) })
+    }
+
+    @Test func whatMeansTheSameIsFoundBehindTheWordItself() {
+        let index = Self.index(["a reimbursement", "we reimburse you", "a refund", "nothing of the kind"])
+        let found = index.search("refund", topK: 4)
+        #expect(found.map(\.index) == [2, 1] || found.map(\.index) == [2, 1, 0], "\(found)")
+        #expect(Self.index(["运费标准", "会员等级"]).search("邮费", topK: 4).map(\.index) == [0])
+    }
+
+    @Test func whatIsWrittenAlikeIsFoundBehindTheWordItself() {
+        let index = Self.index(["your membreship level", "the parcel", "membership levels"])
+        #expect(index.search("membership", topK: 4).map(\.index) == [2, 0])
+        #expect(Self.index(["wireless charger"]).search("chargr", topK: 1).map(\.index) == [0])
+    }
+
+    @Test func wordsThatEveryTextHasProveNothing() {
+        let index = Self.index(["how do I pay", "the card of the shop"])
+        #expect(index.search("how is the zebra", topK: 4).isEmpty)
+        #expect(index.search("how", topK: 4).map(\.index) == [0])
+        let found = index.search("how is the card", topK: 4)
+        #expect(found.map(\.index) == [1])
+    }
+
+    @Test func aTitleSaysMoreThanTheText() {
+        func bytes(_ text: String) -> ArraySlice<UInt8> { Array(text.utf8)[...] }
+        let index = TermIndex([
+            (bytes("Payment"), bytes("vouchers and other things")), (bytes("Vouchers"), bytes("payment and other things")),
+        ])
+        #expect(index.search("vouchers", topK: 2).map(\.index) == [1, 0])
+    }
+
+    @Test func manyPassagesAreFoundAsFewAre() {
+        var texts = (0..<3000).map { "common word \($0 % 7) number\($0)" }
+        texts[1234] += " 特别 unique"
+        let index = Self.index(texts)
+        #expect(index.search("unique", topK: 3).map(\.index) == [1234])
+        #expect(index.search("特别", topK: 3).map(\.index) == [1234])
+        #expect(index.search("number777", topK: 1).first?.index == 777)
+        #expect(index.search("common", topK: 5000).count == 3000)
     }
 
     @Test func anyTextHasTerms() {
         var random = Seeded(state: 3)
         for _ in 0..<500 {
             let scalars = (0..<40).compactMap { _ in Unicode.Scalar(UInt32.random(in: 0..<0x11_0000, using: &random)) }
-            _ = LexicalEmbedder.vector(of: String(String.UnicodeScalarView(scalars)))
+            let text = String(String.UnicodeScalarView(scalars))
+            _ = LexicalEmbedder.vector(of: text)
+            _ = Self.index([text]).search(text, topK: 1)
         }
         _ = TextTerms.of(String(repeating: "x", count: 100_000))
+        _ = Self.index([String(repeating: "x", count: 100_000)]).search(String(repeating: "x ", count: 10_000), topK: 1)
+        _ = TermIndex([([0xFF, 0xC0, 0x80] as ArraySlice<UInt8>, [0xE4, 0xB8] as ArraySlice<UInt8>)]).search("\u{0}", topK: 1)
     }
 }

@@ -12,16 +12,26 @@ import Testing
         #expect(ranking.best(2).count == 2 && ranking.best(-1).isEmpty)
     }
 
-    @Test func aFavouredPassageIsRaisedAndKeepsItsScore() {
-        var one = Ranking { $0 == 2 }
-        one.take([(1, 0.5), (2, 0.49), (3, 0.3)])
-        #expect(one.best(3).map(\.index) == [2, 1, 3] && one.best(1).first?.score == 0.49)
-        var far = Ranking { $0 == 3 }
-        far.take([(1, 0.5), (2, 0.49), (3, 0.1)])
+    @Test func aLikelyFolderRaisesAPassageThatKeepsItsScore() {
+        var one = Ranking()
+        one.take([(1, 0.5), (2, 0.4), (3, 0.1)])
+        one.favour { $0 == 2 ? 0.6 : 0.2 }
+        #expect(one.best(3).map(\.index) == [2, 1, 3] && one.best(1).first?.score == 0.4)
+        var far = Ranking()
+        far.take([(1, 0.5), (2, 0.4), (3, 0.1)])
+        far.favour { $0 == 3 ? 1 : 0 }
         #expect(far.best(3).map(\.index) == [1, 2, 3], "a boost, not a filter")
-        var fused = Ranking { $0 == 2 }
+        var fused = Ranking()
         fused.fuse([(1, 0.5), (2, 0.49)], []) { _ in 0 }
+        fused.favour { $0 == 2 ? 1 : 0 }
         #expect(fused.best(2).map(\.index) == [2, 1])
+    }
+
+    @Test func aFurtherPassageOfADocumentIsWorthLess() {
+        var ranking = Ranking()
+        ranking.take([(1, 0.5), (2, 0.49), (3, 0.45), (4, 0.1)])
+        ranking.lowerRepeats { $0 < 3 ? 0 : $0 }
+        #expect(ranking.best(4).map(\.index) == [1, 3, 2, 4] && ranking.best(3).last?.score == 0.49)
     }
 
     /// "blue" is near by its vector, "4711" by its words alone.
@@ -46,7 +56,7 @@ import Testing
         let hybrid = try await found("blue 4711")
         #expect(hybrid.count == 3 && hybrid.last?.passage.documentID != "b/part.md")
         for match in hybrid { #expect(dense.contains { $0.passage == match.passage && $0.score == match.score }) }
-        let favoured = try await found("blue red") { $0.favouredFolder = { _ in "b" } }
+        let favoured = try await found("blue red") { $0.folders = { _ in ["b": 1] } }
         #expect(favoured.first?.passage.documentID == "b/part.md")
         let good = try await found("blue 4711") { $0.minScore = 0.9 }
         #expect(good.map(\.passage.documentID) == ["a/blue.md"])

@@ -59,8 +59,8 @@ package struct SearchQuery: Sendable, Equatable {
     package var vector: Embedding
     /// The passages' words count beside their vectors, where the store knows them.
     package var isHybrid = false
-    /// Documents in folders of this name are likelier to answer.
-    package var favouredFolder: String?
+    /// How likely it is, 0 … 1, that the documents in folders of these names answer.
+    package var folders: [String: Float] = [:]
 
     package init(text: String = "", vector: Embedding) {
         self.text = text

@@ -6,8 +6,8 @@ package struct RetrievalOptions: Sendable {
     package var isHybrid = true
     /// Puts what was found into a better order; nil leaves it.
     package var reranker: Reranker?
-    /// The folder whose documents are likelier to answer a question; nil, or nil of a question: none is.
-    package var favouredFolder: (@Sendable (_ question: String) -> String?)?
+    /// How likely it is that documents in folders of some names answer a question; nil, or nothing of a question: all are alike.
+    package var folders: (@Sendable (_ question: String) -> [String: Float])?
 
     package init() {}
 }

@@ -99,7 +99,7 @@ package struct Retriever: Sendable {
             case .success(let vector):
                 var query = SearchQuery(text: questions[place], vector: vector)
                 query.isHybrid = options.isHybrid
-                query.favouredFolder = options.favouredFolder?(questions[place])
+                query.folders = options.folders?(questions[place]) ?? [:]
                 queries.append(query)
                 places.append(place)
             case .failure(let error): results[place] = .failure(error.blamed(on: .embedder))

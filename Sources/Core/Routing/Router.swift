@@ -1,4 +1,5 @@
 import ChatJobs
+import Glibc
 
 /// Tells of a question whether passages are needed to answer it, and which agent it is for: a linear classifier over hashed
 /// sequences of characters, some microseconds a question.
@@ -34,6 +35,15 @@ package struct Router: Sendable {
         guard own.need >= weights.threshold else { return Decision(agent: nil, needsPassages: false) }
         let whole = searchText(query: query, history: history)
         return Decision(agent: best(whole.map { scores(of: $0) } ?? own), needsPassages: true)
+    }
+
+    /// How likely it is that a question is for each agent; nothing when it needs no passages.
+    package func likelihoods(query: String) -> [String: Float] {
+        let scores = scores(of: query)
+        guard scores.need >= weights.threshold, let most = scores.agents.max() else { return [:] }
+        let shares = scores.agents.map { exp($0 - most) }
+        let sum = shares.reduce(0, +)
+        return Dictionary(zip(weights.agents, shares.map { Float($0 / sum) })) { first, _ in first }
     }
 
     /// The text to search for passages with, when `query` follows up a question of `history`; nil: the query as it is.

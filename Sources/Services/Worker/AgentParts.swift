@@ -63,7 +63,7 @@ package struct AgentParts: Sendable {
             options.minScore = own.retrieval.minScore
             options.isHybrid = own.retrieval.hybrid
             options.reranker = reranker
-            if let router { options.favouredFolder = { router.decision(query: $0).agent } }
+            if let router { options.folders = { router.likelihoods(query: $0) } }
             let asService = all.first { $0.settings.hasService(of: own) }
             all.append(
                 AgentParts(

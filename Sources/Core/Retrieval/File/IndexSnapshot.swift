@@ -20,10 +20,7 @@ final class IndexSnapshot: Sendable {
         terms =
             file.hasVectors && !indexesWords
             ? nil
-            : TermIndex(
-                file.passages.lazy.map {
-                    String(decoding: $0.heading, as: UTF8.self) + "\n" + String(decoding: $0.text, as: UTF8.self)
-                })
+            : TermIndex(file.passages.lazy.map { ($0.heading, $0.text) })
     }
 
     var hasGraph: Bool { graph.withLock { $0 != nil } }
@@ -41,7 +38,7 @@ final class IndexSnapshot: Sendable {
     /// in the order: a sum of ranks says nothing of how well a passage fits.
     func search(_ query: SearchQuery, topK: Int) throws(RetrievalError) -> [Match] {
         let depth = max(topK, Self.depth)
-        var ranking = Ranking(isFavoured: favoured(query.favouredFolder))
+        var ranking = Ranking()
         if file.hasVectors {
             guard query.vector.count == file.dimension else {
                 throw RetrievalError(
@@ -61,16 +58,16 @@ final class IndexSnapshot: Sendable {
             }
             ranking.take(terms.search(query.text, topK: depth))
         }
+        ranking.favour { likelihood($0, query.folders) }
+        ranking.lowerRepeats { Int(file.passages[$0].document) }
         return ranking.best(topK).map { Match(passage: file.passage($0.index), score: $0.score) }
     }
 
-    /// Whether a passage is of a document in a folder of that name; nil when none is favoured.
-    private func favoured(_ folder: String?) -> ((_ passage: Int) -> Bool)? {
-        guard let folder, !folder.isEmpty else { return nil }
-        return { [file] passage in
-            let id = file.documents[Int(file.passages[passage].document)].id
-            return id.hasPrefix(folder + "/") || id.contains("/" + folder + "/")
-        }
+    /// How likely it is that a passage's folder is the one that answers.
+    private func likelihood(_ passage: Int, _ folders: [String: Float]) -> Float {
+        guard !folders.isEmpty else { return 0 }
+        let names = file.documents[Int(file.passages[passage].document)].id.split(separator: "/").dropLast()
+        return names.compactMap { folders[String($0)] }.max() ?? 0
     }
 
     private func score(_ query: [Float], _ passage: Int) -> Float {

@@ -19,10 +19,10 @@ struct TextTerms {
     private static let stopWordFactor: Float = 0.35
 
     // Seeds, so that equal letters in different roles are different terms.
-    private static let wordSeed: UInt64 = 0x9AE1_6A3B_2F90_404F
+    static let wordSeed: UInt64 = 0x9AE1_6A3B_2F90_404F
     private static let pairSeed: UInt64 = 0xC949_D7C7_509E_6557
     private static let pieceSeed: UInt64 = 0xFF51_AFD7_ED55_8CCD
-    private static let characterSeed: UInt64 = 0xC4CE_B9FE_1A85_EC53
+    static let characterSeed: UInt64 = 0xC4CE_B9FE_1A85_EC53
 
     private var terms: [WeightedTerm] = []
     /// Scalars of the word being read, lower-cased, between `^` and `$` when it is complete.
@@ -131,7 +131,7 @@ struct TextTerms {
         return result
     }
 
-    private static func isWrittenWithoutSpaces(_ value: UInt32) -> Bool {
+    static func isWrittenWithoutSpaces(_ value: UInt32) -> Bool {
         switch value {
         case 0x3040...0x30FF, 0x3400...0x4DBF, 0x4E00...0x9FFF, 0xAC00...0xD7AF, 0xF900...0xFAFF, 0x20000...0x3FFFF:
             true
@@ -144,7 +144,7 @@ struct TextTerms {
         hash(word.unicodeScalars.map(\.value)[...], seed: wordSeed)
     }
 
-    private static func hash(_ letters: ArraySlice<UInt32>, seed: UInt64) -> UInt64 {
+    static func hash(_ letters: ArraySlice<UInt32>, seed: UInt64) -> UInt64 {
         var hash = seed
         for letter in letters { hash = (hash ^ UInt64(letter)) &* 0x100_0000_01B3 }
         return mixed(hash, 0)
@@ -155,7 +155,7 @@ struct TextTerms {
 
 /// The finalizer of MurmurHash3 over both values: every input bit reaches every output bit.
 @inline(__always)
-private func mixed(_ a: UInt64, _ b: UInt64) -> UInt64 {
+func mixed(_ a: UInt64, _ b: UInt64) -> UInt64 {
     var x = a ^ (b &* 0x9E37_79B9_7F4A_7C15)
     x = (x ^ (x >> 33)) &* 0xFF51_AFD7_ED55_8CCD
     x = (x ^ (x >> 33)) &* 0xC4CE_B9FE_1A85_EC53
