@@ -119,8 +119,8 @@ let package = Package(
         room(
             "Adapters", on: .adapters,
             uses: [
-                "Pipeline", "ChatJobs", "ParleyPrimitives", "ParleyRabbitMQ", "ParleyRedis", "ParleyZstd", "Retrieval",
-                "Generation", "Topology", logging,
+                "Pipeline", "ChatJobs", "ParleyDigest", "ParleyHTTP", "ParleyPrimitives", "ParleyRabbitMQ",
+                "ParleyRedis", "ParleySettings", "ParleyZstd", "Retrieval", "Generation", "Topology", logging,
             ]),
         room(
             "Admin", on: .services,
@@ -187,7 +187,7 @@ let package = Package(
         tests(of: "ChatJobs", uses: ["ParleyJSON"]),
         tests(
             of: "Answering", uses: ["ChatJobs", "ParleyPrimitives", "PipelineTestKit", "Pipeline", "Routing", logging]),
-        tests(of: "Pipeline", uses: ["Answering", "PipelineTestKit", "ChatJobs"]),
+        tests(of: "Pipeline", uses: ["Answering", "PipelineTestKit", "ChatJobs", "ParleyDigest", logging]),
         tests(of: "ParleyRabbitMQ", uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", "TestSupport", logging]),
         tests(
             of: "Topology",
@@ -207,8 +207,8 @@ let package = Package(
         tests(
             of: "Adapters",
             uses: [
-                "Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Retrieval", "TestSupport", "Topology",
-                logging,
+                "Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyHTTP", "ParleyRedis", "Retrieval", "TestSupport",
+                "Topology", logging,
             ]),
         tests(
             of: "Worker",

@@ -71,6 +71,7 @@ extension Settings {
         var settings = Settings(&reader, openAIKey: set["OPENAI_API_KEY"])
         let agents = agentNames(flags: overrides.map(\.key), environment: set.keys, root: fileRoot)
         settings.readAgents(agents, &reader, openAIKey: set["OPENAI_API_KEY"])
+        settings.readObjects(&reader, environment: set)
         problems += reader.problems
         guard problems.isEmpty else { throw SettingsError(problems: problems + others(settings)) }
         return settings
@@ -212,7 +213,9 @@ extension Settings {
         "results.ttl_jitter",
         "retry.max_attempts", "retry.base",
         "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query",
-        "limits.metadata", "limits.max_tokens", "limits.not_before", "reply.allow", "models.allow", "log.level",
+        "limits.metadata", "limits.max_tokens", "limits.not_before", "reply.allow",
+        "reply.max_inline", "objects.url", "objects.region", "objects.access_key", "objects.access_key_file",
+        "objects.secret_key", "objects.secret_key_file", "models.allow", "log.level",
         "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
         "priority.max_wait", "audit.ttl", "dead.ttl", "dead.max_letters", "delays.max_jobs", "limits.in_flight",

@@ -46,6 +46,9 @@ package struct Settings: Sendable, Equatable {
     package var limits = Limits()
     /// `reply.allow`: which queues replies may go to, with `*`, `{tenant}` and `{user}`.
     package var replyAllow = ["*"]
+    /// `reply.max_inline`: bytes.
+    package var replyMaxInline = 256 << 10
+    package var objects = Objects()
     /// `models.allow`: which models jobs may name, with `*`.
     package var modelsAllow = ["*"]
     package var log = Log()
@@ -219,6 +222,19 @@ package struct Settings: Sendable, Equatable {
         }
     }
 
+    /// `objects.*`: where answers and bodies are that are too long for messages.
+    package struct Objects: Sendable, Equatable {
+        /// Nil: there are none.
+        package var url: String?
+        package var region = "us-east-1"
+        package var accessKey: String?
+        package var secretKey: String?
+        /// Of temporary keys, from `AWS_SESSION_TOKEN`.
+        package var sessionToken: String?
+        /// A file that only lies in the working folder names the store: the keys of the environment are not for it.
+        package var areKeysWithheld = false
+    }
+
     /// `log.*`
     package struct Log: Sendable, Equatable {
         package enum Level: String, Sendable, CaseIterable { case trace, debug, info, notice, warning, error, critical }
@@ -254,6 +270,11 @@ extension Settings.Model: CustomStringConvertible, CustomReflectable {
 extension Settings.Rerank: CustomStringConvertible, CustomReflectable {
     package var description: String { model ?? "rerank" }
     package var customMirror: Mirror { Mirror(self, children: ["model": model as Any]) }
+}
+
+extension Settings.Objects: CustomStringConvertible, CustomReflectable {
+    package var description: String { url ?? "objects" }
+    package var customMirror: Mirror { Mirror(self, children: ["url": url as Any]) }
 }
 
 extension Settings.Embeddings: CustomStringConvertible, CustomReflectable {

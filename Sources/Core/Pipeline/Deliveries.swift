@@ -85,7 +85,7 @@ actor Deliveries {
         var deliveries: [JobDelivery] = []
         deliveries.reserveCapacity(messages.count)
         for incoming in messages {
-            if incoming.redelivered { metrics.redelivered.increment() }
+            if incoming.redelivered, !incoming.isFetched { metrics.redelivered.increment() }
             arrivals += 1
             switch decoder.read(incoming, arrival: arrivals, now: now, wall: wall) {
             case .job(let delivery):
@@ -98,10 +98,31 @@ actor Deliveries {
             case .early(let delivery, let wait): start { await $0.putAside(delivery, wait) }
             case .refused(let incoming, let refusal):
                 start { $0.departed(await $0.concluder.refuse(incoming, refusal)) }
+            case .named(let incoming, let id, let reference): start { await $0.fetch(incoming, id, reference) }
             }
         }
         deliveries.sort { $0.rank < $1.rank }
         return deliveries
+    }
+
+    /// Has the body fetched that the message names.
+    private func fetch(_ incoming: Incoming, _ id: JobID, _ reference: BodyReference) async {
+        do throws(ObjectFailure) {
+            let body = try await concluder.claimCheck.body(reference)
+            await work(decode([Incoming(incoming, id: id, body: body)]))
+        } catch {
+            switch error {
+            case .absent(let reason):
+                let refusal = decoder.refusal(JobFailure(.invalidJob, reason), of: incoming)
+                departed(await concluder.refuse(incoming, refusal))
+            case .away where Task.isCancelled:
+                await concluder.settler.handBack(incoming)
+                departed()
+            case .away(let reason):
+                _ = await concluder.putAside(incoming, id: id, because: reason)
+                departed()
+            }
+        }
     }
 
     // MARK: - Before work

@@ -35,11 +35,13 @@ package actor Pipeline {
     ///   - router: tells which agent a question is for, and whether it needs passages; nil: nobody does.
     ///   - answers: the answer cache's second tier.
     ///   - questions: counts what is asked; nil: nobody does.
+    ///   - objects: keeps answers that are too long for replies, and bodies that are for messages.
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
     package init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
         model: any AnswerModel, rewriter: (any AnswerModel)? = nil, fallbacks: [ModelChoice] = [], agents: [Agent] = [],
         router: Router? = nil, answers: (any AnswerStore)? = nil, questions: (any QuestionLog)? = nil,
+        objects: (any ObjectStore)? = nil,
         decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
@@ -64,11 +66,15 @@ package actor Pipeline {
         let settler = Settler(
             intake: intake, results: results, outbox: outbox, health: health, clock: clock,
             ownQueues: decoder.replies.ownQueues, metrics: metrics, logger: logger)
+        var decoder = decoder
+        decoder.takesReferences = objects != nil
+        let claimCheck = ClaimCheck(
+            objects, maxInline: configuration.maxInline, life: configuration.objectLife, clock: clock, logger: logger)
         deliveries = Deliveries(
             intake: intake, results: results, outbox: outbox, answering: answering, health: health,
             decoder: WindowDecoder(decoder: decoder, inflate: inflate),
             concluder: Concluder(
-                settler: settler, retry: configuration.retry, health: health, clock: clock,
+                settler: settler, retry: configuration.retry, health: health, clock: clock, claimCheck: claimCheck,
                 resultLife: configuration.resultLife),
             clock: clock, maxDeliveries: configuration.retry.maxDeliveries, inFlight: configuration.inFlight,
             chunksPerSecond: configuration.chunksPerSecond,

@@ -7,7 +7,7 @@ import Retrieval
 /// One line of `parley check`.
 package struct CheckResult: Sendable, Equatable {
     package enum Outcome: String, Sendable { case ok, warning, wrong, unreachable }
-    /// The part: `configuration`, `rabbitmq`, `redis`, `embeddings`, `vectors`, `model`.
+    /// The part: `configuration`, `rabbitmq`, `redis`, `embeddings`, `vectors`, `model`, `objects`.
     package let name: String
     package let outcome: Outcome
     /// One sentence in plain words: what is there, or what is wrong and what to do.
@@ -37,7 +37,16 @@ package struct HealthCheck: Sendable {
         async let redis = checkRedis()
         async let embeddings = checkEmbeddings()
         async let agents = checkAgents()
-        return await [rabbitMQ, redis, embeddings] + agents
+        async let objects = checkObjects()
+        return await [rabbitMQ, redis, embeddings] + agents + objects
+    }
+
+    private func checkObjects() async -> [CheckResult] {
+        guard let objects = assembly.objects else { return [] }
+        guard let trouble = await objects.trouble() else {
+            return [CheckResult(name: "objects", outcome: .ok, detail: objects.location)]
+        }
+        return [CheckResult(name: "objects", outcome: trouble.isAway ? .unreachable : .wrong, detail: trouble.text)]
     }
 
     private func checkEmbeddings() async -> CheckResult {

@@ -43,6 +43,8 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_model_calls_total": "Calls to the model.",
         "parley_model_calls_in_flight": "Calls to the model that are under way.",
         "parley_fallbacks_total": "Answers given by a model that stood in for the agent's own.",
+        "parley_objects_total": "Answers kept as objects, and bodies read from them.",
+        "parley_objects_failed_total": "Objects that could not be kept, or read.",
         "parley_model_queue": "Jobs that wait for a call to the model.",
         "parley_prompt_tokens_total": "Tokens of prompts, as the model's service counts them.",
         "parley_answers_reused_total": "Answers given that were not made for the job, by where they came from.",

@@ -72,6 +72,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.retry.max = settings.retry.max
         configuration.retry.maxDeliveries = settings.retry.maxDeliveries
         configuration.resultLife = settings.results.ttl
+        configuration.maxInline = settings.replyMaxInline
+        configuration.objectLife = settings.results.ttl * (1 + settings.results.ttlJitter)
         configuration.inFlight = TenantCeiling(settings.limits.inFlight)
         configuration.chunksPerSecond = TenantCeiling(settings.limits.chunksPerSecond)
         configuration.answering.longestPause = settings.retry.max
@@ -101,6 +103,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             router: assembly.router,
             answers: answers,
             questions: settings.recordsQuestions ? RedisQuestions(redis: redis, keys: assembly.keys) : nil,
+            objects: assembly.objects?.store,
             decoder: decoder,
             inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
         presence = Presence(settings)
