@@ -25,7 +25,7 @@ package struct GeneratedAnswers: AnswerModel {
             ? try await computed(request, onDelta) : try await model.generate(request, onDelta: onDelta)
         return Answer(
             text: made.answer, model: made.model, usage: made.usage, finishReason: made.finishReason,
-            sources: made.sources)
+            sources: made.sources, sparedTokens: made.sparedTokens)
     }
 
     private func computed(_ request: GenerationRequest, _ onDelta: DeltaSink?) async throws(JobFailure) -> Generation {

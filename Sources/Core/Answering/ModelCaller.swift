@@ -49,6 +49,7 @@ struct ModelCaller: Sendable {
                 job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
             answer.usage.cost = choice.prices?.cost(of: answer.usage)
             metrics.promptTokens.increment(by: answer.usage.promptTokens)
+            metrics.promptTokensSpared.increment(by: answer.sparedTokens)
             metrics.completionTokens.increment(by: answer.usage.completionTokens)
             result = .success(answer)
         } catch {

@@ -37,15 +37,19 @@ package struct Answer: Sendable, Equatable {
     package var finishReason: Reply.FinishReason
     /// The passages the answer rests on.
     package var sources: [Source]
+    /// About how many tokens of passages its prompt did without.
+    package var sparedTokens: Int
 
     package init(
-        text: String, model: String, usage: Usage, finishReason: Reply.FinishReason = .stop, sources: [Source]
+        text: String, model: String, usage: Usage, finishReason: Reply.FinishReason = .stop, sources: [Source],
+        sparedTokens: Int = 0
     ) {
         self.text = text
         self.model = model
         self.usage = usage
         self.finishReason = finishReason
         self.sources = sources
+        self.sparedTokens = sparedTokens
     }
 }
 

@@ -50,6 +50,8 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_answers_reused_total": "Answers given that were not made for the job, by where they came from.",
         "parley_cache_misses_total": "Questions whose answer was not there, and had to be made.",
         "parley_tokens_saved_total": "Tokens of the model's calls that reused answers made needless.",
+        "parley_prompt_tokens_spared_total":
+            "Tokens, about, of passages that were found and not shown to the model: said before, or beyond prompt.context_tokens.",
         "parley_cache_refreshes_total": "Answers made anew before they expired, while the old ones were given.",
         "parley_cache_memory_bytes": "What the answers kept in memory take, about.",
         "parley_cache_memory_entries": "Answers kept in memory.",

@@ -11,6 +11,8 @@ struct AgentMetrics: Sendable {
     /// Answers that a model gave which stood in.
     let fallbacks: Counter
     let promptTokens: Counter
+    /// Of passages that were found and not shown.
+    let promptTokensSpared: Counter
     let completionTokens: Counter
     let retrieval: Timer
     let generation: Timer
@@ -24,6 +26,7 @@ struct AgentMetrics: Sendable {
         modelCalls = Counter(label: "parley_model_calls_total", dimensions: label)
         fallbacks = Counter(label: "parley_fallbacks_total", dimensions: label)
         promptTokens = Counter(label: "parley_prompt_tokens_total", dimensions: label)
+        promptTokensSpared = Counter(label: "parley_prompt_tokens_spared_total", dimensions: label)
         completionTokens = Counter(label: "parley_completion_tokens_total", dimensions: label)
         retrieval = Timer(label: "parley_stage_duration_seconds", dimensions: [("stage", "retrieve")] + label)
         generation = Timer(label: "parley_stage_duration_seconds", dimensions: [("stage", "generate")] + label)
