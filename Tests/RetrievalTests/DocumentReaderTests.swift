@@ -51,11 +51,12 @@ import Testing
             not json
             {"id": "a", "text": "again"}
             """)
+        let origin = Document.Origin(root: folder.path, file: "docs.jsonl")
         let (documents, skipped) = try DocumentReader().read(["\(folder.path)/docs.jsonl"])
         #expect(
             documents == [
-                Document(id: "a", title: "First", text: "One.", language: "en"),
-                Document(id: "7", title: "Seven", text: "# Seven\n\nTwo."),
+                Document(id: "a", title: "First", text: "One.", language: "en", origin: origin),
+                Document(id: "7", title: "Seven", text: "# Seven\n\nTwo.", origin: origin),
             ])
         #expect(skipped.map { $0.path.split(separator: ":").last } == ["4", "5", "6", "7"])
     }

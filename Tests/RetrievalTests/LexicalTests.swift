@@ -85,7 +85,8 @@ import Testing
     @Test func aTitleSaysMoreThanTheText() {
         func bytes(_ text: String) -> ArraySlice<UInt8> { Array(text.utf8)[...] }
         let index = TermIndex([
-            (bytes("Payment"), bytes("vouchers and other things")), (bytes("Vouchers"), bytes("payment and other things")),
+            (bytes("Payment"), bytes("vouchers and other things")),
+            (bytes("Vouchers"), bytes("payment and other things")),
         ])
         #expect(index.search("vouchers", topK: 2).map(\.index) == [1, 0])
     }
@@ -110,6 +111,7 @@ import Testing
         }
         _ = TextTerms.of(String(repeating: "x", count: 100_000))
         _ = Self.index([String(repeating: "x", count: 100_000)]).search(String(repeating: "x ", count: 10_000), topK: 1)
-        _ = TermIndex([([0xFF, 0xC0, 0x80] as ArraySlice<UInt8>, [0xE4, 0xB8] as ArraySlice<UInt8>)]).search("\u{0}", topK: 1)
+        _ = TermIndex([([0xFF, 0xC0, 0x80] as ArraySlice<UInt8>, [0xE4, 0xB8] as ArraySlice<UInt8>)]).search(
+            "\u{0}", topK: 1)
     }
 }

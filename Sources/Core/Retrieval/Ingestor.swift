@@ -13,32 +13,50 @@ package struct IngestProgress: Sendable, Equatable {
     }
 }
 
-/// What ingestion did.
+/// What ingestion did, or would do.
 package struct IngestSummary: Sendable, Equatable {
     /// Documents that were not in the index before.
-    package var added = 0
+    package var added: Int { addedIDs.count }
     /// Documents whose content is another than before.
-    package var changed = 0
+    package var changed: Int { changedIDs.count }
     package var unchanged = 0
     /// Documents that are gone from what was read, and so from the index.
-    package var removed = 0
+    package var removed: Int { removedIDs.count }
     /// Passages that were embedded and stored.
     package var passages = 0
     /// The index was made with another embedder before, so everything was embedded again.
     package var startedOver = false
     package var skipped: [SkippedInput] = []
+    /// How many documents the index held before.
+    package var known = 0
+
+    package var addedIDs: [String] = []
+    package var changedIDs: [String] = []
+    package var removedIDs: [String] = []
+    /// Of the removed: their file was read, and is there under another id.
+    package var renamed = 0
+
+    /// What should have been read and could not be.
+    package var unreadable: [SkippedInput] { skipped.filter(\.isUnreadable) }
+
+    /// So many documents go that it might be a mistake: more than a fifth, one alone excepted.
+    package var removesMany: Bool {
+        let gone = removed - renamed
+        return gone > 1 && gone * 5 > known
+    }
 
     package init() {}
 }
 
 /// Loads documents into an index: reads them, cuts them into passages, embeds those of new and changed documents, and
-/// stores them. What was read is the whole truth: documents that are in the index and not in it are removed.
+/// stores them. Documents of the index are removed when they lay below what was named and are not there any more; what could not
+/// be read stays, and so does what lies elsewhere.
 package struct Ingestor: Sendable {
     package struct Options: Sendable {
         package var chunker: Chunker
         /// Passages in one call of the embedder. Default 64.
         package var batchSize: Int
-        /// Remove documents that were not read. Default true; false adds to what the index holds.
+        /// Remove documents that are gone. Default true; false adds to what the index holds.
         package var removesVanished: Bool
         /// Passages embedded before they are stored, in whole documents. Default 4,096.
         package var flushSize: Int
@@ -67,6 +85,13 @@ package struct Ingestor: Sendable {
         self.options = options
     }
 
+    /// What is to be done to an index; nothing of it is done yet.
+    package struct Plan: Sendable {
+        package fileprivate(set) var summary = IngestSummary()
+        fileprivate var waiting: [(document: Document, hash: String)] = []
+        fileprivate var removed: [String] = []
+    }
+
     /// Ingests the documents below `paths` (see ``DocumentReader``).
     ///
     /// - Parameter progress: called after each batch.
@@ -77,7 +102,15 @@ package struct Ingestor: Sendable {
         paths: [String], progress: @Sendable (IngestProgress) -> Void = { _ in }
     ) async throws(RetrievalError) -> IngestSummary {
         progress(IngestProgress(phase: .reading))
-        let read = try DocumentReader().read(paths)
+        return try await carryOut(try await plan(paths: paths), progress: progress)
+    }
+
+    /// Reads the documents below `paths`, and says what they change.
+    @concurrent
+    package func plan(paths: [String]) async throws(RetrievalError) -> Plan {
+        let index = try await known()
+        let marks = index.marks
+        let read = try DocumentReader().find(paths, knownRoots: Set(marks.values.compactMap(\.root)))
         guard !read.documents.isEmpty else {
             let reasons = read.skipped.prefix(3).map(\.description).joined(separator: "; ")
             throw RetrievalError(
@@ -85,49 +118,87 @@ package struct Ingestor: Sendable {
                 "no documents in \(paths.joined(separator: ", ")): nothing was changed\(reasons.isEmpty ? "" : " (\(reasons))")"
             )
         }
-        return try await ingest(read.documents, skipped: read.skipped, progress: progress)
+        let departed = Departed(read, known: marks)
+        return try plan(read.documents, skipped: read.skipped, index: index) { departed.contains($1) }
     }
 
-    /// Ingests documents that were read elsewhere.
+    /// Ingests documents that were read elsewhere: all there are.
     @concurrent
     package func ingest(
         _ documents: [Document], skipped: [SkippedInput] = [], progress: @Sendable (IngestProgress) -> Void = { _ in }
     ) async throws(RetrievalError) -> IngestSummary {
-        var summary = IngestSummary()
-        summary.skipped = skipped
-        let known: [String: String]
-        if try await fits() {
-            known = try await store.contentHashes()
-        } else {
-            known = [:]
-            summary.startedOver = true
-        }
-        var waiting: [(document: Document, hash: String)] = []
+        let plan = try plan(documents, skipped: skipped, index: try await known()) { _, _ in true }
+        return try await carryOut(plan, progress: progress)
+    }
+
+    private func plan(
+        _ documents: [Document], skipped: [SkippedInput], index: (marks: [String: DocumentMark], fits: Bool),
+        isGone: (_ id: String, _ mark: DocumentMark) -> Bool
+    ) throws(RetrievalError) -> Plan {
+        var plan = Plan()
+        plan.summary.skipped = skipped
+        plan.summary.known = index.marks.count
+        plan.summary.startedOver = !index.fits
         for document in documents {
             let hash = contentHash(document)
-            switch known[document.id] {
-            case nil: summary.added += 1
+            switch index.fits ? index.marks[document.id]?.hash : nil {
+            case nil: plan.summary.addedIDs.append(document.id)
             case hash:
-                summary.unchanged += 1
+                plan.summary.unchanged += 1
                 continue
-            default: summary.changed += 1
+            default: plan.summary.changedIDs.append(document.id)
             }
-            waiting.append((document, hash))
+            plan.waiting.append((document, DocumentMark(hash: hash, origin: document.origin).text))
         }
         let kept = Set(documents.map(\.id))
-        let removed = options.removesVanished ? known.keys.filter { !kept.contains($0) }.sorted() : []
-        summary.removed = removed.count
-        guard !waiting.isEmpty || !removed.isEmpty else { return summary }
+        let missing = index.marks.filter { !kept.contains($0.key) }
+        guard index.fits else {
+            // All that is not read now would be lost with the old embedder's vectors.
+            guard options.removesVanished || missing.isEmpty else {
+                throw RetrievalError(
+                    .incompatible,
+                    "the index at \(store.location) was made with another embedder than \(embedder.identity), so that nothing "
+                        + "can be added to it: ingest all of its documents, without --keep"
+                )
+            }
+            plan.summary.removedIDs = missing.keys.sorted()
+            return plan
+        }
+        guard options.removesVanished else { return plan }
+        let gone = missing.filter { isGone($0.key, $0.value) }
+        plan.removed = gone.keys.sorted()
+        plan.summary.removedIDs = plan.removed
+        let places = Set(documents.compactMap { $0.origin?.path })
+        plan.summary.renamed = gone.values.count { $0.path.map(places.contains) ?? false }
+        return plan
+    }
 
-        let cut = waiting.map { ($0.document, $0.hash, options.chunker.passages(of: $0.document)) }
+    /// Embeds and stores what was planned.
+    @concurrent
+    package func carryOut(
+        _ plan: Plan, progress: @Sendable (IngestProgress) -> Void = { _ in }
+    ) async throws(RetrievalError) -> IngestSummary {
+        var summary = plan.summary
+        guard !plan.waiting.isEmpty || !plan.removed.isEmpty else { return summary }
+        let cut = plan.waiting.map { ($0.document, $0.hash, options.chunker.passages(of: $0.document)) }
         let total = cut.reduce(0) { $0 + $1.2.count }
-        var filler = Filler(ingestor: self, total: total, startsOver: summary.startedOver, removed: removed)
+        var filler = Filler(ingestor: self, total: total, startsOver: summary.startedOver, removed: plan.removed)
         for (document, hash, passages) in cut {
             summary.passages += passages.count
             try await filler.add(document, hash: hash, passages: passages, progress: progress)
         }
         try await filler.finish(progress: progress)
         return summary
+    }
+
+    /// What the index holds, and whether more can be added to it: not when it is another embedder's, or damaged.
+    private func known() async throws(RetrievalError) -> (marks: [String: DocumentMark], fits: Bool) {
+        let fits = try await fits()
+        do throws(RetrievalError) {
+            return (try await store.contentHashes().mapValues { DocumentMark($0) }, fits)
+        } catch  where error.code == .corrupt {
+            return ([:], false)
+        }
     }
 
     /// Whether the index, if there is one, was made with this embedder.

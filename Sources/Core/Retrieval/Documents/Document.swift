@@ -6,12 +6,26 @@ package struct Document: Sendable, Equatable {
     /// Markdown or plain text.
     package var text: String
     package var language: String?
+    /// The file it was read from; nil when it comes from elsewhere.
+    package var origin: Origin?
 
-    package init(id: String, title: String, text: String, language: String? = nil) {
+    /// A file, by the folder that its id is relative to.
+    package struct Origin: Sendable, Hashable {
+        /// An absolute path, links resolved.
+        package var root: String
+        /// Below `root`.
+        package var file: String
+
+        /// An absolute path.
+        package var path: String { Files.joined(root, file) }
+    }
+
+    package init(id: String, title: String, text: String, language: String? = nil, origin: Origin? = nil) {
         self.id = id
         self.title = title
         self.text = text
         self.language = language
+        self.origin = origin
     }
 
     /// The first heading of level 1 (`# Title`) outside code fences.
@@ -28,10 +42,15 @@ package struct SkippedInput: Sendable, Equatable, CustomStringConvertible {
     /// A path, or `path:line`.
     package var path: String
     package var reason: String
+    /// Where documents may be that could not be read, an absolute path: what the index has of that file or folder stays. Nil of
+    /// what is no document.
+    package var place: String?
+    package var isUnreadable: Bool { place != nil }
 
-    package init(path: String, reason: String) {
+    package init(path: String, reason: String, place: String? = nil) {
         self.path = path
         self.reason = reason
+        self.place = place
     }
 
     package var description: String { "\(path): \(reason)" }

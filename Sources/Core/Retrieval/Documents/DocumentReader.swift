@@ -20,8 +20,16 @@ package struct DocumentReader: Sendable {
         var origins: [String: String] = [:]
         /// The named folder, links resolved.
         var root = ""
+        /// The folder that ids are relative to: the named one, or one that contains it and is known of old.
+        var base = ""
         /// Folders that were walked: a mount may lead back to one.
         var walked: Set<Place> = []
+        /// What was named, as absolute paths.
+        var named: [String] = []
+
+        mutating func skip(_ path: String, _ reason: String, below id: String? = nil) {
+            skipped.append(SkippedInput(path: path, reason: reason, place: id.map { Files.joined(base, $0) }))
+        }
     }
 
     private struct Place: Hashable {
@@ -29,41 +37,68 @@ package struct DocumentReader: Sendable {
         let inode: UInt
     }
 
+    /// What was found below some paths.
+    package struct Found: Sendable {
+        package var documents: [Document]
+        package var skipped: [SkippedInput]
+        /// The paths themselves, absolute, links resolved.
+        package var named: [String]
+    }
+
     /// All documents below `paths`, and what was left out. An id that comes twice keeps its first document.
     /// - Throws: ``RetrievalError/Code-swift.struct/noDocuments`` when one of `paths` itself does not exist.
     package func read(_ paths: [String]) throws(RetrievalError) -> (documents: [Document], skipped: [SkippedInput]) {
+        let found = try find(paths, knownRoots: [])
+        return (found.documents, found.skipped)
+    }
+
+    /// - Parameter knownRoots: folders whose documents are known by ids relative to them. What lies within one keeps its ids when
+    ///   a part of it is read alone.
+    package func find(_ paths: [String], knownRoots: Set<String>) throws(RetrievalError) -> Found {
         var reading = Reading()
         for path in paths {
             guard let stamp = FileStamp(path: path) else {
                 throw RetrievalError(.noDocuments, "\(path) does not exist or may not be read")
             }
+            let name = path.split(separator: "/").last.map(String.init) ?? path
+            let folder = stamp.isDirectory ? path : path.hasSuffix("/" + name) ? String(path.dropLast(name.count)) : "."
+            let real = Files.resolved(folder) ?? folder
+            reading.root = real
+            reading.base =
+                knownRoots.filter { $0 == real || Files.lies(real, in: $0) }.max { $0.count < $1.count } ?? real
+            let prefix = Files.relative(real, to: reading.base)
             if stamp.isDirectory {
-                reading.root = Files.resolved(path) ?? path
-                try walk(path, prefix: "", depth: 0, into: &reading)
+                reading.named.append(real)
+                try walk(path, prefix: prefix, depth: 0, into: &reading)
             } else {
-                let name = path.split(separator: "/").last.map(String.init) ?? path
-                add(path, id: name, into: &reading)
+                reading.named.append(Files.joined(real, name))
+                add(path, id: prefix + name, into: &reading)
             }
         }
-        return (reading.documents, reading.skipped)
+        return Found(documents: reading.documents, skipped: reading.skipped, named: reading.named)
     }
 
     private func walk(
         _ folder: String, prefix: String, depth: Int, into reading: inout Reading
     ) throws(RetrievalError) {
         guard depth < Self.maxDepth else {
-            return reading.skipped.append(
-                SkippedInput(path: folder, reason: "lies more than \(Self.maxDepth) folders deep"))
+            return reading.skip(folder, "lies more than \(Self.maxDepth) folders deep", below: prefix)
         }
         if let stamp = FileStamp(path: folder),
             !reading.walked.insert(Place(device: stamp.device, inode: stamp.inode)).inserted
         {
-            return reading.skipped.append(SkippedInput(path: folder, reason: "is a folder that was read already"))
+            return reading.skip(folder, "is a folder that was read already")
         }
-        for name in try Files.list(folder) {
+        let names: [String]
+        do throws(RetrievalError) { names = try Files.list(folder) } catch {
+            // What was named itself is worth an error.
+            if depth == 0 { throw error }
+            return reading.skip(folder, error.message, below: prefix)
+        }
+        for name in names {
             let path = folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
             guard let stamp = FileStamp(path: path, followsLinks: false) else {
-                reading.skipped.append(SkippedInput(path: path, reason: "may not be looked at"))
+                reading.skip(path, "may not be looked at", below: prefix + name)
                 continue
             }
             if stamp.isDirectory {
@@ -78,14 +113,13 @@ package struct DocumentReader: Sendable {
 
     /// A link to a file within the named folder is that file (Kubernetes mounts configuration so).
     private func follow(_ path: String, id: String, into reading: inout Reading) {
-        func skip(_ reason: String) { reading.skipped.append(SkippedInput(path: path, reason: reason)) }
         guard let target = Files.resolved(path), let stamp = FileStamp(path: target, followsLinks: false) else {
-            return skip("is a link to nothing")
+            return reading.skip(path, "is a link to nothing", below: id)
         }
         guard Files.lies(target, in: reading.root) else {
-            return skip("is a link out of the folder: name what it leads to, if you mean it")
+            return reading.skip(path, "is a link out of the folder: name what it leads to, if you mean it", below: id)
         }
-        guard !stamp.isDirectory else { return skip("is a link to a folder, which is read where it is") }
+        guard !stamp.isDirectory else { return reading.skip(path, "is a link to a folder, which is read where it is") }
         add(target, id: id, shown: path, followsLinks: false, into: &reading)
     }
 
@@ -96,55 +130,59 @@ package struct DocumentReader: Sendable {
         let name = id.split(separator: "/").last.map(String.init) ?? id
         let stem = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
         let ending = name.lastIndex(of: ".").map { name[$0...].dropFirst().lowercased() } ?? ""
-        func skip(_ reason: String) { reading.skipped.append(SkippedInput(path: path, reason: reason)) }
         guard ["md", "markdown", "txt", "text", "jsonl", "ndjson"].contains(ending) else {
-            return skip("is not Markdown (.md), text (.txt) or JSON Lines (.jsonl)")
+            return reading.skip(path, "is not Markdown (.md), text (.txt) or JSON Lines (.jsonl)")
         }
+        let origin = Document.Origin(root: reading.base, file: id)
         do throws(RetrievalError) {
             // What was named itself is meant, wherever it is.
             var bytes = try Files.read(
                 file, limit: maxFileBytes, followsLinks: followsLinks, within: followsLinks ? nil : reading.root)
             if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
-            if ending == "jsonl" || ending == "ndjson" { return addLines(bytes, path: path, into: &reading) }
-            guard let text = String(validating: bytes, as: UTF8.self) else { return skip("is not valid UTF-8") }
+            if ending == "jsonl" || ending == "ndjson" {
+                return addLines(bytes, path: path, of: origin, into: &reading)
+            }
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                return reading.skip(path, "is not valid UTF-8", below: id)
+            }
             let isMarkdown = ending == "md" || ending == "markdown"
             let title = isMarkdown ? Document.markdownTitle(of: text) : nil
-            keep(Document(id: id, title: title ?? stem, text: text), from: path, into: &reading)
+            keep(Document(id: id, title: title ?? stem, text: text, origin: origin), from: path, into: &reading)
         } catch {
-            skip(error.message)
+            reading.skip(path, error.message, below: id)
         }
     }
 
-    private func addLines(_ bytes: [UInt8], path: String, into reading: inout Reading) {
+    private func addLines(_ bytes: [UInt8], path: String, of origin: Document.Origin, into reading: inout Reading) {
         let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         for (index, line) in lines.enumerated() {
             let place = "\(path):\(index + 1)"
-            func skip(_ reason: String) { reading.skipped.append(SkippedInput(path: place, reason: reason)) }
             guard line.contains(where: { $0 != 0x20 && $0 != 0x09 && $0 != 0x0D }) else { continue }
             do throws(JSONError) {
                 let json = try JSONDocument(Array(line)).root
                 guard let id = json["id"]?.string ?? json["id"]?.int.map(String.init), !id.isEmpty else {
-                    skip("has no id: each line needs {\"id\": …, \"text\": …}")
+                    reading.skip(place, "has no id: each line needs {\"id\": …, \"text\": …}", below: origin.file)
                     continue
                 }
                 guard let text = json["text"]?.string ?? json["content"]?.string else {
-                    skip("has no text: each line needs {\"id\": …, \"text\": …}")
+                    reading.skip(place, "has no text: each line needs {\"id\": …, \"text\": …}", below: origin.file)
                     continue
                 }
                 let title = json["title"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? Document.markdownTitle(of: text)
                 let language = json["language"]?.string ?? json["lang"]?.string
-                keep(Document(id: id, title: title ?? id, text: text, language: language), from: place, into: &reading)
+                keep(
+                    Document(id: id, title: title ?? id, text: text, language: language, origin: origin), from: place,
+                    into: &reading)
             } catch {
-                skip("is not JSON: \(error)")
+                reading.skip(place, "is not JSON: \(error)", below: origin.file)
             }
         }
     }
 
     private func keep(_ document: Document, from path: String, into reading: inout Reading) {
-        func skip(_ reason: String) { reading.skipped.append(SkippedInput(path: path, reason: reason)) }
-        guard document.text.contains(where: { !$0.isWhitespace }) else { return skip("is empty") }
+        guard document.text.contains(where: { !$0.isWhitespace }) else { return reading.skip(path, "is empty") }
         if let origin = reading.origins[document.id] {
-            return skip("has the id \(document.id), which \(origin) has already")
+            return reading.skip(path, "has the id \(document.id), which \(origin) has already")
         }
         reading.origins[document.id] = path
         reading.documents.append(document)

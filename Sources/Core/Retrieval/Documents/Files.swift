@@ -100,6 +100,16 @@ enum Files {
         return String(cString: text)
     }
 
+    static func joined(_ folder: String, _ name: String) -> String {
+        folder.hasSuffix("/") || folder.isEmpty ? folder + name : "\(folder)/\(name)"
+    }
+
+    /// What to put in front of names in `folder` to have them relative to `root`, in which it lies.
+    static func relative(_ folder: String, to root: String) -> String {
+        guard lies(folder, in: root) else { return "" }
+        return folder.dropFirst(root.count).drop { $0 == "/" } + "/"
+    }
+
     /// - Parameter root: a folder.
     static func lies(_ path: String, in root: String) -> Bool {
         path.hasPrefix(root.hasSuffix("/") ? root : root + "/")

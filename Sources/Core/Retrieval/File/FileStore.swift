@@ -125,7 +125,10 @@ package final class FileStore: VectorStore {
             file.append(unit)
         }
         // Also when it starts over, whatever is there then.
-        if FileStamp(path: path) != nil {
+        if let stamp = FileStamp(path: path) {
+            guard stamp.isRegular else {
+                throw RetrievalError(.foreign, "\(path) is not a file and is left alone: name a file in vectors.url")
+            }
             try IndexFile.refuseForeign(try Files.beginning(of: path, IndexFile.headerSize)[...], path: path)
         }
         try Files.write(file.encoded(), to: path)
@@ -139,6 +142,11 @@ package final class FileStore: VectorStore {
 
     private func load() throws(RetrievalError) -> (file: IndexFile, stamp: FileStamp)? {
         guard let stamp = FileStamp(path: path) else { return nil }
+        guard stamp.isRegular else {
+            throw RetrievalError(
+                .foreign,
+                "\(path) is not a file and is left alone: name a file in vectors.url, such as file:folder/name.index")
+        }
         let bytes = try Files.read(path, limit: Self.maxFileBytes)
         return (try IndexFile(decoding: bytes, path: path), stamp)
     }

@@ -21,18 +21,49 @@ struct PlainTerms {
     private var previous: (scalar: UInt32, isStop: Bool)?
 
     /// - Parameter body: takes each term as it comes. `letters` are those of the stem when it is a word.
-    static func forEach(in text: some Sequence<UInt8>, _ body: (_ term: Term, _ letters: ArraySlice<UInt32>) -> Void) {
+    @inline(__always)
+    static func forEach(in text: ArraySlice<UInt8>, _ body: (_ term: Term, _ letters: ArraySlice<UInt32>) -> Void) {
+        text.withUnsafeBufferPointer { forEach(in: $0, body) }
+    }
+
+    /// - Parameter text: UTF-8; what is none separates words.
+    static func forEach(
+        in text: UnsafeBufferPointer<UInt8>, _ body: (_ term: Term, _ letters: ArraySlice<UInt32>) -> Void
+    ) {
         var reader = PlainTerms()
-        var decoder = UTF8()
-        var bytes = text.makeIterator()
-        reading: while true {
-            switch decoder.decode(&bytes) {
-            case .scalarValue(let scalar): reader.read(scalar, body)
-            case .error: reader.read(" ", body)
-            case .emptyInput: break reading
+        reader.letters.reserveCapacity(longestWord)
+        var at = 0
+        while at < text.count {
+            let byte = text[at]
+            if byte < 0x80 {
+                reader.read(ascii: byte, body)
+                at += 1
+                continue
+            }
+            // A scalar has four bytes at most.
+            var rest = text[at..<min(at + 4, text.count)].makeIterator()
+            var decoder = UTF8()
+            if case .scalarValue(let scalar) = decoder.decode(&rest) {
+                reader.read(scalar, body)
+                at += UTF8.width(scalar)
+            } else {
+                reader.read(ascii: 0x20, body)
+                at += 1
             }
         }
         reader.endWord(body)
+    }
+
+    @inline(__always)
+    private mutating func read(ascii byte: UInt8, _ body: (Term, ArraySlice<UInt32>) -> Void) {
+        switch byte {
+        case 0x30...0x39, 0x61...0x7A: append(UInt32(byte))
+        case 0x41...0x5A: append(UInt32(byte | 0x20))
+        case 0x27: break  // an apostrophe joins: don't
+        default:
+            endWord(body)
+            previous = nil
+        }
     }
 
     private mutating func read(_ scalar: Unicode.Scalar, _ body: (Term, ArraySlice<UInt32>) -> Void) {
@@ -58,6 +89,7 @@ struct PlainTerms {
         }
     }
 
+    @inline(__always)
     private mutating func append(_ letter: UInt32) {
         previous = nil
         if letters.count < Self.longestWord { letters.append(letter) }

@@ -7,7 +7,9 @@ enum Synonyms {
         for term in terms {
             for group in groupsOfTerm[term] ?? [] {
                 // A word of several characters is there when all its pairs are.
-                guard groups[group].contains(where: { $0.contains(term) && $0.hashes.isSubset(of: terms) }) else { continue }
+                guard groups[group].contains(where: { $0.contains(term) && $0.hashes.isSubset(of: terms) }) else {
+                    continue
+                }
                 for word in groups[group] where !word.hashes.isSubset(of: terms) {
                     found += word.terms.map { ($0.hash, $0.weight) }
                 }
@@ -22,7 +24,7 @@ enum Synonyms {
 
         init(_ text: Substring) {
             var read: [PlainTerms.Term] = []
-            PlainTerms.forEach(in: text.utf8) { term, _ in read.append(term) }
+            PlainTerms.forEach(in: Array(text.utf8)[...]) { term, _ in read.append(term) }
             // Of characters the pairs say more than each by itself.
             if text.unicodeScalars.count > 1, !read.contains(where: \.isWord) {
                 read = read.enumerated().filter { $0.offset > 0 && $0.offset % 2 == 0 }.map(\.element)
@@ -41,7 +43,9 @@ enum Synonyms {
     private static let groupsOfTerm: [UInt32: [Int]] = {
         var places: [UInt32: [Int]] = [:]
         for (place, group) in groups.enumerated() {
-            for term in group.reduce(into: Set<UInt32>(), { $0.formUnion($1.hashes) }) { places[term, default: []].append(place) }
+            for term in group.reduce(into: Set<UInt32>(), { $0.formUnion($1.hashes) }) {
+                places[term, default: []].append(place)
+            }
         }
         return places
     }()

@@ -2,7 +2,8 @@
 /// constants k1 = 0.9 and b = 0.4 that Anserini uses for passages. Words that mean or are written alike count for less than
 /// the question's own (``Synonyms``, ``Vocabulary``).
 ///
-/// A score is the share of the question's weight that a passage has, 0 … 1. All is kept in a few flat arrays: a posting takes
+/// A score is the share of the question's weight that a passage has, 0 … 1: of
+/// the most that a passage of usual length could have. All is kept in a few flat arrays: a posting takes
 /// four bytes.
 struct TermIndex: Sendable {
     private static let k1: Float = 0.9
@@ -140,8 +141,8 @@ struct TermIndex: Sendable {
         var scores = [Float](repeating: 0, count: count)
         var total: Float = 0
         for term in own {
-            // What no passage has is missed; but words that every text has are not.
-            if term.place != nil || !term.isStop { total += term.weight * rarity(of: term.place) }
+            // What no passage has is missed; but not words that every text has.
+            total += term.weight * (term.isStop && term.place == nil ? leastRarity : rarity(of: term.place))
         }
         guard total > 0 else { return [] }
         scores.withUnsafeMutableBufferPointer { scores in
@@ -151,8 +152,12 @@ struct TermIndex: Sendable {
         }
         var best = TopMatches(count: topK)
         for (index, score) in scores.enumerated() where score > 0 { best.offer(index: index, score: score) }
-        return best.sorted.map { ($0.index, min(1, $0.score / total)) }
+        // A term counts k1 + 1 at most, however often a passage has it.
+        return best.sorted.map { ($0.index, min(1, $0.score / (total * (Self.k1 + 1)))) }
     }
+
+    /// Of a term that all passages have.
+    private var leastRarity: Float { logOnePlus(0.5 / (Float(count) + 0.5)) }
 
     private func rarity(of place: Int?) -> Float {
         let having = place.map { Float(starts[$0 + 1] - starts[$0]) } ?? 0
@@ -178,7 +183,7 @@ struct TermIndex: Sendable {
         /// By their places.
         var others: [Int: Float] = [:]
         var inexact = Self.mostInexact
-        PlainTerms.forEach(in: question.utf8) { term, letters in
+        PlainTerms.forEach(in: Array(question.utf8)[...]) { term, letters in
             if let known = places[term.hash] {
                 own[known].weight += term.weight
                 return

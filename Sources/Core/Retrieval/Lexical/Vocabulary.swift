@@ -50,16 +50,26 @@ struct Vocabulary: Sendable {
 
     /// The places of words that are written like this one, and how much so; the word itself is not among them.
     func similar(to letters: ArraySlice<UInt32>, except own: Int?) -> [(place: Int, likeness: Float)] {
-        var shared: [UInt32: Int] = [:]
+        // Of all words: a table of the few that share something would cost more than to clear this.
+        var shared = [UInt8](repeating: 0, count: counts.count)
+        var touched: [UInt32] = []
         var count = 0
-        Self.forEachSequence(in: letters) { sequence in
-            count += 1
-            guard let at = sequences.place(of: sequence) else { return }
-            for word in words[Int(starts[at])..<Int(starts[at + 1])] { shared[word, default: 0] += 1 }
+        shared.withUnsafeMutableBufferPointer { shared in
+            words.withUnsafeBufferPointer { words in
+                Self.forEachSequence(in: letters) { sequence in
+                    count += 1
+                    guard let at = sequences.place(of: sequence) else { return }
+                    for place in Int(starts[at])..<Int(starts[at + 1]) {
+                        let word = Int(words[place])
+                        if shared[word] == 0 { touched.append(words[place]) }
+                        shared[word] += shared[word] < .max ? 1 : 0
+                    }
+                }
+            }
         }
         var found: [(place: Int, likeness: Float)] = []
-        for (word, number) in shared where Int(word) != own {
-            let likeness = 2 * Float(number) / Float(count + Int(counts[Int(word)]))
+        for word in touched where Int(word) != own {
+            let likeness = 2 * Float(shared[Int(word)]) / Float(count + Int(counts[Int(word)]))
             if likeness >= Self.likeness { found.append((Int(word), min(1, likeness))) }
         }
         found.sort { ($1.likeness, $0.place) < ($0.likeness, $1.place) }
@@ -67,6 +77,7 @@ struct Vocabulary: Sendable {
     }
 
     /// Of `returns`: `^re`, `ret`, `etu` and so on up to `ns$`; of one letter the whole.
+    @inline(__always)
     private static func forEachSequence(in letters: ArraySlice<UInt32>, _ body: (UInt32) -> Void) {
         var window: (UInt32, UInt32) = (0x5E, letters.first ?? 0x24)
         for letter in letters.dropFirst() {
