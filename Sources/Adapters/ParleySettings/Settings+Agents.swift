@@ -8,6 +8,8 @@ extension Settings {
         package var model: Model
         package var retrieval: Retrieval
         package var prompt: Prompt
+        /// `limits.*`; nil of the default one, whose are the model's.
+        package var rates: Limits.Rates?
     }
 
     /// The default one.
@@ -34,7 +36,8 @@ extension Settings {
         "model.api_key_file", "model.omit", "model.stream", "model.reasoning", "model.timeout", "model.max_concurrency",
         "model.prices", "model.fallbacks",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "prompt.system", "prompt.user",
-        "prompt.history_tokens", "prompt.context_tokens",
+        "prompt.history_tokens", "prompt.context_tokens", "limits.requests_per_minute", "limits.tokens_per_minute",
+        "limits.concurrent",
     ]
 
     private static let agentsPrefix = "agents."
@@ -90,7 +93,7 @@ extension Settings {
         return ends.max { $0.count < $1.count }.map { rest.dropLast($0.count).lowercased() }
     }
 
-    private static func variable(of key: String) -> String {
+    static func variable(of key: String) -> String {
         key.uppercased().replacing(".", with: "_").replacing("-", with: "_")
     }
 
@@ -152,6 +155,9 @@ extension Settings {
         reader.string(prefix + "prompt.user", &agent.prompt.user)
         reader.int(prefix + "prompt.history_tokens", &agent.prompt.historyTokens, in: 0...1_000_000)
         reader.int(prefix + "prompt.context_tokens", &agent.prompt.contextTokens, in: 0...1_000_000)
+        var rates = Limits.Rates()
+        reader.rates(prefix + "limits.", &rates)
+        if rates != Limits.Rates() { agent.rates = rates }
         return agent
     }
 

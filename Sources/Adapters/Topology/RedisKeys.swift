@@ -44,6 +44,10 @@ package struct RedisKeys: Sendable, Equatable {
     package func makerLives(_ token: String) -> String { answers + ":" + token }
     /// What a day's answers cost, a hash: see ``LedgerField``. `day` as `2026-11-22`, in UTC.
     package func costs(_ day: String) -> String { days + day }
+    /// What is left of a limit that workers share; its calls under way are beside it.
+    package func limit(_ name: String) -> String { "\(prefix):limit:\(name)" }
+    /// The workers that take from the limits.
+    package var limitWorkers: String { "\(prefix):limit:workers" }
     /// Counts revocations, so that workers see that there is a new one.
     package var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.

@@ -34,6 +34,7 @@ package actor Pipeline {
     ///   - agents: the others.
     ///   - router: tells which agent a question is for, and whether it needs passages; nil: nobody does.
     ///   - answers: the answer cache's second tier.
+    ///   - limits: what all workers share of `limits.*`.
     ///   - objects: keeps answers that are too long for replies, and bodies that are for messages.
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
     package init(
@@ -41,7 +42,7 @@ package actor Pipeline {
         model: any AnswerModel, rewriter: (any AnswerModel)? = nil, fallbacks: [ModelChoice] = [], agents: [Agent] = [],
         router: Router? = nil,
         answers: (any AnswerStore)? = nil, objects: (any ObjectStore)? = nil,
-        decoder: JobDecoder,
+        limits: (any LimitStore)? = nil, decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
     ) {
@@ -59,7 +60,8 @@ package actor Pipeline {
             chains: agents.all.map(\.modelServices), clock: clock, configuration: configuration.answering,
             executor: executor, logger: logger)
         answering = Answering(
-            agents: agents, answers: answers, health: health, clock: clock, configuration: configuration.answering,
+            agents: agents, answers: answers, limits: limits, health: health, clock: clock,
+            configuration: configuration.answering,
             executor: executor)
         let metrics = PipelineMetrics()
         let settler = Settler(

@@ -61,6 +61,8 @@ package struct AgentConfiguration: Sendable {
     package var topK = 4
     /// `retrieval.rewrite`: whether follow-ups are searched for together with what they follow up. Default off.
     package var appendsFollowedUp = false
+    /// What its model is known by in all workers that share its limits.
+    package var limitName = ""
     /// All else in the settings that has a part in an answer, as a digest: the model, its fallbacks and their parameters, the
     /// prompt, the embedder. Any text that changes with any of them.
     package var identity: [UInt8] = []
