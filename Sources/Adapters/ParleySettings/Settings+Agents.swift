@@ -8,6 +8,8 @@ extension Settings {
         package var model: Model
         package var retrieval: Retrieval
         package var prompt: Prompt
+        /// `limits.*`; nil of the default one, whose are the model's.
+        package var rates: Limits.Rates?
     }
 
     /// The default one.
@@ -35,7 +37,8 @@ extension Settings {
         "model.prices", "model.fallbacks",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "retrieval.hybrid",
         "retrieval.min_score", "retrieval.empty", "prompt.system", "prompt.user", "prompt.refusal",
-        "prompt.history_tokens", "prompt.context_tokens",
+        "prompt.history_tokens", "prompt.context_tokens", "limits.requests_per_minute", "limits.tokens_per_minute",
+        "limits.concurrent",
     ]
 
     private static let agentsPrefix = "agents."
@@ -91,7 +94,7 @@ extension Settings {
         return ends.max { $0.count < $1.count }.map { rest.dropLast($0.count).lowercased() }
     }
 
-    private static func variable(of key: String) -> String {
+    static func variable(of key: String) -> String {
         key.uppercased().replacing(".", with: "_").replacing("-", with: "_")
     }
 
@@ -157,6 +160,9 @@ extension Settings {
         reader.string(prefix + "prompt.refusal", &agent.prompt.refusal)
         reader.int(prefix + "prompt.history_tokens", &agent.prompt.historyTokens, in: 0...1_000_000)
         reader.int(prefix + "prompt.context_tokens", &agent.prompt.contextTokens, in: 0...1_000_000)
+        var rates = Limits.Rates()
+        reader.rates(prefix + "limits.", &rates)
+        if rates != Limits.Rates() { agent.rates = rates }
         return agent
     }
 

@@ -38,7 +38,7 @@ extension Settings {
         var providers: [any ConfigProvider] = []
         var flags: [AbsoluteConfigKey: ConfigValue] = [:]
         for (key, value) in overrides {
-            if !keys.contains(key), !isAgentKey(key) {
+            if !keys.contains(key), !isAgentKey(key), !isTenantKey(key) {
                 problems.append(unknown(key, in: "--set"))
             } else if value.isEmpty {
                 problems.append("\(key) is \"\" in --set; a value is needed, or leave it out")
@@ -71,6 +71,8 @@ extension Settings {
         var settings = Settings(&reader, openAIKey: set["OPENAI_API_KEY"])
         let agents = agentNames(flags: overrides.map(\.key), environment: set.keys, root: fileRoot)
         settings.readAgents(agents, &reader, openAIKey: set["OPENAI_API_KEY"])
+        settings.readTenants(
+            tenantNames(flags: overrides.map(\.key), environment: set.keys, root: fileRoot), &reader)
         settings.readObjects(&reader, environment: set)
         problems += reader.problems
         guard problems.isEmpty else { throw SettingsError(problems: problems + others(settings)) }
@@ -175,6 +177,7 @@ extension Settings {
         reader.size("limits.metadata", &limits.metadata, in: 2...(128 << 20))
         reader.int("limits.max_tokens", &limits.maxTokens, in: 1...1_000_000)
         reader.duration("limits.not_before", &limits.notBefore, in: .zero ... .seconds(388 * 86_400))
+        reader.rates("limits.", &limits.rates)
         reader.perTenant("limits.in_flight", &limits.inFlight, in: 1...65_535)
         reader.perTenant("limits.chunks_per_second", &limits.chunksPerSecond, in: 1...1_000_000)
         reader.patterns("reply.allow", &replyAllow, placeholders: ["{tenant}", "{user}"])
@@ -213,7 +216,8 @@ extension Settings {
         "results.ttl_jitter",
         "retry.max_attempts", "retry.base",
         "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query",
-        "limits.metadata", "limits.max_tokens", "limits.not_before", "reply.allow",
+        "limits.metadata", "limits.max_tokens", "limits.not_before", "limits.requests_per_minute",
+        "limits.tokens_per_minute", "limits.concurrent", "reply.allow",
         "reply.max_inline", "objects.url", "objects.region", "objects.access_key", "objects.access_key_file",
         "objects.secret_key", "objects.secret_key_file", "models.allow", "log.level",
         "log.format",
@@ -253,7 +257,7 @@ extension Settings {
             let isEmpty = node.scalar?.string.isEmpty ?? false
             // An agent may have nothing of its own.
             if isEmpty, prefix.hasPrefix("agents."), !prefix.dropFirst("agents.".count).contains(".") { return }
-            if !keys.contains(prefix), !isAgentKey(prefix), !(prefix.isEmpty && isEmpty) {
+            if !keys.contains(prefix), !isAgentKey(prefix), !isTenantKey(prefix), !(prefix.isEmpty && isEmpty) {
                 problems.append(prefix.isEmpty ? "\(path) is no mapping of keys" : unknown(prefix, in: path))
             } else if isFallbacks(prefix), let list = node.sequence {
                 checkFallbacks(list, prefix, path, &problems)
@@ -278,7 +282,7 @@ extension Settings {
         let variables = keys.map { "PARLEY_" + $0.uppercased().replacing(".", with: "_") }.sorted()
         return environment.filter { !$0.value.isEmpty }.keys.sorted().compactMap { name in
             guard name.hasPrefix("PARLEY_"), name != "PARLEY_CONFIG", !variables.contains(name),
-                agentName(ofVariable: name) == nil,
+                agentName(ofVariable: name) == nil, tenantName(ofVariable: name) == nil,
                 let near = variables.min(by: { $0.editDistance(to: name) < $1.editDistance(to: name) }),
                 near.editDistance(to: name) <= 2
             else { return nil }

@@ -196,6 +196,15 @@ package struct Settings: Sendable, Equatable {
         package var users: [String: String] = [:]
         /// Users of Parley's own processes, besides the one in `rabbitmq.url`.
         package var relays: [String] = []
+        /// `tenants.<name>.*`
+        package var own: [String: Tenant] = [:]
+    }
+
+    /// What a tenant has of its own.
+    package struct Tenant: Sendable, Equatable {
+        package var rates = Limits.Rates()
+        /// `weight`: its share where several wait for a model.
+        package var weight = 1
     }
 
     /// `limits.*`; sizes in bytes.
@@ -209,6 +218,16 @@ package struct Settings: Sendable, Equatable {
         /// `limits.in_flight`, `limits.chunks_per_second`: a tenant's, in one worker.
         package var inFlight = PerTenant()
         package var chunksPerSecond = PerTenant()
+
+        /// `limits.requests_per_minute`, `limits.tokens_per_minute`, `limits.concurrent`: of each model, over all workers.
+        package var rates = Rates()
+
+        /// Nil: there is none.
+        package struct Rates: Sendable, Equatable {
+            package var requests: Int?
+            package var tokens: Int?
+            package var concurrent: Int?
+        }
 
         /// A number for every tenant, and others for some.
         package struct PerTenant: Sendable, Equatable {

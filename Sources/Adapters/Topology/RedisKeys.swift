@@ -50,6 +50,10 @@ package struct RedisKeys: Sendable, Equatable {
     package func questions(_ day: String) -> String { asked + day }
     /// Who asked them: a hash, its fields as ``RecordedAsker`` has them.
     package func askers(_ day: String) -> String { asked + day + ":askers" }
+    /// What is left of a limit that workers share; its calls under way are beside it.
+    package func limit(_ name: String) -> String { "\(prefix):limit:\(name)" }
+    /// The workers that take from the limits.
+    package var limitWorkers: String { "\(prefix):limit:workers" }
     /// Counts revocations, so that workers see that there is a new one.
     package var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.

@@ -27,6 +27,10 @@ package actor Answering {
     private lazy var gates = Gates(maxWait: configuration.priorityMaxWait, clock: clock, executor: executor) {
         [unowned self] service in await self.holdIsOver(service)
     }
+    private let limitStore: (any LimitStore)?
+    private lazy var limits = ModelLimits(
+        configuration.limits, store: limitStore, clock: clock, executor: executor
+    ) { [unowned self] work in await self.perform(work) }
     /// The leads of those whose answers other workers make.
     private var elsewhere: Set<UInt64> = []
     private var isLookingElsewhere = false
@@ -35,10 +39,13 @@ package actor Answering {
     /// How often it is looked whether other workers have made what is waited for: one round trip for all of it.
     private static let lookAfter = Duration.milliseconds(100)
 
-    /// - Parameter answers: the second tier of the answer cache; nil when there is none.
+    /// - Parameters:
+    ///   - answers: the second tier of the answer cache; nil when there is none.
+    ///   - limits: what all workers share of the limits; nil: each has its own.
     package init(
-        agents: Agents, answers: (any AnswerStore)?, expenses: (any ExpenseLog)? = nil, health: HealthMonitor,
-        clock: any PipelineClock, configuration: AnsweringConfiguration, executor: any SerialExecutor & TaskExecutor
+        agents: Agents, answers: (any AnswerStore)?, expenses: (any ExpenseLog)? = nil,
+        limits: (any LimitStore)? = nil, health: HealthMonitor, clock: any PipelineClock,
+        configuration: AnsweringConfiguration, executor: any SerialExecutor & TaskExecutor
     ) {
         self.agents = agents
         self.expenses = expenses
@@ -48,6 +55,7 @@ package actor Answering {
         self.configuration = configuration
         self.executor = executor
         isLocal = agents.isLocal
+        limitStore = limits
         // What is made here in no time is not asked for elsewhere.
         let answers = isLocal ? nil : answers
         cache = configuration.cache.map { AnswerCache(settings: $0, store: answers, clock: clock) }
@@ -327,6 +335,7 @@ package actor Answering {
         flight.waiter?.resume()
         flight.waiter = nil
         gates[flight.choice].withdraw(flight.lead.token)
+        limits.withdraw(flight.lead.token)
     }
 
     /// The worker is leaving: all end at once, and nothing that waits in their conclusions waits any more.
@@ -439,7 +448,7 @@ package actor Answering {
                     if let ending = ending(of: flight) { return .ended(ending) }
                     failure = caller(of: flight).absence
                 }
-                guard trail.failed(failure, hasStreamed: !flight.streamed.isEmpty) else { break }
+                guard !flight.isHeldBack, trail.failed(failure, hasStreamed: !flight.streamed.isEmpty) else { break }
             }
             return standIn(for: trail.failure ?? caller(of: flight).absence, flight)
         }
@@ -467,12 +476,29 @@ package actor Answering {
     ///
     /// - Returns: nil when the model was not asked, or the flight has ended meanwhile.
     private func ask(_ flight: Flight, _ sources: [Source]) async -> Result<Answer, JobFailure>? {
+        switch await limits.enter(flight, sources) {
+        case .withdrawn: return nil
+        case .later(let delay, let isModels):
+            flight.isHeldBack = !isModels
+            return .failure(.heldBack(for: delay))
+        case .granted(let permit):
+            var isMade = false
+            let result = await ask(flight, sources, isMade: &isMade)
+            limits.end(permit, usage: (try? result?.get())?.usage, wasMade: isMade)
+            return result
+        }
+    }
+
+    private func ask(
+        _ flight: Flight, _ sources: [Source], isMade: inout Bool
+    ) async -> Result<Answer, JobFailure>? {
         let gate = gates[flight.choice]
         guard await gate.enter(flight.rank) else { return nil }
         guard ending(of: flight) == nil else {
             gate.leave(.unanswered)
             return nil
         }
+        isMade = true
         // Who joins may have more time than the lead.
         let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
         let caller = caller(of: flight)
@@ -497,17 +523,26 @@ package actor Answering {
     private func rewrite(_ flight: Flight) async {
         let gate = gates[flight.choice]
         var text: String?
-        if let rewriter = flight.route.agent.rewriter, await gate.enter(flight.rank) {
+        if let rewriter = flight.route.agent.rewriter, case .granted(let permit) = await limits.enter(flight, []) {
+            var usage: Usage?
+            defer { limits.end(permit, usage: usage, wasMade: usage != nil) }
+            guard await gate.enter(flight.rank) else { return search(flight, with: nil) }
             guard ending(of: flight) == nil else { return gate.leave(.unanswered) }
             let caller = caller(of: flight)
             let call = await caller.rewrite(
                 flight.lead, by: rewriter, within: flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall))
             gate.leave(flight.ending == nil ? caller.judge(call, isFirstTry: flight.lead.isFirstTry) : .unanswered)
             if case .success(let answer) = call.result {
+                usage = answer.usage
                 flight.rewriting = answer.usage
                 text = Rewrite.question(in: answer.text)
             }
         }
+        search(flight, with: text)
+    }
+
+    /// - Parameter text: what the model made of the question; nil when it made nothing of use.
+    private func search(_ flight: Flight, with text: String?) {
         flight.route = flight.route.rewritten(text)
         guard ending(of: flight) == nil else { return }
         for search in WindowSearch.forming([flight]) { begin(search) }
@@ -541,6 +576,8 @@ package actor Answering {
     }
 
     private func pass(_ piece: String, _ token: UInt64) async { await flights[token]?.pass(piece) }
+
+    private func perform(_ work: ModelLimits.Work) async { await limits.perform(work) }
 
     private func holdIsOver(_ service: Dependency) { gates.holdIsOver(service) }
 

@@ -9,6 +9,9 @@ package struct AnsweringConfiguration: Sendable {
     /// The longest that a service that asks for a pause is left alone: a minute, or `retry.max` when that is more.
     package var longestPause: Duration = .seconds(600)
 
+    /// `limits.requests_per_minute` and so on.
+    package var limits = LimitRules()
+
     /// `cache.*`; nil: no answer is given twice.
     package var cache: CacheSettings?
 

@@ -35,14 +35,14 @@ package actor Pipeline {
     ///   - router: tells which agent a question is for, and whether it needs passages; nil: nobody does.
     ///   - answers: the answer cache's second tier.
     ///   - questions: counts what is asked; nil: nobody does.
+    ///   - limits: what all workers share of `limits.*`.
     ///   - objects: keeps answers that are too long for replies, and bodies that are for messages.
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
     package init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
         model: any AnswerModel, rewriter: (any AnswerModel)? = nil, fallbacks: [ModelChoice] = [], agents: [Agent] = [],
         router: Router? = nil, answers: (any AnswerStore)? = nil, questions: (any QuestionLog)? = nil,
-        objects: (any ObjectStore)? = nil,
-        decoder: JobDecoder,
+        objects: (any ObjectStore)? = nil, limits: (any LimitStore)? = nil, decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
     ) {
@@ -60,8 +60,8 @@ package actor Pipeline {
             chains: agents.all.map(\.modelServices), clock: clock, configuration: configuration.answering,
             executor: executor, logger: logger)
         answering = Answering(
-            agents: agents, answers: answers, expenses: Expenses(results: results, clock: clock), health: health,
-            clock: clock, configuration: configuration.answering, executor: executor)
+            agents: agents, answers: answers, expenses: Expenses(results: results, clock: clock), limits: limits,
+            health: health, clock: clock, configuration: configuration.answering, executor: executor)
         let metrics = PipelineMetrics()
         let settler = Settler(
             intake: intake, results: results, outbox: outbox, health: health, clock: clock,

@@ -109,6 +109,7 @@ extension AgentConfiguration {
         self.init()
         modelConcurrency = agent.model.maxConcurrency
         modelTimeout = agent.model.timeout
+        limitName = agent.model.limitName
         prices = Prices(agent.model, currency: settings.model.currency)
         retrievalTimeout = agent.retrieval.timeout
         retrieve = JobOptions.Retrieve(rawValue: agent.retrieval.mode.rawValue) ?? .auto

@@ -2,6 +2,7 @@ import Adapters
 import Answering
 import ChatJobs
 import Generation
+import ParleyDigest
 import ParleySettings
 
 /// A model that stands in for an agent's own (`model.fallbacks`): made, but not yet asked anything.
@@ -53,7 +54,16 @@ package struct FallbackParts: Sendable {
     func choice(currency: String) -> ModelChoice {
         ModelChoice(
             fallback: GeneratedAnswers(model: model), service: service, concurrency: settings.maxConcurrency,
-            timeout: settings.timeout, prices: Prices(settings, currency: currency))
+            timeout: settings.timeout, prices: Prices(settings, currency: currency),
+            limitName: settings.limitName)
+    }
+}
+
+extension Settings.Model {
+    /// What it is known by in all workers that share its limits: nothing of its address.
+    var limitName: String {
+        let text = "\(url) \(name ?? "")"
+        return (SHA256.hex(of: text.utf8) ?? text).prefix(16).description
     }
 }
 

@@ -43,6 +43,8 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_model_calls_total": "Calls to the model.",
         "parley_model_calls_in_flight": "Calls to the model that are under way.",
         "parley_fallbacks_total": "Answers given by a model that stood in for the agent's own.",
+        "parley_limit_waits_total": "Times that a limit of a model, agent or tenant was found used up.",
+        "parley_limit_delays_total": "Jobs put off to the delay queues because a limit is used up.",
         "parley_objects_total": "Answers kept as objects, and bodies read from them.",
         "parley_objects_failed_total": "Objects that could not be kept, or read.",
         "parley_model_queue": "Jobs that wait for a call to the model.",

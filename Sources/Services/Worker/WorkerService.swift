@@ -72,6 +72,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.retry.max = settings.retry.max
         configuration.retry.maxDeliveries = settings.retry.maxDeliveries
         configuration.resultLife = settings.results.ttl
+        configuration.answering.limits = LimitRules(settings)
         configuration.maxInline = settings.replyMaxInline
         configuration.objectLife = settings.results.ttl * (1 + settings.results.ttlJitter)
         configuration.inFlight = TenantCeiling(settings.limits.inFlight)
@@ -104,6 +105,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             answers: answers,
             questions: settings.recordsQuestions ? RedisQuestions(redis: redis, keys: assembly.keys) : nil,
             objects: assembly.objects?.store,
+            limits: RedisLimits(redis: redis, keys: assembly.keys, worker: results.worker),
             decoder: decoder,
             inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
         presence = Presence(settings)
@@ -264,6 +266,21 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
 
 extension TenantCeiling {
     init(_ setting: Settings.Limits.PerTenant) { self.init(everybody: setting.everybody, own: setting.own) }
+}
+
+extension LimitRules {
+    init(_ settings: Settings) {
+        self.init()
+        model = RateLimits(settings.limits.rates)
+        agents = settings.agents.compactMapValues { $0.rates.map { RateLimits($0) } }
+        tenants = settings.tenants.own.mapValues { RateLimits($0.rates) }
+    }
+}
+
+extension RateLimits {
+    init(_ setting: Settings.Limits.Rates) {
+        self.init(requests: setting.requests, tokens: setting.tokens, concurrent: setting.concurrent)
+    }
 }
 
 extension JobCeilings {

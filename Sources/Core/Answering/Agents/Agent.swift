@@ -64,6 +64,8 @@ package struct AgentConfiguration: Sendable {
     /// `retrieval.empty: refuse`: what is said, without asking the model, when no passages were found for a question. Nil: the
     /// model is asked.
     package var refusal: (@Sendable (_ question: String) -> String)?
+    /// What its model is known by in all workers that share its limits.
+    package var limitName = ""
     /// All else in the settings that has a part in an answer, as a digest: the model, its fallbacks and their parameters, the
     /// prompt, the embedder. Any text that changes with any of them.
     package var identity: [UInt8] = []

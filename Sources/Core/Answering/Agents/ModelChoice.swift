@@ -9,33 +9,37 @@ package final class ModelChoice: Sendable {
     let concurrency: Int
     let timeout: Duration
     let prices: Prices?
+    /// What it is known by in all workers that share its limits.
+    let limitName: String
     /// It is not the agent's own: a job's wish for a model of that is none for this one.
     let isFallback: Bool
 
     private init(
         _ model: any AnswerModel, _ service: Dependency, _ concurrency: Int, _ timeout: Duration, _ prices: Prices?,
-        isFallback: Bool
+        limitName: String, isFallback: Bool
     ) {
         self.model = model
         self.service = service
         self.concurrency = concurrency
         self.timeout = timeout
         self.prices = prices
+        self.limitName = limitName
         self.isFallback = isFallback
     }
 
     /// One that stands in.
     package convenience init(
-        fallback model: any AnswerModel, service: Dependency, concurrency: Int, timeout: Duration, prices: Prices?
+        fallback model: any AnswerModel, service: Dependency, concurrency: Int, timeout: Duration, prices: Prices?,
+        limitName: String
     ) {
-        self.init(model, service, concurrency, timeout, prices, isFallback: true)
+        self.init(model, service, concurrency, timeout, prices, limitName: limitName, isFallback: true)
     }
 
     /// An agent's own.
     convenience init(_ model: any AnswerModel, _ service: Dependency, _ configuration: AgentConfiguration) {
         self.init(
             model, service, configuration.modelConcurrency, configuration.modelTimeout, configuration.prices,
-            isFallback: false)
+            limitName: configuration.limitName, isFallback: false)
     }
 }
 
