@@ -1,0 +1,224 @@
+import ChatJobs
+import ParleyPrimitives
+import Routing
+
+/// From a question to its answer: the search that it needs, then the agent's models in their order. What it waits for lets it
+/// go when its flight is ended.
+///
+/// Not Sendable: it belongs to ``Answering``, on whose executor all of it runs.
+final class QuestionWay {
+    private let flights: Flights
+    private let gates: Gates
+    private let limits: ModelLimits
+    private let cache: AnswerCache?
+    private let health: HealthMonitor
+    private let clock: any PipelineClock
+    private let executor: any TaskExecutor
+    private let hooks: Hooks
+    /// Ends the inquiry of this token: its deadline has passed.
+    private let expired: (UInt64) -> Void
+
+    /// How tasks of their own come back to the executor: each has the function of its name called.
+    struct Hooks: Sendable {
+        let found: @Sendable (_ passages: [WindowSearch.Passages], _ leads: [UInt64]) async -> Void
+        /// Gives a piece of its answer to those who wait for a flight.
+        let pass: @Sendable (_ piece: String, _ lead: UInt64) async -> Void
+    }
+
+    init(
+        flights: Flights, gates: Gates, limits: ModelLimits, cache: AnswerCache?, health: HealthMonitor,
+        clock: any PipelineClock, executor: any TaskExecutor, hooks: Hooks, expired: @escaping (UInt64) -> Void
+    ) {
+        self.flights = flights
+        self.gates = gates
+        self.limits = limits
+        self.cache = cache
+        self.health = health
+        self.clock = clock
+        self.executor = executor
+        self.hooks = hooks
+        self.expired = expired
+    }
+
+    func landing(of flight: Flight) async -> Landing {
+        let started = clock.now
+        if flight.route.isToBeRewritten { await rewrite(flight) }
+        let passages = await passages(of: flight)
+        let retrieved = clock.now
+        let result = await result(of: flight, passages)
+        return Landing(route: flight.route, result: result, started: started, retrieved: retrieved, ended: clock.now)
+    }
+
+    private func result(of flight: Flight, _ passages: WindowSearch.Passages) async -> AnswerOutcome.Result {
+        if let ending = ending(of: flight) { return .ended(ending) }
+        switch passages {
+        case .failure(let failure): return .failed(failure)
+        case .success(let sources):
+            if sources.isEmpty, let answer = await refusal(of: flight) { return .answered(answer, reuse: nil) }
+            var trail = ModelTrail()
+            for choice in flight.route.agent.choices {
+                flight.choice = choice
+                let failure: JobFailure
+                switch await ask(flight, sources) {
+                case .success(let answer)?: return .answered(answer, reuse: nil)
+                case .failure(let said)?: failure = said
+                case nil:
+                    if let ending = ending(of: flight) { return .ended(ending) }
+                    failure = caller(of: flight).absence
+                }
+                guard !flight.isHeldBack, trail.failed(failure, hasStreamed: !flight.streamed.isEmpty) else { break }
+            }
+            return standIn(for: trail.failure ?? caller(of: flight).absence, flight)
+        }
+    }
+
+    /// What is said when passages were looked for in vain and the model is not to be asked then; nil when it is.
+    private func refusal(of flight: Flight) async -> Answer? {
+        let agent = flight.route.agent
+        guard flight.search != nil, let refusal = agent.configuration.refusal else { return nil }
+        agent.metrics.refused.increment()
+        let text = refusal(flight.lead.job.query)
+        var usage = Usage(promptTokens: 0, completionTokens: 0, calls: 0)
+        usage.cost = agent.configuration.prices?.cost(of: usage)
+        if let rewriting = flight.rewriting { usage.add(rewriting) }
+        // Who shares the answer has it in one piece at the end.
+        if !flight.isShared, let onDelta = flight.lead.onDelta { await onDelta(text) }
+        return Answer(text: text, model: "builtin:refusal", usage: usage, sources: [])
+    }
+
+    private func caller(of flight: Flight) -> ModelCaller {
+        ModelCaller(agent: flight.route.agent, choice: flight.choice, health: health, clock: clock)
+    }
+
+    /// Asks the flight's ``Flight/choice``.
+    ///
+    /// - Returns: nil when the model was not asked, or the flight has ended meanwhile.
+    private func ask(_ flight: Flight, _ sources: [Source]) async -> Result<Answer, JobFailure>? {
+        switch await limits.enter(flight, sources) {
+        case .withdrawn: return nil
+        case .later(let delay, let isModels):
+            flight.isHeldBack = !isModels
+            return .failure(.heldBack(for: delay))
+        case .granted(let permit):
+            var isMade = false
+            let result = await ask(flight, sources, isMade: &isMade)
+            limits.end(permit, usage: (try? result?.get())?.usage, wasMade: isMade)
+            return result
+        }
+    }
+
+    private func ask(
+        _ flight: Flight, _ sources: [Source], isMade: inout Bool
+    ) async -> Result<Answer, JobFailure>? {
+        let gate = gates[flight.choice]
+        guard await gate.enter(flight.rank) else { return nil }
+        guard ending(of: flight) == nil else {
+            gate.leave(.unanswered)
+            return nil
+        }
+        isMade = true
+        // Who joins may have more time than the lead.
+        let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
+        let caller = caller(of: flight)
+        let call = await caller.call(flight.lead, sources, within: left, onDelta: sink(of: flight))
+        if call.failure != nil, ending(of: flight) != nil {
+            gate.leave(.unanswered)
+            return nil
+        }
+        gate.leave(caller.judge(call, isFirstTry: flight.lead.isFirstTry))
+        return call.result.map { answer in
+            var answer = answer
+            if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {
+                flight.route.agent.metrics.ungrounded.increment()
+            }
+            if let rewriting = flight.rewriting { answer.usage.add(rewriting) }
+            if flight.choice.isFallback { flight.route.agent.metrics.fallbacks.increment() }
+            return answer
+        }
+    }
+
+    /// Has the model make the question stand alone, then begins the search. When it cannot, the search is made without.
+    private func rewrite(_ flight: Flight) async {
+        let gate = gates[flight.choice]
+        var text: String?
+        if let rewriter = flight.route.agent.rewriter, case .granted(let permit) = await limits.enter(flight, []) {
+            var usage: Usage?
+            defer { limits.end(permit, usage: usage, wasMade: usage != nil) }
+            guard await gate.enter(flight.rank) else { return search(flight, with: nil) }
+            guard ending(of: flight) == nil else { return gate.leave(.unanswered) }
+            let caller = caller(of: flight)
+            let call = await caller.rewrite(
+                flight.lead, by: rewriter, within: flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall))
+            gate.leave(flight.ending == nil ? caller.judge(call, isFirstTry: flight.lead.isFirstTry) : .unanswered)
+            if case .success(let answer) = call.result {
+                usage = answer.usage
+                flight.rewriting = answer.usage
+                text = Rewrite.question(in: answer.text)
+            }
+        }
+        search(flight, with: text)
+    }
+
+    /// - Parameter text: what the model made of the question; nil when it made nothing of use.
+    private func search(_ flight: Flight, with text: String?) {
+        flight.route = flight.route.rewritten(text)
+        guard ending(of: flight) == nil else { return }
+        for search in WindowSearch.forming([flight]) { begin(search) }
+    }
+
+    /// Deadlines that have passed meanwhile say more than what the time was spent on.
+    private func ending(of flight: Flight) -> AnswerOutcome.Ending? {
+        for member in flight.members where member.inquiry.job.deadline.map({ $0 <= clock.wall }) ?? false {
+            expired(member.inquiry.token)
+        }
+        return flight.ending
+    }
+
+    /// While the model is away, an expired answer is better than none.
+    @inline(never)
+    private func standIn(for failure: JobFailure, _ flight: Flight) -> AnswerOutcome.Result {
+        if let ending = ending(of: flight) { return .ended(ending) }
+        guard let cache, let found = flight.standIn, failure.blame != .job || health.isDown(flight.route.agent.service)
+        else {
+            return .failed(failure)
+        }
+        return .answered(found.answer.answer, reuse: cache.reuse(found))
+    }
+
+    /// Nil when nobody wants pieces.
+    private func sink(of flight: Flight) -> DeltaSink? {
+        guard flight.isShared || flight.route.agent.choices.count > 1 else { return flight.lead.onDelta }
+        guard flight.members.contains(where: { $0.inquiry.onDelta != nil }) else { return nil }
+        let token = flight.lead.token
+        return { [hooks] piece in await hooks.pass(piece, token) }
+    }
+
+    // MARK: - Passages
+
+    private func passages(of flight: Flight) async -> WindowSearch.Passages {
+        guard let (search, place) = flight.search else { return .success([]) }
+        if search.passages == nil, flight.ending == nil { await withCheckedContinuation { flight.waiter = $0 } }
+        // Nil when it was ended before the search.
+        return search.passages?[place] ?? .success([])
+    }
+
+    /// Looks for the passages of a window's questions.
+    func begin(_ search: WindowSearch) {
+        let finder = PassageFinder(agent: search.agent, health: health, clock: clock)
+        let (leads, questions) = (search.leads, search.questions)
+        Task.detached(executorPreference: executor) { [hooks] in
+            let passages = await finder.passages(for: questions)
+            await hooks.found(passages, leads)
+        }
+    }
+
+    /// What a search has come to.
+    func found(_ passages: [WindowSearch.Passages], for tokens: [UInt64]) {
+        // All of them have the same search; those that have ended meanwhile do not hold it any more.
+        tokens.lazy.compactMap { self.flights[$0]?.search?.search }.first?.end(passages)
+        for token in tokens {
+            flights[token]?.waiter?.resume()
+            flights[token]?.waiter = nil
+        }
+    }
+}
