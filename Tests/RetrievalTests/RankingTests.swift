@@ -14,11 +14,11 @@ import Testing
 
     @Test func aLikelyFolderRaisesAPassageThatKeepsItsScore() {
         var one = Ranking()
-        one.take([(1, 0.5), (2, 0.4), (3, 0.1)])
+        one.take(worded: [(1, 0.5), (2, 0.4), (3, 0.1)])
         one.favour { $0 == 2 ? 0.6 : 0.2 }
         #expect(one.best(3).map(\.index) == [2, 1, 3] && one.best(1).first?.score == 0.4)
         var far = Ranking()
-        far.take([(1, 0.5), (2, 0.4), (3, 0.1)])
+        far.take(worded: [(1, 0.5), (2, 0.4), (3, 0.1)])
         far.favour { $0 == 3 ? 1 : 0 }
         #expect(far.best(3).map(\.index) == [1, 2, 3], "a boost, not a filter")
         var fused = Ranking()
@@ -27,9 +27,18 @@ import Testing
         #expect(fused.best(2).map(\.index) == [2, 1])
     }
 
+    /// Similarities of a model lie close together: with a boost of the scores the folder would decide alone.
+    @Test func ofVectorsTheOrderCountsAlone() {
+        var near = Ranking()
+        near.take(near: (0..<40).map { ($0, 0.9 - Float($0) * 0.001) })
+        near.favour { $0 >= 30 ? 1 : 0 }
+        #expect(near.best(1).first?.index == 0)
+        #expect((near.best(40).firstIndex { $0.index == 30 } ?? 0) > 5)
+    }
+
     @Test func aFurtherPassageOfADocumentIsWorthLess() {
         var ranking = Ranking()
-        ranking.take([(1, 0.5), (2, 0.49), (3, 0.45), (4, 0.1)])
+        ranking.take(worded: [(1, 0.5), (2, 0.49), (3, 0.45), (4, 0.1)])
         ranking.lowerRepeats { $0 < 3 ? 0 : $0 }
         #expect(ranking.best(4).map(\.index) == [1, 3, 2, 4] && ranking.best(3).last?.score == 0.49)
     }

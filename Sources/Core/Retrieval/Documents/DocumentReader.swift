@@ -26,6 +26,8 @@ package struct DocumentReader: Sendable {
         var walked: Set<Place> = []
         /// What was named, as absolute paths.
         var named: [String] = []
+        /// Two folders that were named have documents of one id.
+        var hasClash = false
 
         mutating func skip(_ path: String, _ reason: String, below id: String? = nil) {
             skipped.append(SkippedInput(path: path, reason: reason, place: id.map { Files.joined(base, $0) }))
@@ -55,6 +57,17 @@ package struct DocumentReader: Sendable {
     /// - Parameter knownRoots: folders whose documents are known by ids relative to them. What lies within one keeps its ids when
     ///   a part of it is read alone.
     package func find(_ paths: [String], knownRoots: Set<String>) throws(RetrievalError) -> Found {
+        let reading = try reading(paths, knownRoots: knownRoots)
+        guard reading.hasClash, let parent = Files.commonFolder(of: reading.named) else { return found(reading) }
+        // Of en/returns.md and zh/returns.md both are meant: relative to the folder above they have different ids.
+        return found(try self.reading(paths, knownRoots: knownRoots.union([parent])))
+    }
+
+    private func found(_ reading: Reading) -> Found {
+        Found(documents: reading.documents, skipped: reading.skipped, named: reading.named)
+    }
+
+    private func reading(_ paths: [String], knownRoots: Set<String>) throws(RetrievalError) -> Reading {
         var reading = Reading()
         for path in paths {
             guard let stamp = FileStamp(path: path) else {
@@ -75,7 +88,7 @@ package struct DocumentReader: Sendable {
                 add(path, id: prefix + name, into: &reading)
             }
         }
-        return Found(documents: reading.documents, skipped: reading.skipped, named: reading.named)
+        return reading
     }
 
     private func walk(
@@ -182,6 +195,11 @@ package struct DocumentReader: Sendable {
     private func keep(_ document: Document, from path: String, into reading: inout Reading) {
         guard document.text.contains(where: { !$0.isWhitespace }) else { return reading.skip(path, "is empty") }
         if let origin = reading.origins[document.id] {
+            // The same file, named twice, is none.
+            let first = reading.hasClash || reading.named.count < 2 ? nil : reading.documents.first { $0.id == document.id }
+            if let one = first?.origin, let other = document.origin, one.root != other.root, one.path != other.path {
+                reading.hasClash = true
+            }
             return reading.skip(path, "has the id \(document.id), which \(origin) has already")
         }
         reading.origins[document.id] = path

@@ -104,6 +104,16 @@ enum Files {
         folder.hasSuffix("/") || folder.isEmpty ? folder + name : "\(folder)/\(name)"
     }
 
+    /// The deepest folder in which all of `paths` lie; nil when they have none but the root in common.
+    static func commonFolder(of paths: [String]) -> String? {
+        guard var common = paths.first?.split(separator: "/").dropLast() else { return nil }
+        for path in paths.dropFirst() {
+            let parts = path.split(separator: "/").dropLast()
+            common = common.prefix(zip(common, parts).prefix { $0 == $1 }.count)
+        }
+        return common.isEmpty ? nil : common.map { "/" + $0 }.joined()
+    }
+
     /// What to put in front of names in `folder` to have them relative to `root`, in which it lies.
     static func relative(_ folder: String, to root: String) -> String {
         guard lies(folder, in: root) else { return "" }

@@ -50,13 +50,13 @@ final class IndexSnapshot: Sendable {
             if query.isHybrid, !query.text.isEmpty, let terms {
                 ranking.fuse(near, terms.search(query.text, topK: depth)) { self.score(vector, $0) }
             } else {
-                ranking.take(near)
+                ranking.take(near: near)
             }
         } else {
             guard !query.text.isEmpty || query.vector.isEmpty, let terms else {
                 throw RetrievalError(.incompatible, "an index of \(file.embedder) is searched by text, not by vectors")
             }
-            ranking.take(terms.search(query.text, topK: depth))
+            ranking.take(worded: terms.search(query.text, topK: depth))
         }
         ranking.favour { likelihood($0, query.folders) }
         ranking.lowerRepeats { Int(file.passages[$0].document) }

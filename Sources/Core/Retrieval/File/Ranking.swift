@@ -4,19 +4,28 @@ struct Ranking {
     /// Reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009) and its constant: a passage counts 1 / (60 + its place) in
     /// each list. Places can be added where scores of two kinds cannot.
     private static let constant: Float = 60
-    /// How much a folder that certainly holds the answer raises a passage: three scores in one. In a fused order, whose values
-    /// lie close together, less.
+    /// How much a folder that certainly holds the answer raises a passage: three scores in one. Values of places lie close
+    /// together, and less does as much.
     private static let favour: Float = 2
-    private static let favourOfFused: Float = 0.15
+    private static let favourOfPlaces: Float = 0.3
     /// What a further passage of the same document is worth: four passages of four documents answer more often than four of one.
     private static let repeated: Float = 0.8
-    private static let repeatedOfFused: Float = 0.9
+    private static let repeatedOfPlaces: Float = 0.85
 
     private var found: [(index: Int, score: Float, order: Float)] = []
-    private var isFused = false
+    /// Ordered by places in lists, not by scores.
+    private var isByPlaces = false
 
-    /// One list, best first.
-    mutating func take(_ list: [(index: Int, score: Float)]) { found = list.map { ($0.index, $0.score, $0.score) } }
+    /// One list, best first, whose scores say by how much one is better than another: those of words do.
+    mutating func take(worded list: [(index: Int, score: Float)]) {
+        found = list.map { ($0.index, $0.score, $0.score) }
+    }
+
+    /// One list, best first, of which the order counts alone: a model's similarities may all lie between 0.8 and 0.9.
+    mutating func take(near list: [(index: Int, score: Float)]) {
+        isByPlaces = true
+        found = list.enumerated().map { ($1.index, $1.score, Self.worth(of: $0)) }
+    }
 
     /// Two lists, best first.
     ///
@@ -24,7 +33,7 @@ struct Ranking {
     mutating func fuse(
         _ near: [(index: Int, score: Float)], _ worded: [(index: Int, score: Float)], score: (Int) -> Float
     ) {
-        isFused = true
+        isByPlaces = true
         var places: [Int: Int] = [:]
         for (place, match) in near.enumerated() {
             places[match.index] = found.count
@@ -43,14 +52,14 @@ struct Ranking {
 
     /// - Parameter likelihood: that a passage's folder holds the answer, 0 … 1.
     mutating func favour(_ likelihood: (_ passage: Int) -> Float) {
-        let most = isFused ? Self.favourOfFused : Self.favour
+        let most = isByPlaces ? Self.favourOfPlaces : Self.favour
         for place in found.indices { found[place].order *= 1 + most * likelihood(found[place].index) }
     }
 
     /// - Parameter document: of a passage.
     mutating func lowerRepeats(_ document: (_ passage: Int) -> Int) {
         sort()
-        let factor = isFused ? Self.repeatedOfFused : Self.repeated
+        let factor = isByPlaces ? Self.repeatedOfPlaces : Self.repeated
         var factors: [Int: Float] = [:]
         for place in found.indices where found[place].order > 0 {
             let document = document(found[place].index)
