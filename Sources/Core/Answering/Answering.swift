@@ -22,12 +22,9 @@ package actor Answering {
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     private let flights = Flights()
-    private lazy var gates = Gates(maxWait: configuration.priorityMaxWait, clock: clock, executor: executor) {
-        [unowned self] service in await self.holdIsOver(service)
-    }
-    private let limitStore: (any LimitStore)?
-    private lazy var limits = ModelLimits(
-        configuration.limits, store: limitStore, clock: clock, executor: executor
+    private let limits: (any LimitStore)?
+    private lazy var asker = ModelAsker(
+        configuration, limits: limits, health: health, clock: clock, executor: executor
     ) { [unowned self] work in await self.perform(work) }
     /// The leads of those whose answers other workers make.
     private var elsewhere: Set<UInt64> = []
@@ -51,7 +48,7 @@ package actor Answering {
         self.configuration = configuration
         self.executor = executor
         isLocal = agents.isLocal
-        limitStore = limits
+        self.limits = limits
         // What is made here in no time is not asked for elsewhere.
         let answers = isLocal ? nil : answers
         cache = configuration.cache.map { AnswerCache(settings: $0, store: answers, clock: clock) }
@@ -60,11 +57,7 @@ package actor Answering {
     /// A service went down, or came back.
     package func changed(_ dependency: Dependency, _ change: HealthMonitor.Change) {
         let choices = agents.all.lazy.flatMap(\.choices)
-        guard let choice = choices.first(where: { $0.service == dependency }) else { return }
-        switch change {
-        case .down(let waitsHere): gates[choice].close(sendingAway: !waitsHere)
-        case .up(let slowly): gates[choice].open(slowly: slowly)
-        }
+        if let choice = choices.first(where: { $0.service == dependency }) { asker.changed(choice, change) }
     }
 
     // MARK: - Beginning
@@ -140,7 +133,7 @@ package actor Answering {
         if let key, flight.isShared {
             if let other = flights.joinable(key) {
                 add(inquiry, to: other).backlog = other.streamed
-                gates[other.choice].promote(other.rank)
+                asker.promote(other)
                 return nil
             }
             flight.standIn = cache?.inMemory(key)
@@ -274,8 +267,7 @@ package actor Answering {
         task.cancel()
         flight.waiter?.resume()
         flight.waiter = nil
-        gates[flight.choice].withdraw(flight.lead.token)
-        limits.withdraw(flight.lead.token)
+        asker.withdraw(flight)
     }
 
     /// The worker is leaving: all end at once, and nothing that waits in their conclusions waits any more.
@@ -375,95 +367,18 @@ package actor Answering {
         switch passages {
         case .failure(let failure): return .failed(failure)
         case .success(let sources):
-            var trail = ModelTrail()
-            for choice in flight.route.agent.choices {
-                flight.choice = choice
-                let failure: JobFailure
-                switch await ask(flight, sources) {
-                case .success(let answer)?: return .answered(answer, reuse: nil)
-                case .failure(let said)?: failure = said
-                case nil:
-                    if let ending = ending(of: flight) { return .ended(ending) }
-                    failure = caller(of: flight).absence
-                }
-                guard !flight.isHeldBack, trail.failed(failure, hasStreamed: !flight.streamed.isEmpty) else { break }
+            // Pieces are wanted by somebody, or by nobody, from here on: who joins later has the whole.
+            let asked = await asker.ask(flight, sources, onDelta: sink(of: flight)) { self.ending(of: flight) != nil }
+            switch asked {
+            case .success(let answer): return .answered(answer, reuse: nil)
+            case .failure(let failure): return standIn(for: failure, flight)
             }
-            return standIn(for: trail.failure ?? caller(of: flight).absence, flight)
-        }
-    }
-
-    private func caller(of flight: Flight) -> ModelCaller {
-        ModelCaller(agent: flight.route.agent, choice: flight.choice, health: health, clock: clock)
-    }
-
-    /// Asks the flight's ``Flight/choice``.
-    ///
-    /// - Returns: nil when the model was not asked, or the flight has ended meanwhile.
-    private func ask(_ flight: Flight, _ sources: [Source]) async -> Result<Answer, JobFailure>? {
-        switch await limits.enter(flight, sources) {
-        case .withdrawn: return nil
-        case .later(let delay, let isModels):
-            flight.isHeldBack = !isModels
-            return .failure(.heldBack(for: delay))
-        case .granted(let permit):
-            var isMade = false
-            let result = await ask(flight, sources, isMade: &isMade)
-            limits.end(permit, usage: (try? result?.get())?.usage, wasMade: isMade)
-            return result
-        }
-    }
-
-    private func ask(
-        _ flight: Flight, _ sources: [Source], isMade: inout Bool
-    ) async -> Result<Answer, JobFailure>? {
-        let gate = gates[flight.choice]
-        guard await gate.enter(flight.rank) else { return nil }
-        guard ending(of: flight) == nil else {
-            gate.leave(.unanswered)
-            return nil
-        }
-        isMade = true
-        // Who joins may have more time than the lead.
-        let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
-        let caller = caller(of: flight)
-        let call = await caller.call(flight.lead, sources, within: left, onDelta: sink(of: flight))
-        if call.failure != nil, ending(of: flight) != nil {
-            gate.leave(.unanswered)
-            return nil
-        }
-        gate.leave(caller.judge(call, isFirstTry: flight.lead.isFirstTry))
-        return call.result.map { answer in
-            var answer = answer
-            if let rewriting = flight.rewriting { answer.usage.add(rewriting) }
-            if flight.choice.isFallback { flight.route.agent.metrics.fallbacks.increment() }
-            return answer
         }
     }
 
     /// Has the model make the question stand alone, then begins the search. When it cannot, the search is made without.
     private func rewrite(_ flight: Flight) async {
-        let gate = gates[flight.choice]
-        var text: String?
-        if let rewriter = flight.route.agent.rewriter, case .granted(let permit) = await limits.enter(flight, []) {
-            var usage: Usage?
-            defer { limits.end(permit, usage: usage, wasMade: usage != nil) }
-            guard await gate.enter(flight.rank) else { return search(flight, with: nil) }
-            guard ending(of: flight) == nil else { return gate.leave(.unanswered) }
-            let caller = caller(of: flight)
-            let call = await caller.rewrite(
-                flight.lead, by: rewriter, within: flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall))
-            gate.leave(flight.ending == nil ? caller.judge(call, isFirstTry: flight.lead.isFirstTry) : .unanswered)
-            if case .success(let answer) = call.result {
-                usage = answer.usage
-                flight.rewriting = answer.usage
-                text = Rewrite.question(in: answer.text)
-            }
-        }
-        search(flight, with: text)
-    }
-
-    /// - Parameter text: what the model made of the question; nil when it made nothing of use.
-    private func search(_ flight: Flight, with text: String?) {
+        let text = await asker.rewrite(flight) { self.ending(of: flight) != nil }
         flight.route = flight.route.rewritten(text)
         guard ending(of: flight) == nil else { return }
         for search in WindowSearch.forming([flight]) { begin(search) }
@@ -498,9 +413,7 @@ package actor Answering {
 
     private func pass(_ piece: String, _ token: UInt64) async { await flights[token]?.pass(piece) }
 
-    private func perform(_ work: ModelLimits.Work) async { await limits.perform(work) }
-
-    private func holdIsOver(_ service: Dependency) { gates.holdIsOver(service) }
+    private func perform(_ work: ModelAsker.Work) async { await asker.perform(work) }
 
     // MARK: - Passages
 

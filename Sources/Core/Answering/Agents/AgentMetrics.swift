@@ -8,6 +8,8 @@ struct AgentMetrics: Sendable {
     let modelCalls: Counter
     /// Answers that a model gave which stood in.
     let fallbacks: Counter
+    /// Prompts in a call, of models that take several.
+    let batch: Recorder
     let promptTokens: Counter
     let completionTokens: Counter
     let retrieval: Timer
@@ -19,6 +21,7 @@ struct AgentMetrics: Sendable {
         retrievalsSpared = Counter(label: "parley_retrievals_spared_total", dimensions: label)
         modelCalls = Counter(label: "parley_model_calls_total", dimensions: label)
         fallbacks = Counter(label: "parley_fallbacks_total", dimensions: label)
+        batch = Recorder(label: "parley_model_batch_size", dimensions: label)
         promptTokens = Counter(label: "parley_prompt_tokens_total", dimensions: label)
         completionTokens = Counter(label: "parley_completion_tokens_total", dimensions: label)
         retrieval = Timer(label: "parley_stage_duration_seconds", dimensions: [("stage", "retrieve")] + label)
