@@ -117,6 +117,7 @@ extension Settings {
         // Below the broker's consumer_timeout, 30 minutes unless changed: it would take the job back.
         reader.duration("model.timeout", &model.timeout, in: .milliseconds(1) ... .seconds(1500))
         reader.int("model.max_concurrency", &model.maxConcurrency, in: 1...65_535)
+        reader.feed("model.", &model)
         reader.prices("model.prices", &model.prices)
         reader.string("model.currency", &model.currency)
         model.fallbacks = fallbacks("model.fallbacks", of: model, &reader, openAIKey: openAIKey)
@@ -206,7 +207,8 @@ extension Settings {
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
-        "model.prices", "model.currency", "model.fallbacks", "cache.memory", "cache.memory_ttl", "cache.ttl",
+        "model.prices", "model.currency", "model.fallbacks", "model.feed", "model.max_batch",
+        "model.max_batch_tokens", "model.template", "cache.memory", "cache.memory_ttl", "cache.ttl",
         "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "analytics.questions",
         "retrieval.hybrid", "retrieval.min_score", "retrieval.empty", "rerank.url", "rerank.model", "rerank.api_key",
         "rerank.api_key_file", "rerank.candidates", "prompt.refusal",

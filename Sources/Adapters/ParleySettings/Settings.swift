@@ -95,6 +95,8 @@ package struct Settings: Sendable, Equatable {
         }
         package enum Stream: String, Sendable, CaseIterable { case auto, always }
         package enum Reasoning: String, Sendable, CaseIterable { case strip, keep }
+        /// How it is asked: one chat request a job, or an array of prompts for several.
+        package enum Feed: String, Sendable, CaseIterable { case requests, prompts }
         package var url = "builtin:extractive"
         package var name: String?
         package var apiKey: String?
@@ -103,6 +105,12 @@ package struct Settings: Sendable, Equatable {
         package var reasoning = Reasoning.strip
         package var timeout: Duration = .seconds(60)
         package var maxConcurrency = 512
+        package var feed = Feed.requests
+        package var maxBatch = 16
+        package var maxBatchTokens = 32_768
+        /// `model.template`: how prompts are written. One of ``templates``.
+        package var template = "chatml"
+        package static let templates = ["chatml", "llama3", "mistral", "gemma", "phi3", "zephyr", "plain"]
         /// Per million tokens: of prompts, of prompts that the service had read before, of answers.
         package var prices: [Double]?
         package var currency = "USD"

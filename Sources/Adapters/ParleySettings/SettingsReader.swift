@@ -28,6 +28,8 @@ struct SettingsReader {
         return place != nil && place == foundFile
     }
 
+    func isSet(_ key: String) -> Bool { text(key)?.isEmpty == false }
+
     mutating func problem(_ text: String) { problems.append(text) }
 
     mutating func wrong(_ key: String, _ value: String, _ allowed: String) {

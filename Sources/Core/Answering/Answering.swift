@@ -24,15 +24,12 @@ package actor Answering {
 
     private let flights = Flights()
     private let renewals: Renewals
-    private lazy var gates = Gates(maxWait: configuration.priorityMaxWait, clock: clock, executor: executor) {
-        [unowned self] service in await self.holdIsOver(service)
-    }
-    private let limitStore: (any LimitStore)?
-    private lazy var limits = ModelLimits(
-        configuration.limits, store: limitStore, clock: clock, executor: executor
+    private let limits: (any LimitStore)?
+    private lazy var asker = ModelAsker(
+        configuration, limits: limits, health: health, clock: clock, executor: executor
     ) { [unowned self] work in await self.perform(work) }
     private lazy var way = QuestionWay(
-        flights: flights, gates: gates, limits: limits, cache: cache, health: health, clock: clock, executor: executor,
+        flights: flights, asker: asker, cache: cache, health: health, clock: clock, executor: executor,
         hooks: QuestionWay.Hooks(
             found: { [unowned self] in await self.found($0, for: $1) },
             pass: { [unowned self] in await self.pass($0, $1) }
@@ -62,7 +59,7 @@ package actor Answering {
         self.configuration = configuration
         self.executor = executor
         isLocal = agents.isLocal
-        limitStore = limits
+        self.limits = limits
         // What is made here in no time is not asked for elsewhere.
         let answers = isLocal ? nil : answers
         cache = configuration.cache.map { AnswerCache(settings: $0, store: answers, clock: clock) }
@@ -71,11 +68,7 @@ package actor Answering {
     /// A service went down, or came back.
     package func changed(_ dependency: Dependency, _ change: HealthMonitor.Change) {
         let choices = agents.all.lazy.flatMap(\.choices)
-        guard let choice = choices.first(where: { $0.service == dependency }) else { return }
-        switch change {
-        case .down(let waitsHere): gates[choice].close(sendingAway: !waitsHere)
-        case .up(let slowly): gates[choice].open(slowly: slowly)
-        }
+        if let choice = choices.first(where: { $0.service == dependency }) { asker.changed(choice, change) }
     }
 
     // MARK: - Beginning
@@ -161,7 +154,7 @@ package actor Answering {
         if let key, flight.isShared {
             if let other = flights.joinable(key) {
                 add(inquiry, to: other).backlog = other.streamed
-                gates[other.choice].promote(other.rank)
+                asker.promote(other)
                 return nil
             }
             flight.standIn = foreseen ?? cache?.inMemory(key)
@@ -319,7 +312,7 @@ package actor Answering {
             renewal.add(member)
             member.backlog = renewal.streamed
         }
-        gates[renewal.choice].promote(renewal.rank)
+        asker.promote(renewal)
         return true
     }
 
@@ -341,8 +334,7 @@ package actor Answering {
         task.cancel()
         flight.waiter?.resume()
         flight.waiter = nil
-        gates[flight.choice].withdraw(flight.lead.token)
-        limits.withdraw(flight.lead.token)
+        asker.withdraw(flight)
     }
 
     /// The worker is leaving: all end at once, and nothing that waits in their conclusions waits any more.
@@ -431,9 +423,7 @@ package actor Answering {
 
     private func pass(_ piece: String, _ token: UInt64) async { await flights[token]?.pass(piece) }
 
-    private func perform(_ work: ModelLimits.Work) async { await limits.perform(work) }
-
-    private func holdIsOver(_ service: Dependency) { gates.holdIsOver(service) }
+    private func perform(_ work: ModelAsker.Work) async { await asker.perform(work) }
 
     private func found(_ passages: [WindowSearch.Passages], for leads: [UInt64]) { way.found(passages, for: leads) }
 }

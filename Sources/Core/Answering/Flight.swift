@@ -30,6 +30,8 @@ final class Flight {
     var route: Route
     /// The model that is asked, or was asked last.
     var choice: ModelChoice
+    /// Its place in a call that it shares.
+    var seat: PromptBatch.Seat?
     /// Its limits let it ask no model.
     var isHeldBack = false
     /// Of the call that made the question stand alone.

@@ -24,6 +24,48 @@ struct ModelCaller: Sendable {
         return await call(choice.model, job, sources, within: left, onDelta: onDelta)
     }
 
+    /// What is asked together with others; nil when the model is asked for one answer at a time.
+    func prompt(_ inquiry: Inquiry, _ sources: [Source]) -> BatchPrompt? {
+        guard let model = choice.model as? any BatchAnswerModel else { return nil }
+        var job = inquiry.job
+        if choice.isFallback { job.options.model = nil }
+        let prompt = model.prompt(for: job, passages: sources, timeout: choice.timeout)
+        // What was tried before may be what a call fails of: its neighbours are not to share that.
+        guard inquiry.isFirstTry else {
+            return BatchPrompt(
+                group: "\(inquiry.token) \(prompt.group)", tokens: prompt.tokens, content: prompt.content)
+        }
+        return prompt
+    }
+
+    /// Asks for several answers in one call.
+    ///
+    /// - Returns: also what the call is for those who watch over the model: answered when any of them is.
+    func call(_ prompts: [BatchPrompt]) async -> (results: [Result<Answer, JobFailure>], call: Call) {
+        guard let model = choice.model as? any BatchAnswerModel else {
+            return ([], Call(result: .failure(absence), length: .zero))
+        }
+        let started = clock.now
+        let metrics = agent.metrics
+        metrics.modelCalls.increment()
+        var results = await model.answers(to: prompts, timeout: choice.timeout)
+        for place in results.indices {
+            results[place] = results[place].map { answer in
+                var answer = answer
+                answer.usage.cost = choice.prices?.cost(of: answer.usage)
+                metrics.promptTokens.increment(by: answer.usage.promptTokens)
+                metrics.completionTokens.increment(by: answer.usage.completionTokens)
+                return answer
+            }
+        }
+        let length = clock.now - started
+        metrics.generation.recordNanoseconds(length.wholeNanoseconds)
+        metrics.batch.record(prompts.count)
+        let isAnswered = { (result: Result<Answer, JobFailure>) in (try? result.get()) != nil }
+        let result = results.first(where: isAnswered) ?? results.first ?? .failure(absence)
+        return (results, Call(result: result, length: length))
+    }
+
     /// Has the model make a question stand alone: a short call, with its own prompt.
     func rewrite(_ inquiry: Inquiry, by rewriter: any AnswerModel, within left: Duration?) async -> Call {
         var job = inquiry.job

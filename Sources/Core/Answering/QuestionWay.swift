@@ -1,6 +1,5 @@
 import ChatJobs
 import ParleyPrimitives
-import Routing
 
 /// From a question to its answer: the search that it needs, then the agent's models in their order. What it waits for lets it
 /// go when its flight is ended.
@@ -8,8 +7,7 @@ import Routing
 /// Not Sendable: it belongs to ``Answering``, on whose executor all of it runs.
 final class QuestionWay {
     private let flights: Flights
-    private let gates: Gates
-    private let limits: ModelLimits
+    private let asker: ModelAsker
     private let cache: AnswerCache?
     private let health: HealthMonitor
     private let clock: any PipelineClock
@@ -26,12 +24,11 @@ final class QuestionWay {
     }
 
     init(
-        flights: Flights, gates: Gates, limits: ModelLimits, cache: AnswerCache?, health: HealthMonitor,
-        clock: any PipelineClock, executor: any TaskExecutor, hooks: Hooks, expired: @escaping (UInt64) -> Void
+        flights: Flights, asker: ModelAsker, cache: AnswerCache?, health: HealthMonitor, clock: any PipelineClock,
+        executor: any TaskExecutor, hooks: Hooks, expired: @escaping (UInt64) -> Void
     ) {
         self.flights = flights
-        self.gates = gates
-        self.limits = limits
+        self.asker = asker
         self.cache = cache
         self.health = health
         self.clock = clock
@@ -55,20 +52,16 @@ final class QuestionWay {
         case .failure(let failure): return .failed(failure)
         case .success(let sources):
             if sources.isEmpty, let answer = await refusal(of: flight) { return .answered(answer, reuse: nil) }
-            var trail = ModelTrail()
-            for choice in flight.route.agent.choices {
-                flight.choice = choice
-                let failure: JobFailure
-                switch await ask(flight, sources) {
-                case .success(let answer)?: return .answered(answer, reuse: nil)
-                case .failure(let said)?: failure = said
-                case nil:
-                    if let ending = ending(of: flight) { return .ended(ending) }
-                    failure = caller(of: flight).absence
+            // Pieces are wanted by somebody, or by nobody, from here on: who joins later has the whole.
+            let asked = await asker.ask(flight, sources, onDelta: sink(of: flight)) { self.ending(of: flight) != nil }
+            switch asked {
+            case .success(let answer):
+                if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {
+                    flight.route.agent.metrics.ungrounded.increment()
                 }
-                guard !flight.isHeldBack, trail.failed(failure, hasStreamed: !flight.streamed.isEmpty) else { break }
+                return .answered(answer, reuse: nil)
+            case .failure(let failure): return standIn(for: failure, flight)
             }
-            return standIn(for: trail.failure ?? caller(of: flight).absence, flight)
         }
     }
 
@@ -86,81 +79,9 @@ final class QuestionWay {
         return Answer(text: text, model: "builtin:refusal", usage: usage, sources: [])
     }
 
-    private func caller(of flight: Flight) -> ModelCaller {
-        ModelCaller(agent: flight.route.agent, choice: flight.choice, health: health, clock: clock)
-    }
-
-    /// Asks the flight's ``Flight/choice``.
-    ///
-    /// - Returns: nil when the model was not asked, or the flight has ended meanwhile.
-    private func ask(_ flight: Flight, _ sources: [Source]) async -> Result<Answer, JobFailure>? {
-        switch await limits.enter(flight, sources) {
-        case .withdrawn: return nil
-        case .later(let delay, let isModels):
-            flight.isHeldBack = !isModels
-            return .failure(.heldBack(for: delay))
-        case .granted(let permit):
-            var isMade = false
-            let result = await ask(flight, sources, isMade: &isMade)
-            limits.end(permit, usage: (try? result?.get())?.usage, wasMade: isMade)
-            return result
-        }
-    }
-
-    private func ask(
-        _ flight: Flight, _ sources: [Source], isMade: inout Bool
-    ) async -> Result<Answer, JobFailure>? {
-        let gate = gates[flight.choice]
-        guard await gate.enter(flight.rank) else { return nil }
-        guard ending(of: flight) == nil else {
-            gate.leave(.unanswered)
-            return nil
-        }
-        isMade = true
-        // Who joins may have more time than the lead.
-        let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
-        let caller = caller(of: flight)
-        let call = await caller.call(flight.lead, sources, within: left, onDelta: sink(of: flight))
-        if call.failure != nil, ending(of: flight) != nil {
-            gate.leave(.unanswered)
-            return nil
-        }
-        gate.leave(caller.judge(call, isFirstTry: flight.lead.isFirstTry))
-        return call.result.map { answer in
-            var answer = answer
-            if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {
-                flight.route.agent.metrics.ungrounded.increment()
-            }
-            if let rewriting = flight.rewriting { answer.usage.add(rewriting) }
-            if flight.choice.isFallback { flight.route.agent.metrics.fallbacks.increment() }
-            return answer
-        }
-    }
-
     /// Has the model make the question stand alone, then begins the search. When it cannot, the search is made without.
     private func rewrite(_ flight: Flight) async {
-        let gate = gates[flight.choice]
-        var text: String?
-        if let rewriter = flight.route.agent.rewriter, case .granted(let permit) = await limits.enter(flight, []) {
-            var usage: Usage?
-            defer { limits.end(permit, usage: usage, wasMade: usage != nil) }
-            guard await gate.enter(flight.rank) else { return search(flight, with: nil) }
-            guard ending(of: flight) == nil else { return gate.leave(.unanswered) }
-            let caller = caller(of: flight)
-            let call = await caller.rewrite(
-                flight.lead, by: rewriter, within: flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall))
-            gate.leave(flight.ending == nil ? caller.judge(call, isFirstTry: flight.lead.isFirstTry) : .unanswered)
-            if case .success(let answer) = call.result {
-                usage = answer.usage
-                flight.rewriting = answer.usage
-                text = Rewrite.question(in: answer.text)
-            }
-        }
-        search(flight, with: text)
-    }
-
-    /// - Parameter text: what the model made of the question; nil when it made nothing of use.
-    private func search(_ flight: Flight, with text: String?) {
+        let text = await asker.rewrite(flight) { self.ending(of: flight) != nil }
         flight.route = flight.route.rewritten(text)
         guard ending(of: flight) == nil else { return }
         for search in WindowSearch.forming([flight]) { begin(search) }

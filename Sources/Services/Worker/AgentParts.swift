@@ -81,7 +81,7 @@ package struct AgentParts: Sendable {
     func agent(_ settings: Settings, router: Router?) -> Agent {
         Agent(
             name: name, passageSource: RetrieverSource(retriever: retriever), vectors: vectors,
-            model: GeneratedAnswers(model: model), rewriter: rewriter.map { GeneratedAnswers(model: $0) },
+            model: answeringPort(of: model), rewriter: rewriter.map { GeneratedAnswers(model: $0) },
             service: service, fallbacks: fallbacks.map { $0.choice(currency: settings.model.currency) },
             configuration: AgentConfiguration(self.settings, of: settings, router: router))
     }
@@ -100,7 +100,8 @@ extension Settings.Agent {
 
 extension Settings.Model {
     func hasService(of other: Settings.Model) -> Bool {
-        (url, name, apiKey, maxConcurrency) == (other.url, other.name, other.apiKey, other.maxConcurrency)
+        (url, name, apiKey, maxConcurrency, feed)
+            == (other.url, other.name, other.apiKey, other.maxConcurrency, other.feed)
     }
 }
 
@@ -135,6 +136,7 @@ extension AgentConfiguration {
             settings.rerank.url, settings.rerank.model,
             settings.rerank.url.map { _ in "\(settings.rerank.candidates)" },
         ]
+        if model.feed == .prompts { parts += ["prompts", model.template] }
         for other in model.fallbacks {
             parts += [
                 other.url, other.name, other.omit.map(\.rawValue).joined(separator: ","), other.reasoning.rawValue,

@@ -86,8 +86,9 @@ package struct Assembly: Sendable {
                 {
                     try makeModel(
                         url: agent.model.url, name: agent.model.name, apiKey: agent.model.apiKey,
-                        prompt: prompt ?? .standard, behaviour: ChatBehaviour(agent.model), http: modelHTTP,
-                        logger: logger)
+                        prompt: prompt ?? .standard, behaviour: ChatBehaviour(agent.model),
+                        feed: PromptFeed(agent.model),
+                        http: modelHTTP, logger: logger)
                 }, { key + Self.words($0) })
         }
         let objects = part({ try ObjectParts(settings.objects, http: http) })
@@ -173,6 +174,14 @@ extension ChatBehaviour {
             alwaysStreams: settings.stream == .always,
             omitted: Set(settings.omit.map(ChatParameter.init)),
             keepsThinking: settings.reasoning == .keep)
+    }
+}
+
+extension PromptFeed {
+    /// Nil: a chat request a job.
+    init?(_ settings: Settings.Model) {
+        guard settings.feed == .prompts, let template = ChatTemplate(settings.template) else { return nil }
+        self.init(template: template, maxBatch: settings.maxBatch, maxTokens: settings.maxBatchTokens)
     }
 }
 

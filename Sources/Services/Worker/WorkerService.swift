@@ -72,6 +72,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.retry.max = settings.retry.max
         configuration.retry.maxDeliveries = settings.retry.maxDeliveries
         configuration.resultLife = settings.results.ttl
+        configuration.answering.tenantWeights = settings.tenants.own.mapValues(\.weight).filter { $0.value != 1 }
         configuration.answering.limits = LimitRules(settings)
         configuration.maxInline = settings.replyMaxInline
         configuration.objectLife = settings.results.ttl * (1 + settings.results.ttlJitter)
@@ -97,7 +98,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             intake: RabbitMQIntake(consumer: consumer, clock: clock, relay: relay, renewing: outbox, limits),
             results: results, outbox: outbox,
             passageSource: RetrieverSource(retriever: assembly.standard.retriever),
-            model: GeneratedAnswers(model: assembly.standard.model),
+            model: answeringPort(of: assembly.standard.model),
             rewriter: assembly.standard.rewriter.map { GeneratedAnswers(model: $0) },
             fallbacks: assembly.standard.fallbacks.map { $0.choice(currency: settings.model.currency) },
             agents: assembly.agents.dropFirst().map { $0.agent(settings, router: assembly.router) },

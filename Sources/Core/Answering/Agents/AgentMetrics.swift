@@ -10,6 +10,8 @@ struct AgentMetrics: Sendable {
     let modelCalls: Counter
     /// Answers that a model gave which stood in.
     let fallbacks: Counter
+    /// Prompts in a call, of models that take several.
+    let batch: Recorder
     let promptTokens: Counter
     /// Of passages that were found and not shown.
     let promptTokensSpared: Counter
@@ -25,6 +27,7 @@ struct AgentMetrics: Sendable {
         ungrounded = Counter(label: "parley_answers_ungrounded_total", dimensions: label)
         modelCalls = Counter(label: "parley_model_calls_total", dimensions: label)
         fallbacks = Counter(label: "parley_fallbacks_total", dimensions: label)
+        batch = Recorder(label: "parley_model_batch_size", dimensions: label)
         promptTokens = Counter(label: "parley_prompt_tokens_total", dimensions: label)
         promptTokensSpared = Counter(label: "parley_prompt_tokens_spared_total", dimensions: label)
         completionTokens = Counter(label: "parley_completion_tokens_total", dimensions: label)

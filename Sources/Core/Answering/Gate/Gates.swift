@@ -9,6 +9,8 @@ final class Gates {
     /// `priority.max_wait`.
     private let maxWait: Duration
     private let executor: any TaskExecutor
+    /// `tenants.<name>.weight`
+    var weights: [String: Int] = [:]
     /// Runs on the executor: has ``holdIsOver(_:)`` called.
     private let wake: @Sendable (Dependency) async -> Void
 
@@ -27,10 +29,10 @@ final class Gates {
         let service = choice.service
         if let gate = gates[service] { return gate }
         let gate = ModelGate(
-            ceiling: choice.concurrency, maxWait: maxWait, clock: clock, metrics: GateMetrics(choice)
+            choice, maxWait: maxWait, clock: clock
         ) { [clock, executor, wake] hold in
             Task.detached(executorPreference: executor) {
-                await clock.sleep(for: hold)
+                if hold > .zero { await clock.sleep(for: hold) }
                 await wake(service)
             }
         }
