@@ -1,3 +1,4 @@
+import ParleyJSON
 import Synchronization
 import Testing
 
@@ -148,5 +149,41 @@ private final class ScriptedStore: VectorStore {
         #expect(embedder.calls.count == 1 && broken.calls.isEmpty)
         await #expect(throws: RetrievalError.self) { try await retriever.probeStore(timeout: .seconds(60)) }
         #expect(embedder.calls.count == 1 && broken.calls == [["probe"]])
+    }
+}
+
+/// Questions that were embedded before.
+@Suite struct QuestionVectorsTests {
+    @Test func aKnownQuestionIsNotEmbeddedAgain() async {
+        let embedder = ScriptedEmbedder { $0 == "bad" ? .failure(RetrievalError(.rejected, "no")) : .success([1, 0]) }
+        let retriever = Retriever(
+            embedder: embedder, store: ScriptedStore(), vectors: QuestionVectors(capacity: 1 << 20))
+        for questions in [["a", "b"], ["b", "c", "a"], ["bad", "c"], ["bad"], ["c"]] {
+            let results = await retriever.results(questions, topK: 1, timeout: .seconds(60))
+            #expect(results.map { try? $0.get().first?.passage.documentID } == questions.map { $0 == "bad" ? nil : $0 })
+        }
+        #expect(embedder.calls == [["a", "b"], ["c"], ["bad"], ["bad"]])
+    }
+
+    /// The model behind the address is another: what is known does not fit the new index.
+    @Test func vectorsThatDoNotFitTheIndexAreForgotten() async {
+        let size = Mutex(2)
+        let embedder = ScriptedEmbedder { _ in .success(Embedding([Float](repeating: 1, count: size.withLock { $0 }))) }
+        let vectors = QuestionVectors(capacity: 1 << 20)
+        let before = Retriever(embedder: embedder, store: ScriptedStore(dimension: 2), vectors: vectors)
+        _ = await before.results(["a"], topK: 1, timeout: .seconds(60))
+        size.withLock { $0 = 3 }
+        let after = Retriever(embedder: embedder, store: ScriptedStore(dimension: 3), vectors: vectors)
+        let refused = await after.results(["a"], topK: 1, timeout: .seconds(60))
+        #expect((try? refused.first?.get()) == nil)
+        let found = await after.results(["a"], topK: 1, timeout: .seconds(60))
+        #expect((try? found.first?.get())?.count == 1)
+    }
+
+    @Test func aVectorIsKeptApartFromTheAnswerThatItCameIn() throws {
+        let answer = try JSONDocument(Array("[[1,2.5],[\(String(repeating: "0,", count: 5000))0]]".utf8)).root
+        let vector = try #require(answer.elements.first.flatMap { Embedding($0) })
+        #expect(vector.detached == vector)
+        #expect(vector.detached.cost < 100)
     }
 }

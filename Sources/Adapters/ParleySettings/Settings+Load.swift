@@ -158,6 +158,7 @@ extension Settings {
         reader.double("cache.ttl_jitter", &cache.ttlJitter, in: 0...0.9)
         reader.duration("cache.stale", &cache.stale, in: .zero ... .seconds(30 * 86_400))
         reader.flag("cache.refresh_ahead", &cache.refreshAhead)
+        reader.size("cache.embeddings", &cache.embeddings, in: 0...(1 << 40))
         reader.choice("cache.scope", &cache.scope)
         reader.flag("analytics.questions", &recordsQuestions)
         reader.duration("dead.ttl", &retention.deadTTL, in: .seconds(60) ... .seconds(3650 * 86_400))
@@ -209,7 +210,8 @@ extension Settings {
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
         "model.prices", "model.currency", "model.fallbacks", "model.feed", "model.max_batch",
         "model.max_batch_tokens", "model.template", "cache.memory", "cache.memory_ttl", "cache.ttl",
-        "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "analytics.questions",
+        "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "cache.embeddings",
+        "analytics.questions",
         "retrieval.hybrid", "retrieval.min_score", "retrieval.empty", "rerank.url", "rerank.model", "rerank.api_key",
         "rerank.api_key_file", "rerank.candidates", "prompt.refusal",
         "routing.model", "retrieval.rewrite", "retrieval.mode", "retrieval.top_k", "retrieval.timeout",

@@ -171,6 +171,8 @@ package struct Settings: Sendable, Equatable {
         package var ttlJitter = 0.1
         package var stale: Duration = .zero
         package var refreshAhead = true
+        /// Bytes of questions' vectors in memory; 0 keeps none.
+        package var embeddings = 8 << 20
         package var scope = Scope.tenant
     }
 

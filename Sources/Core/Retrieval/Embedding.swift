@@ -40,6 +40,20 @@ package struct Embedding: Sendable, Equatable, ExpressibleByArrayLiteral {
         }
     }
 
+    /// The same, apart from the answer that it came in: to be kept.
+    var detached: Embedding {
+        guard case .json(let json) = form, let own = try? JSONDocument(Array(json.raw)).root else { return self }
+        return Embedding(own) ?? self
+    }
+
+    /// Bytes, about.
+    var cost: Int {
+        switch form {
+        case .numbers(let numbers): 64 + numbers.count * 4
+        case .json(let json): 64 + json.raw.count
+        }
+    }
+
     /// How many numbers it has.
     package var count: Int {
         switch form {

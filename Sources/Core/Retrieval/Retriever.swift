@@ -6,8 +6,14 @@ package struct Retriever: Sendable {
     package let embedder: any Embedder
     package let store: any VectorStore
     package let options: RetrievalOptions
+    private let vectors: QuestionVectors?
 
-    package init(embedder: any Embedder, store: any VectorStore, options: RetrievalOptions = .init()) {
+    /// - Parameter vectors: of questions that were embedded before; nil: each is embedded anew.
+    package init(
+        embedder: any Embedder, store: any VectorStore, options: RetrievalOptions = .init(),
+        vectors: QuestionVectors? = nil
+    ) {
+        self.vectors = vectors
         self.embedder = embedder
         self.store = store
         self.options = options
@@ -83,14 +89,7 @@ package struct Retriever: Sendable {
         } catch {
             return questions.map { _ in .failure(error) }
         }
-        let embedded = await embedder.embed(questions, as: .question, timeout: deadline.left)
-        guard embedded.count == questions.count else {
-            let error = RetrievalError(
-                .invalidResponse,
-                "\(embedder.identity) gave \(embedded.count) vectors for \(questions.count) questions",
-                part: .embedder)
-            return questions.map { _ in .failure(error) }
-        }
+        let embedded = await embed(questions, deadline)
         var results = [Result<[Match], RetrievalError>](repeating: .success([]), count: questions.count)
         var queries: [SearchQuery] = []
         var places: [Int] = []
@@ -108,6 +107,29 @@ package struct Retriever: Sendable {
         let found = await search(queries, topK: depth(for: topK), timeout, deadline)
         for (place, found) in zip(places, await best(topK, of: found, queries, deadline)) { results[place] = found }
         return results
+    }
+
+    /// Of each question; those that are known are not asked for again.
+    private func embed(
+        _ questions: [String], _ deadline: ContinuousClock.Instant
+    ) async -> [Result<Embedding, RetrievalError>] {
+        let known = vectors?.known(questions) ?? questions.map { _ in nil }
+        let missing = questions.indices.filter { known[$0] == nil }
+        guard !missing.isEmpty else { return known.compactMap { $0.map { .success($0) } } }
+        var made = await embedder.embed(missing.map { questions[$0] }, as: .question, timeout: deadline.left)
+        if made.count != missing.count {
+            let error = RetrievalError(
+                .invalidResponse, "\(embedder.identity) gave \(made.count) vectors for \(missing.count) questions",
+                part: .embedder)
+            made = missing.map { _ in .failure(error) }
+        }
+        var next = made.makeIterator()
+        return questions.indices.compactMap { place in
+            if let vector = known[place] { return .success(vector) }
+            let result = next.next()
+            if case .success(let vector)? = result { vectors?.keep(vector, of: questions[place]) }
+            return result
+        }
     }
 
     /// How many passages the store is asked for: some may be dropped, or put below others.
@@ -150,6 +172,7 @@ package struct Retriever: Sendable {
             }
             try await verifyCurrent(dimension: dimension, timeout: left)
         } catch {
+            vectors?.forget()
             return fail(error)
         }
         // Who took most of the time is to blame when it is not enough.
@@ -168,7 +191,10 @@ package struct Retriever: Sendable {
         }
         // The index may have been replaced by another model's on the way.
         if let index = store.current {
-            do throws(RetrievalError) { try verify(index, dimension: dimension) } catch { return fail(error) }
+            do throws(RetrievalError) { try verify(index, dimension: dimension) } catch {
+                vectors?.forget()
+                return fail(error)
+            }
         }
         return found
     }

@@ -47,6 +47,8 @@ package struct AgentParts: Sendable {
         model makeModel: (_ agent: Settings.Agent, _ key: String, _ prompt: PromptTemplate?) -> (any LanguageModel)?
     ) -> [AgentParts] {
         var all: [AgentParts] = []
+        let keepsVectors = !(embedder is LexicalEmbedder) && settings.cache.embeddings > 0
+        let vectors = keepsVectors ? QuestionVectors(capacity: settings.cache.embeddings) : nil
         let standard: (name: String?, settings: Settings.Agent) = (nil, settings.standardAgent)
         for (name, own) in [standard] + settings.agents.sorted(by: { $0.key < $1.key }).map({ ($0.key, $0.value) }) {
             let key = name.map { "agents.\($0)." } ?? ""
@@ -68,7 +70,8 @@ package struct AgentParts: Sendable {
             all.append(
                 AgentParts(
                     name: name, settings: own, store: store,
-                    retriever: Retriever(embedder: embedder, store: store, options: options), model: model,
+                    retriever: Retriever(embedder: embedder, store: store, options: options, vectors: vectors),
+                    model: model,
                     rewriter: rewriter,
                     fallbacks: FallbackParts.all(of: own, name: name, key: key, others: all, makeModel),
                     vectors: asStore?.vectors ?? Dependency(.vectors, name: name ?? ""),

@@ -42,6 +42,7 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_retrievals_spared_total": "Searches not made, because the question needs no passages.",
         "parley_answers_refused_total": "Questions answered with prompt.refusal, since no passages were found.",
         "parley_answers_ungrounded_total": "Answers that name none of the passages that the model was given.",
+        "parley_embeddings_reused_total": "Questions whose vectors were known: the embedder was not asked.",
         "parley_reranks_total": "Questions whose passages the reranking service was asked about, by what came of it.",
         "parley_model_calls_total": "Calls to the model.",
         "parley_model_calls_in_flight": "Calls to the model that are under way.",

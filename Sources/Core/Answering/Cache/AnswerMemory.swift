@@ -1,3 +1,5 @@
+import ParleyPrimitives
+
 /// Answers kept in this worker's memory: the first tier. Bounded by bytes.
 ///
 /// What is asked for often stays: W-TinyLFU (Einziger, Friedman and Manes, 2017). A newcomer waits in a small window; when

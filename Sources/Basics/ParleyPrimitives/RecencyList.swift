@@ -1,5 +1,5 @@
 /// Places in the order in which they were last used, newest first: a doubly linked list within an array.
-struct RecencyList {
+package struct RecencyList: Sendable {
     private struct Links {
         var newer: Int32
         var older: Int32
@@ -9,13 +9,15 @@ struct RecencyList {
     private var links: [Links] = []
     private var newest = none
     private var oldest = none
-    private(set) var count = 0
+    package private(set) var count = 0
+
+    package init() {}
 
     /// The place that was used longest ago.
-    var last: Int? { oldest == Self.none ? nil : Int(oldest) }
+    package var last: Int? { oldest == Self.none ? nil : Int(oldest) }
 
     /// The place is not in the list.
-    mutating func add(_ place: Int) {
+    package mutating func add(_ place: Int) {
         while links.count <= place { links.append(Links(newer: Self.none, older: Self.none)) }
         links[place] = Links(newer: Self.none, older: newest)
         if newest == Self.none { oldest = Int32(place) } else { links[Int(newest)].newer = Int32(place) }
@@ -24,7 +26,7 @@ struct RecencyList {
     }
 
     /// The place is in the list.
-    mutating func remove(_ place: Int) {
+    package mutating func remove(_ place: Int) {
         let link = links[place]
         if link.newer == Self.none { newest = link.older } else { links[Int(link.newer)].older = link.older }
         if link.older == Self.none { oldest = link.newer } else { links[Int(link.older)].newer = link.newer }
