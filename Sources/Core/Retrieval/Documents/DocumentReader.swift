@@ -196,7 +196,8 @@ package struct DocumentReader: Sendable {
         guard document.text.contains(where: { !$0.isWhitespace }) else { return reading.skip(path, "is empty") }
         if let origin = reading.origins[document.id] {
             // The same file, named twice, is none.
-            let first = reading.hasClash || reading.named.count < 2 ? nil : reading.documents.first { $0.id == document.id }
+            let first =
+                reading.hasClash || reading.named.count < 2 ? nil : reading.documents.first { $0.id == document.id }
             if let one = first?.origin, let other = document.origin, one.root != other.root, one.path != other.path {
                 reading.hasClash = true
             }
