@@ -63,11 +63,13 @@ let package = Package(
         shim("CHiredis"),
         shim("CCurl"),
         shim("CZlib"),
+        shim("CZstd"),
         shim("CCrypto"),
         room("ParleyPrimitives", on: .basics),
         room("IOLoop", on: .basics, uses: ["CEpoll", "ParleyPrimitives", heap]),
         room("ParleyJSON", on: .basics, uses: ["ParleyPrimitives"]),
         room("ParleyGzip", on: .basics, uses: ["CZlib"]),
+        room("ParleyZstd", on: .basics, uses: ["CZstd"]),
         room("ParleyDigest", on: .basics, uses: ["CCrypto"]),
         room("ChatJobs", on: .basics, uses: ["ParleyJSON", "ParleyPrimitives"]),
 
@@ -85,7 +87,7 @@ let package = Package(
             ]),
 
         // Floor 3: what happens to a job, without a socket in sight.
-        room("Routing", on: .core, uses: ["ChatJobs", "ParleyDigest"]),
+        room("Routing", on: .core, uses: ["ChatJobs", "ParleyDigest", "ParleyPrimitives"]),
         room(
             "Answering", on: .core,
             uses: [
@@ -117,8 +119,8 @@ let package = Package(
         room(
             "Adapters", on: .adapters,
             uses: [
-                "Pipeline", "ChatJobs", "ParleyGzip", "ParleyPrimitives", "ParleyRabbitMQ", "ParleyRedis", "Retrieval",
-                "Generation", "Topology", logging,
+                "Pipeline", "ChatJobs", "ParleyDigest", "ParleyHTTP", "ParleyPrimitives", "ParleyRabbitMQ",
+                "ParleyRedis", "ParleySettings", "ParleyZstd", "Retrieval", "Generation", "Topology", logging,
             ]),
         room(
             "Admin", on: .services,
@@ -173,18 +175,19 @@ let package = Package(
         // What the tests of several rooms use: servers of their own, and such that do as they are told.
         .target(
             name: "TestSupport",
-            dependencies: ["IOLoop", "ParleyRabbitMQ", "ParleyRedis", logging],
+            dependencies: ["CZlib", "IOLoop", "ParleyRabbitMQ", "ParleyRedis", logging],
             path: "Tests/Support", swiftSettings: strict),
 
         tests(of: "ParleyPrimitives"),
         tests(of: "IOLoop", uses: ["CEpoll"]),
         tests(of: "ParleyJSON"),
-        tests(of: "ParleyGzip"),
+        tests(of: "ParleyGzip", uses: ["TestSupport"]),
+        tests(of: "ParleyZstd"),
         tests(of: "ParleyDigest"),
         tests(of: "ChatJobs", uses: ["ParleyJSON"]),
         tests(
             of: "Answering", uses: ["ChatJobs", "ParleyPrimitives", "PipelineTestKit", "Pipeline", "Routing", logging]),
-        tests(of: "Pipeline", uses: ["Answering", "PipelineTestKit", "ChatJobs"]),
+        tests(of: "Pipeline", uses: ["Answering", "PipelineTestKit", "ChatJobs", "ParleyDigest", logging]),
         tests(of: "ParleyRabbitMQ", uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", "TestSupport", logging]),
         tests(
             of: "Topology",
@@ -204,8 +207,8 @@ let package = Package(
         tests(
             of: "Adapters",
             uses: [
-                "Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyRedis", "Retrieval", "TestSupport", "Topology",
-                logging,
+                "Answering", "ChatJobs", "IOLoop", "Pipeline", "ParleyHTTP", "ParleyRedis", "Retrieval", "TestSupport",
+                "Topology", logging,
             ]),
         tests(
             of: "Worker",
@@ -215,7 +218,7 @@ let package = Package(
         .testTarget(
             name: "ContractTests",
             dependencies: [
-                "parley", "ParleyClient", "ParleyRabbitMQ", "ParleyRedis", "Topology", "IOLoop", "ParleyJSON", "CZlib",
+                "parley", "ParleyClient", "ParleyRabbitMQ", "ParleyRedis", "Topology", "IOLoop", "ParleyJSON",
                 "TestSupport", logging,
             ],
             swiftSettings: strict),

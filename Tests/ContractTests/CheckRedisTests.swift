@@ -7,7 +7,8 @@ import Testing
 struct CheckRedisTests {
     @Test(arguments: [true, false])
     func aClusterIsCalledOneWhoeverHasTheSlots(hasSlots: Bool) async throws {
-        let redis = try await PrivateRedis(options: ["--cluster-enabled", "yes"])
+        // Its second port would be 10,000 above the first, where the kernel gives ports to clients.
+        let redis = try await PrivateRedis(options: ["--cluster-enabled", "yes", "--cluster-port", "\(try freePort())"])
         if hasSlots {
             try await withClient(redis.url()) { client in
                 try await client.connect()

@@ -235,6 +235,22 @@ struct LeastPrivilegeTests {
         }
     }
 
+    @Test func aWorkerCountsQuestionsAndAnOperatorForgetsThem() async throws {
+        let model = try await ModelServer()
+        let counting = ["model.url": model.url, "analytics.questions": "true"]
+        try await withWorker(counting) { _ in
+            let job = #"{"id":"\#(unique())","query":"What is counted?","user_id":"u","tenant":"t"}"#
+            let published = try await parley("publish", settings: settings("producer"), input: job)
+            #expect(published.status == 0, "\(published.errors)")
+            _ = try await eventually("the count") {
+                let forgotten = try await parley(
+                    "forget", "--user", "u", "--yes", "--json", settings: settings("operator"))
+                #expect(forgotten.status == 0, "\(forgotten.errors)")
+                return try forgotten.lines.last?["recorded_questions"]?.int == 1 ? true : nil
+            }
+        }
+    }
+
     @Test func aWorkerRetriesAfterADelay() async throws {
         let model = try await ModelServer { _, _ in .fails(500) }
         try await withWorker(["model.url": model.url, "retry.base": "100ms", "retry.max_attempts": "2"]) { _ in

@@ -20,6 +20,8 @@ final class ModelServer: Sendable {
         var delay: Duration
         var questions: [String] = []
         var abandoned = 0
+        var running = 0
+        var mostAtOnce = 0
     }
 
     private let peer: HTTPPeer
@@ -30,6 +32,8 @@ final class ModelServer: Sendable {
     var url: String { "http://127.0.0.1:\(port)/v1" }
     /// The last message of each request, in the order in which they came.
     var questions: [String] { state.withLock { $0.questions } }
+    /// Requests that were being answered at one time.
+    var mostAtOnce: Int { state.withLock { $0.mostAtOnce } }
     /// Requests that the worker gave up.
     var abandoned: Int { state.withLock { $0.abandoned } }
 
@@ -57,8 +61,11 @@ final class ModelServer: Sendable {
         let question = request["messages"]?.elements.last?["content"]?.string ?? ""
         let count = state.withLock { state in
             state.questions.append(question)
+            state.running += 1
+            state.mostAtOnce = max(state.mostAtOnce, state.running)
             return state.questions.count { $0 == question }
         }
+        defer { state.withLock { $0.running -= 1 } }
         let reaction = react(question, count)
         switch reaction {
         case .answers, .breaksOff: break

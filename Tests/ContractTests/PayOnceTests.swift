@@ -113,6 +113,28 @@ import Testing
         for worker in workers + [forgetful] { #expect(try await worker.stop() == 0) }
     }
 
+    @Test func whatIsAskedOftenIsMadeAnewBeforeItExpiresAndTheLedgerHasIt() async throws {
+        let model = try await ModelServer(delay: .milliseconds(500))
+        let redis = try await PrivateRedis()
+        let settings = ["redis.url": redis.url()]
+        let own = ["model.url": model.url, "cache.ttl": "2s", "cache.ttl_jitter": "0", "cache.memory_ttl": "1s"]
+        let worker = try await start(settings.merging(own) { $1 })
+        try await Producer.with { producer in
+            let text = unique()
+            _ = try await eventually("a renewed answer") {
+                let reply = try await producer.ask(question(text), of: worker)
+                #expect(try reply.status == "succeeded")
+                return try await worker.metric("parley_cache_refreshes_total") ?? 0 > 0 ? true : nil
+            }
+        }
+        _ = try await eventually("the ledger") {
+            let costs = try await parley("costs", "--by", "day", "--json", settings: settings)
+            let row = try costs.lines.first?["rows"]?.elements.first
+            return row?["calls"]?.int == model.questions.count ? true : nil
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func whenTheWorkerThatMakesAnAnswerIsKilledTheNextTakesOver() async throws {
         let model = try await ModelServer(delay: .seconds(3))
         let (maker, other) = (try await start(["model.url": model.url]), try await start(["model.url": model.url]))
@@ -154,6 +176,41 @@ import Testing
         let rate = try await parley("warm", "--rate", "0", settings: settings)
         #expect(rate.status == 2)
         #expect(try await worker.stop() == 0)
+    }
+
+    @Test func whatIsAskedMostIsAnsweredAheadAndForgottenWithItsUser() async throws {
+        let model = try await ModelServer()
+        let redis = try await PrivateRedis()
+        let settings = ["redis.url": redis.url()]
+        let counting = settings.merging(["model.url": model.url, "analytics.questions": "on"]) { $1 }
+        let (worker, fresh) = (try await start(counting), try await start(counting))
+        let (often, once) = (unique(), unique())
+        try await Producer.with { producer in
+            for _ in 0..<3 { _ = try await producer.ask(question(often, #","tenant":"a""#), of: worker) }
+            _ = try await producer.ask(question(once, #","tenant":"a","user_id":"u-17""#), of: worker)
+        }
+        let asked = model.questions.count
+        let queue = settings.merging(["queue.name": fresh.queue, "cache.scope": "tenant"]) { $1 }
+        let top = try await eventually("the counts") {
+            let top = try await parley("warm", "--top", "10", "--json", "--rate", "100", settings: queue)
+            #expect(top.status == 0, "\(top.errors)")
+            return try top.lines.first?["questions"]?.int == 2 ? top : nil
+        }
+        #expect(try top.lines.first?["fresh"]?.int == 2, "in Redis")
+        #expect(model.questions.count == asked)
+        #expect(try await parley("warm", "--top", "0", settings: queue).status == 2)
+        #expect(try await parley("warm", "x.txt", "--top", "1", settings: queue).status == 2)
+
+        let forgotten = try await parley("forget", "--user", "u-17", "--yes", "--json", settings: queue)
+        #expect(forgotten.status == 0, "\(forgotten.errors)")
+        #expect(try forgotten.lines.first?["recorded_questions"]?.int == 1)
+        let rest = try await parley("warm", "--top", "10", "--json", "--rate", "100", settings: queue)
+        #expect(try rest.lines.first?["questions"]?.int == 1)
+        let tenant = try await parley("forget", "--tenant", "a", "--yes", "--json", settings: queue)
+        #expect(try tenant.lines.first?["recorded_questions"]?.int == 1)
+        let none = try await parley("warm", "--top", "10", "--json", settings: queue)
+        #expect(none.status == 0 && none.errors.contains("analytics.questions"), "\(none.errors)")
+        for worker in [worker, fresh] { #expect(try await worker.stop() == 0) }
     }
 
     /// Nobody answers: what was asked would be waited for for ten minutes.

@@ -191,15 +191,36 @@ import Testing
     @Test func passagesBeyondTheBudgetAreNotOffered() throws {
         let template = try PromptTemplate(contextTokens: 100)
         let long = String(repeating: "abcd", count: 50)
-        let passages = [passage(long, id: "a"), passage(long, id: "b")]
-        let (messages, offered) = template.prompt(for: GenerationRequest(query: "q", passages: passages))
+        let passages = [passage(long, id: "a"), passage("x" + long, id: "b"), passage("short", id: "c")]
+        let (messages, offered, spared) = template.prompt(for: GenerationRequest(query: "q", passages: passages))
         #expect(offered == [passages[0]])
+        #expect((80...140).contains(spared))
         #expect(messages.last?.content.contains("[2]") == false)
 
         let huge = [passage(String(repeating: "很", count: 900), id: "c")]
-        let (cut, cutOffered) = template.prompt(for: GenerationRequest(query: "q", passages: huge))
+        let (cut, cutOffered, cutSpared) = template.prompt(for: GenerationRequest(query: "q", passages: huge))
         #expect(cutOffered == huge)
         #expect(TokenEstimate.tokens(in: cut.last?.content ?? "") <= 110)
+        #expect((800...900).contains(cutSpared))
+    }
+
+    @Test func aTextThatWasFoundTwiceIsShownOnce() {
+        let passages = [passage("Return it.", id: "a"), passage("Keep it.", id: "b"), passage("Return it.", id: "c")]
+        let (messages, offered, spared) = PromptTemplate.standard.prompt(
+            for: GenerationRequest(query: "q", passages: passages))
+        #expect(offered.map(\.id) == ["a", "b"])
+        #expect(messages.last?.content.components("Return it.") == 1)
+        #expect(spared > 0)
+    }
+
+    @Test(arguments: [
+        ("First one. Second one. Third one goes on and on.", 8, "First one. Second one."),
+        ("Version 1.2 is out now and here", 6, "Version 1.2 is out now"),
+        ("第一句话。第二句话。第三句话还没有完", 14, "第一句话。第二句话。"),
+        ("nospacesatallinthisoneverylongword", 4, "nospacesatallint"), ("It fits.", 8, "It fits."),
+    ])
+    func aCutFallsBehindASentenceOrBetweenWords(_ text: String, _ tokens: Int, _ expected: String) {
+        #expect(TokenEstimate.sentences(of: text, tokens: tokens) == expected)
     }
 
     @Test func tokensAreEstimatedByTheDocumentedRule() {

@@ -1,4 +1,5 @@
 import ParleyGzip
+import TestSupport
 import Testing
 
 @Suite struct GzipTests {
@@ -13,21 +14,21 @@ import Testing
     @Test(arguments: [0, 1, 1000, 65_536, 200_000])
     func whatIsCompressedComesBack(_ count: Int) throws {
         let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-        #expect(try gunzip(gzip(bytes), limit: count) == bytes)
+        #expect(try gunzip(gzipped(bytes), limit: count) == bytes)
     }
 
     @Test func aBombIsRefusedAtTheLimit() throws {
-        let bomb = try gzip([UInt8](repeating: 0, count: 50_000_000))
-        #expect(bomb.count < 100_000)
+        let bomb = try gzipped([UInt8](repeating: 0, count: 50_000_000))
+        #expect(bomb.count < 300_000)
         #expect(throws: GzipError.exceedsLimit) { try gunzip(bomb, limit: 1 << 20) }
     }
 
     @Test func severalMembersAreOneContent() throws {
-        #expect(try gunzip(gzip([1, 2]) + gzip([3]), limit: 10) == [1, 2, 3])
+        #expect(try gunzip(gzipped([1, 2]) + gzipped([3]), limit: 10) == [1, 2, 3])
     }
 
     @Test func damageIsAnErrorAndNeverATrap() throws {
-        let good = try gzip(Array("hello hello hello hello".utf8))
+        let good = try gzipped(Array("hello hello hello hello".utf8))
         #expect(throws: GzipError.malformed) { try gunzip([], limit: 10) }
         #expect(throws: GzipError.malformed) { try gunzip(Array("plain".utf8), limit: 10) }
         for length in 0..<good.count {

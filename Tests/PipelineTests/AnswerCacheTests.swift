@@ -84,6 +84,52 @@ import Testing
         #expect(bench.model.calls.count == 2)
     }
 
+    // MARK: - Renewing
+
+    /// Asked five times a second for a minute, the answer lives for 20 s, and one takes about a second to make.
+    private func aPopularQuestion(_ change: (inout CacheSettings) -> Void = { _ in }) throws -> Workbench {
+        var configuration = configuration(memoryLife: .seconds(5), storeLife: .seconds(20))
+        configuration.answering.cache.map { cache in
+            var cache = cache
+            change(&cache)
+            configuration.answering.cache = cache
+        }
+        var latencies = Latencies.constant
+        latencies.model = .seconds(1) ... .seconds(1)
+        let bench = Workbench(configuration, latencies: latencies)
+        bench.ledger.sharesCalls = true
+        let messages = try (0..<300).map { try asking($0) }
+        bench.run {
+            for message in messages {
+                await $0.broker.publish([message])
+                await $0.executor.sleep(.milliseconds(200))
+            }
+        }
+        return bench
+    }
+
+    @Test func whatIsAskedOftenIsMadeAnewBeforeItExpires() throws {
+        let bench = try aPopularQuestion()
+        // Nobody waited but those who came before there was an answer.
+        let waited = bench.replies.filter { $0.cached == .none || $0.cached == .coalesced }
+        #expect(waited.count <= 6, "\(waited.map(\.id))")
+        #expect((3...6).contains(bench.model.calls.count), "\(bench.model.calls)")
+        #expect(Set(bench.model.calls.dropFirst().map { $0.text.prefix(8) }) == ["renewal."])
+        // The ledger has what no reply says.
+        let notes = bench.ledger.notes
+        #expect(notes.count == bench.model.calls.count - 1)
+        #expect(notes.allSatisfy { !$0.isAnswer && $0.usage.promptTokens == 10 && $0.usage.calls == 1 })
+        // No answer is older than it may be.
+        #expect(bench.replies.allSatisfy { $0.age ?? .zero <= .seconds(20) })
+        #expect(bench.answers.beingMade == 0)
+    }
+
+    @Test func withoutThatOneOfManyWaits() throws {
+        let bench = try aPopularQuestion { $0.renewsAhead = false }
+        #expect(bench.replies.count { $0.cached == .none } == bench.model.calls.count)
+        #expect(bench.model.calls.count == 3)
+    }
+
     @Test func garbageInTheStoreIsAMiss() throws {
         let bench = bench(configuration(memory: 0))
         let (first, second) = (try asking(0), try asking(1))

@@ -209,11 +209,4 @@ import Testing
         let largest = vector.map(abs).max() ?? 0
         for (one, other) in zip(vector, read) { #expect(abs(one - other) <= largest * 1e-5) }
     }
-
-    @Test(arguments: [
-        ("", []), ("TQ==", [77]), ("TWE", [77, 97]), ("TWFu", [77, 97, 110]), ("T", nil), ("TQ=Q", nil), ("*", nil),
-    ])
-    func base64IsDecoded(_ text: String, _ bytes: [UInt8]?) {
-        #expect(decodeBase64(text) == bytes)
-    }
 }

@@ -71,7 +71,7 @@ extension Account {
             arguments.append(.text(count.rawValue))
             arguments.append(.number(Int64(number)))
         }
-        add(.answers, 1)
+        add(.answers, isAnswer ? 1 : 0)
         add(.reused, isReused ? 1 : 0)
         add(.calls, usage.calls)
         add(.promptTokens, usage.promptTokens)

@@ -23,16 +23,14 @@ package struct GeneratedAnswers: AnswerModel {
         let made =
             isExtractive
             ? try await computed(request, onDelta) : try await model.generate(request, onDelta: onDelta)
-        return Answer(
-            text: made.answer, model: made.model, usage: made.usage, finishReason: made.finishReason,
-            sources: made.sources)
+        return Answer(made)
     }
 
     private func computed(_ request: GenerationRequest, _ onDelta: DeltaSink?) async throws(JobFailure) -> Generation {
         try await offTheLoop { () throws(JobFailure) in try await model.generate(request, onDelta: onDelta) }
     }
 
-    private static func request(_ job: Job, _ passages: [Source], _ timeout: Duration) -> GenerationRequest {
+    static func request(_ job: Job, _ passages: [Source], _ timeout: Duration) -> GenerationRequest {
         GenerationRequest(
             query: job.query, history: job.history, passages: passages, model: job.options.model,
             temperature: job.options.temperature, maxTokens: job.options.maxTokens, seed: job.options.seed,

@@ -1,10 +1,11 @@
 import Answering
-import ParleyGzip
 import ParleyPrimitives
 import ParleyRedis
+import ParleyZstd
 import Topology
 
 /// Kept answers in Redis, for all workers: `chat:cache:…`. As JSON, compressed, since they come with their passages.
+/// With a dictionary of what such answers have in common (``AnswerDictionary``); one that was made with another is a miss.
 ///
 /// What Redis cannot do at the moment is a miss: claims and results, which cannot do without it, say so.
 package struct RedisAnswers: AnswerStore {
@@ -67,7 +68,8 @@ package struct RedisAnswers: AnswerStore {
     private static func read(_ bytes: [AnswerKey: [UInt8]]) async -> [AnswerKey: KeptAnswer] {
         if bytes.isEmpty { return [:] }
         return bytes.values.allSatisfy { $0.count <= small }
-            ? bytes.compactMapValues(read) : await offTheLoop { bytes.compactMapValues(read) }
+            ? bytes.compactMapValues { read($0, zstd) }
+            : await offTheLoop { bytes.compactMapValues { read($0, largeZstd) } }
     }
 
     /// Keys: of each answer its name, and its maker's. Arguments: this worker's token, what the signs of living workers begin
@@ -101,11 +103,36 @@ package struct RedisAnswers: AnswerStore {
         return kept
         """)
 
+    package func renew(_ key: AnswerKey, left: Duration) async -> AnswerRenewal {
+        let reply = try? await redis.send(
+            RedisCommand(
+                script: Self.renew, keys: [keys.answer(key.text), keys.maker(key.text)],
+                arguments: [
+                    .text(worker), .number(Self.lifeOfMaker.wholeMilliseconds),
+                    .number((left + Self.slack).wholeMilliseconds),
+                ]))
+        if reply?.int == 1 { return .thisWorker }
+        guard let bytes = reply?.bytes, let kept = await Self.read([key: bytes])[key] else { return .another }
+        return .nobody(kept)
+    }
+
+    /// Whoever has an answer knows its end less exactly than Redis.
+    private static let slack = Duration.seconds(1)
+
+    /// Keys: an answer's name, its maker's. Arguments: this worker's token, the life of a maker's name, how long the answer is
+    /// there that this worker knows, in milliseconds. The answer when there is a newer one; 1 this worker is its maker now, 0
+    /// another is.
+    private static let renew = RedisScript(
+        """
+        if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[3]) then return redis.call('MGET', KEYS[1])[1] end
+        return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+        """)
+
     package func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async {
         let plain = answer.encoded()
         guard plain.count <= Self.longest,
             let bytes = plain.count <= Self.small
-                ? try? gzip(plain, isQuick: true) : await offTheLoop({ try? gzip(plain, isQuick: true) })
+                ? Self.zstd?.compress(plain) : await offTheLoop({ Self.largeZstd?.compress(plain) })
         else { return await giveUp([key]) }
         _ = try? await redis.send([
             RedisCommand(
@@ -144,7 +171,15 @@ package struct RedisAnswers: AnswerStore {
     /// Nothing that this worker was to make is waited for any more.
     package func farewell() async { _ = try? await redis.send(RedisCommand("DEL", keys.makerLives(worker))) }
 
-    @Sendable private static func read(_ bytes: [UInt8]) -> KeptAnswer? {
-        (try? gunzip(bytes, limit: longest)).flatMap(KeptAnswer.init(decoding:))
+    private static func read(_ bytes: [UInt8], _ zstd: Zstd?) -> KeptAnswer? {
+        zstd?.decompress(bytes, limit: longest).flatMap(KeptAnswer.init(decoding:))
+    }
+
+    /// One on the loop and one off it: they do not wait for each other.
+    private static let zstd = makeZstd()
+    private static let largeZstd = makeZstd()
+
+    private static func makeZstd() -> Zstd? {
+        AnswerDictionary.text.withUTF8Buffer { decodeBase64($0) }.flatMap { Zstd(dictionary: $0, level: 3) }
     }
 }

@@ -137,22 +137,13 @@ enum ClaimScripts {
     /// The claim says whose the id is for as long as a reply is there, and a minute more: no other job may find the one
     /// without the other. It is nobody's then, unless another worker has taken it over: then it protects that one's work.
     static let store = RedisScript(
-        claimText + ResultScripts.succeeded + """
+        claimText + ledger + ResultScripts.succeeded + """
             local known = redis.call('MGET', KEYS[1], KEYS[2])
             local stored, held, job = known[1], known[2], ARGV[4]
             if held and isOfAnother(held, job) then return -2 end
             local stays = stored and succeeded(stored)
             if not stays then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
-            if KEYS[3] then
-              -- Whatever is there instead of a ledger, or beyond what is counted, holds up no answer: pcall.
-              local whose, known = ARGV[6], redis.pcall('HLEN', KEYS[3])
-              if type(known) == 'number' and known >= tonumber(ARGV[8]) then whose = ARGV[7] end
-              for i = 9, #ARGV - 1, 2 do
-                local isSpent = ARGV[i] ~= 'answers' and ARGV[i] ~= 'reused'
-                if isSpent or not stays then redis.pcall('HINCRBY', KEYS[3], whose .. ARGV[i], ARGV[i + 1]) end
-              end
-              redis.call('PEXPIRE', KEYS[3], ARGV[#ARGV])
-            end
+            if KEYS[3] then note(KEYS[3], 6, stays) end
             if job ~= '' then
               local life = redis.call('PTTL', KEYS[1]) + 60000
               local token = held and read(held)
@@ -164,6 +155,26 @@ enum ClaimScripts {
             end
             return stays and stored or false
             """)
+
+    /// `note`: adds what the arguments from one on count (`Account.add(to:)`) to a day's ledger; only what was spent, when the
+    /// answer is not the one that stays.
+    private static let ledger =
+        """
+        local function note(key, from, isSecond)
+          -- Whatever is there instead of a ledger, or beyond what is counted, holds up no answer: pcall.
+          local whose, known = ARGV[from], redis.pcall('HLEN', key)
+          if type(known) == 'number' and known >= tonumber(ARGV[from + 2]) then whose = ARGV[from + 1] end
+          for i = from + 3, #ARGV - 1, 2 do
+            local isSpent = ARGV[i] ~= 'answers' and ARGV[i] ~= 'reused'
+            if isSpent or not isSecond then redis.pcall('HINCRBY', key, whose .. ARGV[i], ARGV[i + 1]) end
+          end
+          redis.call('PEXPIRE', key, ARGV[#ARGV])
+        end
+
+        """
+
+    /// Key: the day's ledger. Arguments: what is noted.
+    static let note = RedisScript(ledger + "note(KEYS[1], 1, false)")
 }
 
 /// The scripts that keep results.

@@ -74,6 +74,12 @@ package struct RedisResults: ResultStore {
         }
     }
 
+    package func note(_ account: Account) async {
+        var arguments: [RedisCommand.Argument] = [.text(keys.costs(account.day))]
+        account.add(to: &arguments)
+        _ = try? await redis.send(RedisCommand(script: ClaimScripts.note, keyCount: 1, arguments))
+    }
+
     /// Deletes the stored result if it holds exactly these bytes: one that cannot be read is as good as none, but another
     /// worker may have replaced it meanwhile.
     package func discard(_ key: JobKey, _ unreadable: [UInt8]) async throws(Outage) {

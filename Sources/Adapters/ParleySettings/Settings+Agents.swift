@@ -8,6 +8,8 @@ extension Settings {
         package var model: Model
         package var retrieval: Retrieval
         package var prompt: Prompt
+        /// `limits.*`; nil of the default one, whose are the model's.
+        package var rates: Limits.Rates?
     }
 
     /// The default one.
@@ -32,9 +34,11 @@ extension Settings {
     static let agentKeys: Set<String> = [
         "vectors.url", "vectors.token", "vectors.token_file", "model.url", "model.name", "model.api_key",
         "model.api_key_file", "model.omit", "model.stream", "model.reasoning", "model.timeout", "model.max_concurrency",
+        "model.prices", "model.fallbacks", "model.feed", "model.max_batch", "model.max_batch_tokens", "model.template",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "retrieval.hybrid",
         "retrieval.min_score", "retrieval.empty", "prompt.system", "prompt.user", "prompt.refusal",
-        "prompt.history_tokens", "prompt.context_tokens",
+        "prompt.history_tokens", "prompt.context_tokens", "limits.requests_per_minute", "limits.tokens_per_minute",
+        "limits.concurrent",
     ]
 
     private static let agentsPrefix = "agents."
@@ -90,7 +94,7 @@ extension Settings {
         return ends.max { $0.count < $1.count }.map { rest.dropLast($0.count).lowercased() }
     }
 
-    private static func variable(of key: String) -> String {
+    static func variable(of key: String) -> String {
         key.uppercased().replacing(".", with: "_").replacing("-", with: "_")
     }
 
@@ -141,6 +145,10 @@ extension Settings {
         reader.choice(prefix + "model.reasoning", &agent.model.reasoning)
         reader.duration(prefix + "model.timeout", &agent.model.timeout, in: .milliseconds(1) ... .seconds(1500))
         reader.int(prefix + "model.max_concurrency", &agent.model.maxConcurrency, in: 1...65_535)
+        reader.feed(prefix + "model.", &agent.model)
+        reader.prices(prefix + "model.prices", &agent.model.prices)
+        agent.model.fallbacks = fallbacks(
+            prefix + "model.fallbacks", of: agent.model, &reader, openAIKey: openAIKey)
         reader.choice(prefix + "retrieval.mode", &agent.retrieval.mode)
         reader.int(prefix + "retrieval.top_k", &agent.retrieval.topK, in: 1...64)
         reader.duration(prefix + "retrieval.timeout", &agent.retrieval.timeout, in: .milliseconds(1) ... .seconds(300))
@@ -153,11 +161,14 @@ extension Settings {
         reader.string(prefix + "prompt.refusal", &agent.prompt.refusal)
         reader.int(prefix + "prompt.history_tokens", &agent.prompt.historyTokens, in: 0...1_000_000)
         reader.int(prefix + "prompt.context_tokens", &agent.prompt.contextTokens, in: 0...1_000_000)
+        var rates = Limits.Rates()
+        reader.rates(prefix + "limits.", &rates)
+        if rates != Limits.Rates() { agent.rates = rates }
         return agent
     }
 
     /// Whether two addresses have scheme, user, host and port in common; of addresses without a host, whether they are equal.
-    private static func isSameServer(_ one: String, _ other: String) -> Bool {
+    static func isSameServer(_ one: String, _ other: String) -> Bool {
         func server(_ url: String) -> Substring {
             guard let scheme = url.firstRange(of: "://") else { return url[...] }
             return url[..<(url[scheme.upperBound...].firstIndex { "/?#".contains($0) } ?? url.endIndex)]

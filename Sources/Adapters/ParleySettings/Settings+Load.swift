@@ -1,6 +1,5 @@
 import Configuration
 import ParleyPrimitives
-import SystemPackage
 import Yams
 
 /// What is wrong with a configuration: every mistake at once.
@@ -39,7 +38,7 @@ extension Settings {
         var providers: [any ConfigProvider] = []
         var flags: [AbsoluteConfigKey: ConfigValue] = [:]
         for (key, value) in overrides {
-            if !keys.contains(key), !isAgentKey(key) {
+            if !keys.contains(key), !isAgentKey(key), !isTenantKey(key) {
                 problems.append(unknown(key, in: "--set"))
             } else if value.isEmpty {
                 problems.append("\(key) is \"\" in --set; a value is needed, or leave it out")
@@ -61,7 +60,7 @@ extension Settings {
                 fileRoot = root
                 check(root, prefix: "", path, &problems)
                 if file.isFound { fromFile = providers.count }
-                providers.append(try await FileProvider<YAMLSnapshot>(filePath: FilePath(path)))
+                providers.append(InMemoryProvider(values: values(in: root)))
             } catch let error as SettingsError {
                 problems += error.problems
             } catch {
@@ -72,6 +71,9 @@ extension Settings {
         var settings = Settings(&reader, openAIKey: set["OPENAI_API_KEY"])
         let agents = agentNames(flags: overrides.map(\.key), environment: set.keys, root: fileRoot)
         settings.readAgents(agents, &reader, openAIKey: set["OPENAI_API_KEY"])
+        settings.readTenants(
+            tenantNames(flags: overrides.map(\.key), environment: set.keys, root: fileRoot), &reader)
+        settings.readObjects(&reader, environment: set)
         problems += reader.problems
         guard problems.isEmpty else { throw SettingsError(problems: problems + others(settings)) }
         return settings
@@ -115,18 +117,10 @@ extension Settings {
         // Below the broker's consumer_timeout, 30 minutes unless changed: it would take the job back.
         reader.duration("model.timeout", &model.timeout, in: .milliseconds(1) ... .seconds(1500))
         reader.int("model.max_concurrency", &model.maxConcurrency, in: 1...65_535)
-        var prices: String?
-        reader.string("model.prices", &prices)
-        if let prices {
-            let numbers = prices.split(separator: ",", omittingEmptySubsequences: false)
-                .map { Double($0.trimmingSpaces()) }
-            if numbers.count == 3, numbers.allSatisfy({ $0.map { (0...1_000_000).contains($0) } ?? false }) {
-                model.prices = numbers.compactMap(\.self)
-            } else {
-                reader.wrong("model.prices", prices, "three numbers, per million tokens: IN, CACHED, OUT")
-            }
-        }
+        reader.feed("model.", &model)
+        reader.prices("model.prices", &model.prices)
         reader.string("model.currency", &model.currency)
+        model.fallbacks = fallbacks("model.fallbacks", of: model, &reader, openAIKey: openAIKey)
         reader.string("embeddings.url", &embeddings.url)
         reader.string("embeddings.model", &embeddings.model)
         reader.secret("embeddings.api_key", &embeddings.apiKey)
@@ -163,7 +157,9 @@ extension Settings {
         reader.duration("cache.ttl", &cache.ttl, in: .zero ... .seconds(30 * 86_400))
         reader.double("cache.ttl_jitter", &cache.ttlJitter, in: 0...0.9)
         reader.duration("cache.stale", &cache.stale, in: .zero ... .seconds(30 * 86_400))
+        reader.flag("cache.refresh_ahead", &cache.refreshAhead)
         reader.choice("cache.scope", &cache.scope)
+        reader.flag("analytics.questions", &recordsQuestions)
         reader.duration("dead.ttl", &retention.deadTTL, in: .seconds(60) ... .seconds(3650 * 86_400))
         reader.int("dead.max_letters", &retention.deadLetters, in: 1...1_000_000_000)
         reader.int("delays.max_jobs", &retention.delayedJobs, in: 1...1_000_000_000)
@@ -182,6 +178,7 @@ extension Settings {
         reader.size("limits.metadata", &limits.metadata, in: 2...(128 << 20))
         reader.int("limits.max_tokens", &limits.maxTokens, in: 1...1_000_000)
         reader.duration("limits.not_before", &limits.notBefore, in: .zero ... .seconds(388 * 86_400))
+        reader.rates("limits.", &limits.rates)
         reader.perTenant("limits.in_flight", &limits.inFlight, in: 1...65_535)
         reader.perTenant("limits.chunks_per_second", &limits.chunksPerSecond, in: 1...1_000_000)
         reader.patterns("reply.allow", &replyAllow, placeholders: ["{tenant}", "{user}"])
@@ -210,8 +207,9 @@ extension Settings {
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
-        "model.prices", "model.currency", "cache.memory", "cache.memory_ttl", "cache.ttl", "cache.ttl_jitter",
-        "cache.stale", "cache.scope",
+        "model.prices", "model.currency", "model.fallbacks", "model.feed", "model.max_batch",
+        "model.max_batch_tokens", "model.template", "cache.memory", "cache.memory_ttl", "cache.ttl",
+        "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "analytics.questions",
         "retrieval.hybrid", "retrieval.min_score", "retrieval.empty", "rerank.url", "rerank.model", "rerank.api_key",
         "rerank.api_key_file", "rerank.candidates", "prompt.refusal",
         "routing.model", "retrieval.rewrite", "retrieval.mode", "retrieval.top_k", "retrieval.timeout",
@@ -220,7 +218,10 @@ extension Settings {
         "results.ttl_jitter",
         "retry.max_attempts", "retry.base",
         "retry.factor", "retry.max", "retry.max_deliveries", "limits.body", "limits.query",
-        "limits.metadata", "limits.max_tokens", "limits.not_before", "reply.allow", "models.allow", "log.level",
+        "limits.metadata", "limits.max_tokens", "limits.not_before", "limits.requests_per_minute",
+        "limits.tokens_per_minute", "limits.concurrent", "reply.allow",
+        "reply.max_inline", "objects.url", "objects.region", "objects.access_key", "objects.access_key_file",
+        "objects.secret_key", "objects.secret_key_file", "models.allow", "log.level",
         "log.format",
         "prompt.system", "prompt.user", "prompt.history_tokens", "prompt.context_tokens",
         "priority.max_wait", "audit.ttl", "dead.ttl", "dead.max_letters", "delays.max_jobs", "limits.in_flight",
@@ -258,8 +259,10 @@ extension Settings {
             let isEmpty = node.scalar?.string.isEmpty ?? false
             // An agent may have nothing of its own.
             if isEmpty, prefix.hasPrefix("agents."), !prefix.dropFirst("agents.".count).contains(".") { return }
-            if !keys.contains(prefix), !isAgentKey(prefix), !(prefix.isEmpty && isEmpty) {
+            if !keys.contains(prefix), !isAgentKey(prefix), !isTenantKey(prefix), !(prefix.isEmpty && isEmpty) {
                 problems.append(prefix.isEmpty ? "\(path) is no mapping of keys" : unknown(prefix, in: path))
+            } else if isFallbacks(prefix), let list = node.sequence {
+                checkFallbacks(list, prefix, path, &problems)
             } else if node.sequence != nil {
                 problems.append("\(prefix) in \(path) is a list; one value is needed")
             }
@@ -281,7 +284,7 @@ extension Settings {
         let variables = keys.map { "PARLEY_" + $0.uppercased().replacing(".", with: "_") }.sorted()
         return environment.filter { !$0.value.isEmpty }.keys.sorted().compactMap { name in
             guard name.hasPrefix("PARLEY_"), name != "PARLEY_CONFIG", !variables.contains(name),
-                agentName(ofVariable: name) == nil,
+                agentName(ofVariable: name) == nil, tenantName(ofVariable: name) == nil,
                 let near = variables.min(by: { $0.editDistance(to: name) < $1.editDistance(to: name) }),
                 near.editDistance(to: name) <= 2
             else { return nil }

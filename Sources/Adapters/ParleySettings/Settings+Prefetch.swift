@@ -7,8 +7,13 @@ extension Settings {
     /// them back, should every call last `model.timeout`.
     var defaultPrefetch: Int {
         let rounds = max(1, Int(Self.consumerTimeout / longestJob))
-        let most = max(model.maxConcurrency, worker.window)
-        return min(most, model.maxConcurrency * rounds, 65_535)
+        let most = max(jobsAtOnce, worker.window)
+        return min(most, jobsAtOnce * rounds, 65_535)
+    }
+
+    /// How many the model is busy with; where they go in batches, those of the next ones are to be here when a call ends.
+    private var jobsAtOnce: Int {
+        model.feed == .prompts ? 2 * model.maxConcurrency * model.maxBatch : model.maxConcurrency
     }
 
     /// The longest a job takes once the model has a place for it.
@@ -16,7 +21,7 @@ extension Settings {
 
     /// Why the broker may take jobs back from a worker that is only slow; nil when it cannot happen.
     package var prefetchOddity: String? {
-        let rounds = (worker.prefetch + model.maxConcurrency - 1) / model.maxConcurrency
+        let rounds = (worker.prefetch + jobsAtOnce - 1) / jobsAtOnce
         let longest = longestJob * rounds
         guard rounds > 1, longest > Self.consumerTimeout else { return nil }
         return

@@ -34,6 +34,8 @@ package struct Settings: Sendable, Equatable {
     package var agents: [String: Agent] = [:]
     package var results = Results()
     package var cache = Cache()
+    /// `analytics.questions`: what is asked is counted in Redis, for `parley warm --top`.
+    package var recordsQuestions = false
     package var retry = Retry()
     package var retention = Retention()
     /// `audit.ttl`: workers drop older entries.
@@ -44,6 +46,9 @@ package struct Settings: Sendable, Equatable {
     package var limits = Limits()
     /// `reply.allow`: which queues replies may go to, with `*`, `{tenant}` and `{user}`.
     package var replyAllow = ["*"]
+    /// `reply.max_inline`: bytes.
+    package var replyMaxInline = 256 << 10
+    package var objects = Objects()
     /// `models.allow`: which models jobs may name, with `*`.
     package var modelsAllow = ["*"]
     package var log = Log()
@@ -90,6 +95,8 @@ package struct Settings: Sendable, Equatable {
         }
         package enum Stream: String, Sendable, CaseIterable { case auto, always }
         package enum Reasoning: String, Sendable, CaseIterable { case strip, keep }
+        /// How it is asked: one chat request a job, or an array of prompts for several.
+        package enum Feed: String, Sendable, CaseIterable { case requests, prompts }
         package var url = "builtin:extractive"
         package var name: String?
         package var apiKey: String?
@@ -98,9 +105,17 @@ package struct Settings: Sendable, Equatable {
         package var reasoning = Reasoning.strip
         package var timeout: Duration = .seconds(60)
         package var maxConcurrency = 512
+        package var feed = Feed.requests
+        package var maxBatch = 16
+        package var maxBatchTokens = 32_768
+        /// `model.template`: how prompts are written. One of ``templates``.
+        package var template = "chatml"
+        package static let templates = ["chatml", "llama3", "mistral", "gemma", "phi3", "zephyr", "plain"]
         /// Per million tokens: of prompts, of prompts that the service had read before, of answers.
         package var prices: [Double]?
         package var currency = "USD"
+        /// `model.fallbacks`: asked in order when it is away. They have none of their own.
+        package var fallbacks: [Model] = []
     }
 
     /// `embeddings.*`
@@ -155,6 +170,7 @@ package struct Settings: Sendable, Equatable {
         package var ttl: Duration = .seconds(600)
         package var ttlJitter = 0.1
         package var stale: Duration = .zero
+        package var refreshAhead = true
         package var scope = Scope.tenant
     }
 
@@ -188,6 +204,15 @@ package struct Settings: Sendable, Equatable {
         package var users: [String: String] = [:]
         /// Users of Parley's own processes, besides the one in `rabbitmq.url`.
         package var relays: [String] = []
+        /// `tenants.<name>.*`
+        package var own: [String: Tenant] = [:]
+    }
+
+    /// What a tenant has of its own.
+    package struct Tenant: Sendable, Equatable {
+        package var rates = Limits.Rates()
+        /// `weight`: its share where several wait for a model.
+        package var weight = 1
     }
 
     /// `limits.*`; sizes in bytes.
@@ -202,6 +227,16 @@ package struct Settings: Sendable, Equatable {
         package var inFlight = PerTenant()
         package var chunksPerSecond = PerTenant()
 
+        /// `limits.requests_per_minute`, `limits.tokens_per_minute`, `limits.concurrent`: of each model, over all workers.
+        package var rates = Rates()
+
+        /// Nil: there is none.
+        package struct Rates: Sendable, Equatable {
+            package var requests: Int?
+            package var tokens: Int?
+            package var concurrent: Int?
+        }
+
         /// A number for every tenant, and others for some.
         package struct PerTenant: Sendable, Equatable {
             package var everybody: Int?
@@ -212,6 +247,19 @@ package struct Settings: Sendable, Equatable {
                 self.own = own
             }
         }
+    }
+
+    /// `objects.*`: where answers and bodies are that are too long for messages.
+    package struct Objects: Sendable, Equatable {
+        /// Nil: there are none.
+        package var url: String?
+        package var region = "us-east-1"
+        package var accessKey: String?
+        package var secretKey: String?
+        /// Of temporary keys, from `AWS_SESSION_TOKEN`.
+        package var sessionToken: String?
+        /// A file that only lies in the working folder names the store: the keys of the environment are not for it.
+        package var areKeysWithheld = false
     }
 
     /// `log.*`
@@ -249,6 +297,11 @@ extension Settings.Model: CustomStringConvertible, CustomReflectable {
 extension Settings.Rerank: CustomStringConvertible, CustomReflectable {
     package var description: String { model ?? "rerank" }
     package var customMirror: Mirror { Mirror(self, children: ["model": model as Any]) }
+}
+
+extension Settings.Objects: CustomStringConvertible, CustomReflectable {
+    package var description: String { url ?? "objects" }
+    package var customMirror: Mirror { Mirror(self, children: ["url": url as Any]) }
 }
 
 extension Settings.Embeddings: CustomStringConvertible, CustomReflectable {

@@ -28,6 +28,8 @@ struct SettingsReader {
         return place != nil && place == foundFile
     }
 
+    func isSet(_ key: String) -> Bool { text(key)?.isEmpty == false }
+
     mutating func problem(_ text: String) { problems.append(text) }
 
     mutating func wrong(_ key: String, _ value: String, _ allowed: String) {
@@ -71,6 +73,15 @@ struct SettingsReader {
             value = try SecretFile.read(path)
         } catch {
             problems.append("\(key)_file is \"\(path)\": \(error.problems[0])")
+        }
+    }
+
+    mutating func flag(_ key: String, _ value: inout Bool) {
+        guard let text = text(key), !text.isEmpty else { return }
+        switch text.lowercased() {
+        case "true", "on", "yes", "1": value = true
+        case "false", "off", "no", "0": value = false
+        default: wrong(key, text, "true, false")
         }
     }
 
@@ -128,15 +139,6 @@ struct SettingsReader {
             return wrong(key, text, T.allCases.map(\.rawValue).joined(separator: ", "))
         }
         value = choice
-    }
-
-    mutating func flag(_ key: String, _ value: inout Bool) {
-        guard let text = text(key), !text.isEmpty else { return }
-        switch text.lowercased() {
-        case "true", "yes", "on", "1": value = true
-        case "false", "no", "off", "0": value = false
-        default: wrong(key, text, "true, false")
-        }
     }
 
     /// Several of a set, separated by commas.

@@ -12,6 +12,7 @@ package struct RedisKeys: Sendable, Equatable {
     private let revocationsOfJobs: String
     private let answers: String
     private let days: String
+    private let asked: String
 
     package init(prefix: String = "chat") {
         self.prefix = prefix
@@ -20,6 +21,7 @@ package struct RedisKeys: Sendable, Equatable {
         revocationsOfJobs = "\(prefix):revoked:"
         answers = "\(prefix):cache:"
         days = "\(prefix):costs:"
+        asked = "\(prefix):questions:"
     }
 
     /// What a job of the tenant is known by.
@@ -44,6 +46,14 @@ package struct RedisKeys: Sendable, Equatable {
     package func makerLives(_ token: String) -> String { answers + ":" + token }
     /// What a day's answers cost, a hash: see ``LedgerField``. `day` as `2026-11-22`, in UTC.
     package func costs(_ day: String) -> String { days + day }
+    /// What was asked on a day, and how often (`analytics.questions`): a sorted set of jobs' bodies without ids.
+    package func questions(_ day: String) -> String { asked + day }
+    /// Who asked them: a hash, its fields as ``RecordedAsker`` has them.
+    package func askers(_ day: String) -> String { asked + day + ":askers" }
+    /// What is left of a limit that workers share; its calls under way are beside it.
+    package func limit(_ name: String) -> String { "\(prefix):limit:\(name)" }
+    /// The workers that take from the limits.
+    package var limitWorkers: String { "\(prefix):limit:workers" }
     /// Counts revocations, so that workers see that there is a new one.
     package var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.

@@ -2,10 +2,12 @@ import ParleyJSON
 
 extension Job {
     /// The body of a message that asks for this job (contract, section 1); what is default is left out.
-    public func encoded() -> [UInt8] {
+    public func encoded() -> [UInt8] { encoded(withID: true) }
+
+    package func encoded(withID: Bool) -> [UInt8] {
         var writer = JSONWriter(capacity: 128 + query.utf8.count)
         writer.object { json in
-            json.member("id", id.text)
+            if withID { json.member("id", id.text) }
             json.member("query", query)
             json.member("user_id", userID)
             json.member("tenant", tenant)

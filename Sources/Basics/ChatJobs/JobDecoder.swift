@@ -11,6 +11,8 @@ package struct JobDecoder: Sendable {
     package var replies: ReplyRule
     /// Whose jobs are.
     package var tenancy = Tenancy()
+    /// Jobs may name where their body is: `body_ref`.
+    package var takesReferences = false
 
     /// The most bytes of a short text field: `user_id`, `tenant`, `agent`, `options.model`.
     package static let maxName = 256
@@ -70,6 +72,13 @@ package struct JobDecoder: Sendable {
             try checkSize(envelope.discardedBytes ?? body.count, wasDiscarded: envelope.discardedBytes != nil)
             let text = try decompressed(body, envelope.contentEncoding, inflate)
             let fields = try JobFields(text)
+            guard fields["body_ref"] == nil else {
+                throw JobFailure(
+                    .invalidJob,
+                    takesReferences
+                        ? "the body that body_ref names has a body_ref itself; a job is needed there"
+                        : "body_ref is not taken here: objects.url is not set")
+            }
             var job = try job(fields, envelope, id: try agreedID(envelope.messageID, fields))
             job.tenant = try tenancy.tenant(claimed: job.tenant, user: envelope.userID)
             if let replyTo = envelope.replyTo {
@@ -85,6 +94,43 @@ package struct JobDecoder: Sendable {
             throw refusal(error, body, envelope, inflate)
         }
     }
+
+    /// Where the body is that the message stands for, and the job's id; nil when the message is the job itself.
+    package func reference(
+        in body: [UInt8], _ envelope: Envelope, inflate: (_ body: [UInt8], _ limit: Int) throws(JobFailure) -> [UInt8]
+    ) throws(Refusal) -> (id: JobID, body: BodyReference)? {
+        // A look at the bytes first: nearly all messages are jobs.
+        guard takesReferences, envelope.discardedBytes == nil, body.count <= Self.longestReference,
+            let text = try? decompressed(body, envelope.contentEncoding, inflate), Self.mayRefer(text),
+            MediaType.problem(envelope.contentType) == nil, let fields = try? JobFields(text),
+            let named = fields["body_ref"]
+        else { return nil }
+        do throws(JobFailure) {
+            guard fields["query"] == nil else {
+                throw JobFailure(.invalidJob, "query and body_ref are both there; one of them is allowed")
+            }
+            return (try agreedID(envelope.messageID, fields), try BodyReference(reading: named, maxBody: maxBody))
+        } catch {
+            throw refusal(error, body, envelope, inflate)
+        }
+    }
+
+    private static let longestReference = 64 << 10
+
+    private static func mayRefer(_ text: [UInt8]) -> Bool {
+        text.withUnsafeBufferPointer { text in
+            text.indices.contains { place in
+                text[place] == UInt8(ascii: "_") && place >= 4 && place + 4 <= text.count
+                    && text[(place - 4)..<(place + 4)].elementsEqual("body_ref".utf8)
+            }
+        }
+    }
+
+    /// A message whose body, which it names, is not to be had.
+    package func refusal(
+        _ failure: JobFailure, of body: [UInt8], _ envelope: Envelope,
+        inflate: (_ body: [UInt8], _ limit: Int) throws(JobFailure) -> [UInt8]
+    ) -> Refusal { refusal(failure, body, envelope, inflate) }
 
     /// A body of so many times the size allowed is still looked at for what its producer knows it by.
     private static let legibleBodies = 4

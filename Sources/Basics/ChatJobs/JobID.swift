@@ -10,6 +10,9 @@ public struct JobID: Sendable, Hashable, CustomStringConvertible {
         self.text = text
     }
 
+    /// Of a question that is asked again before its answer expires: it names nothing, and shows up in logs at most.
+    package init(renewal number: UInt64) { text = "renewal." + String(number, radix: 16) }
+
     /// What an id may be, for messages.
     public static let rule = "1 to 128 of A-Z a-z 0-9 . _ : -"
 

@@ -52,7 +52,7 @@ extension JobFields {
         switch name {
         case "id", "query", "user_id", "tenant", "agent", "rewritten_query", "history", "stream", "not_before",
             "deadline",
-            "options", "metadata":
+            "options", "metadata", "body_ref":
             true
         default: false
         }
@@ -60,7 +60,7 @@ extension JobFields {
 
     static let names = [
         "id", "query", "user_id", "tenant", "agent", "rewritten_query", "history", "stream", "not_before", "deadline",
-        "options", "metadata",
+        "options", "metadata", "body_ref",
     ]
     private static let options = ["model", "temperature", "max_tokens", "seed", "top_k", "retrieve", "cache"]
     /// Other systems' words for the same.

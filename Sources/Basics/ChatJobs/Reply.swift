@@ -78,6 +78,8 @@ public struct Reply: Sendable, Equatable {
     public var id: String?
     public var status: Status
     public var answer: String?
+    /// Where the answer is, when it is too long to be here.
+    public var answerReference: AnswerReference?
     public var sources: [Source] = []
     public var model: String?
     public var usage: Usage?
@@ -141,7 +143,12 @@ extension Reply {
             json.member("id", id)
             json.member("status", status.rawValue)
             if status == .succeeded {
-                json.member("answer", answer ?? "")
+                if let answerReference {
+                    json.key("answer_ref")
+                    answerReference.write(to: &json)
+                } else {
+                    json.member("answer", answer ?? "")
+                }
                 json.key("sources")
                 json.array { for source in sources { source.write(to: &$0) } }
                 json.member("model", model ?? "")
@@ -208,6 +215,7 @@ extension Reply {
         }
         self.init(id: root["id"]?.string, status: status)
         answer = root["answer"]?.string
+        answerReference = root["answer_ref"].flatMap(AnswerReference.init(reading:))
         sources = (root["sources"]?.elements ?? []).map(Source.init(reading:))
         model = root["model"]?.string
         usage = root["usage"].map { read in

@@ -5,7 +5,10 @@ package enum HMAC {
     private static let block = 64
 
     /// 64 lower-case hexadecimal digits; nil when OpenSSL has no SHA-256 to give.
-    package static func hex(of bytes: [UInt8], key: [UInt8]) -> String? {
+    package static func hex(of bytes: [UInt8], key: [UInt8]) -> String? { digest(of: bytes, key: key)?.hex }
+
+    /// Nil when OpenSSL has no SHA-256 to give.
+    package static func digest(of bytes: [UInt8], key: [UInt8]) -> [UInt8]? {
         var key = key
         if key.count > block {
             guard let digest = digest([key]) else { return nil }
@@ -13,7 +16,7 @@ package enum HMAC {
         }
         key += [UInt8](repeating: 0, count: block - key.count)
         guard let inner = digest([key.map { $0 ^ 0x36 }, bytes]) else { return nil }
-        return digest([key.map { $0 ^ 0x5C }, inner])?.hex
+        return digest([key.map { $0 ^ 0x5C }, inner])
     }
 
     private static func digest(_ parts: [[UInt8]]) -> [UInt8]? {

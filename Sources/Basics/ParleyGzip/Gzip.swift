@@ -8,8 +8,8 @@ package enum GzipError: Error, Equatable, Sendable {
     case exceedsLimit
 }
 
-/// Undoes gzip (RFC 1952), and zlib (RFC 1950), which some clients call gzip (kombu does), giving at most `limit` bytes: a small message that claims to be gigabytes costs `limit`
-/// bytes of memory and is refused.
+/// Undoes gzip (RFC 1952), and zlib (RFC 1950), which some clients call gzip (kombu does), giving at most `limit` bytes: a small
+/// message that claims to be gigabytes costs `limit` bytes of memory and is refused.
 package func gunzip(_ bytes: [UInt8], limit: Int) throws(GzipError) -> [UInt8] {
     var stream = z_stream()
     // 32 takes either wrapper as it finds it, 15 is the largest window (zlib manual, inflateInit2).
@@ -46,32 +46,4 @@ package func gunzip(_ bytes: [UInt8], limit: Int) throws(GzipError) -> [UInt8] {
     }
     if let outcome { throw outcome }
     return output
-}
-
-/// Compresses with gzip.
-///
-/// - Parameter isQuick: for a few kilobytes that are made all the time: at the lowest level, with a window of 4 KiB, whose
-///   tables take 32 KiB instead of 256.
-package func gzip(_ bytes: [UInt8], isQuick: Bool = false) throws(GzipError) -> [UInt8] {
-    var stream = z_stream()
-    guard
-        deflateInit2_(
-            &stream, isQuick ? 1 : Z_DEFAULT_COMPRESSION, Z_DEFLATED, 16 + (isQuick ? 12 : 15), isQuick ? 5 : 8,
-            Z_DEFAULT_STRATEGY, ZLIB_VERSION,
-            Int32(MemoryLayout<z_stream>.size)) == Z_OK
-    else { throw .malformed }
-    defer { deflateEnd(&stream) }
-    var input = bytes
-    var output = [UInt8](repeating: 0, count: Int(deflateBound(&stream, UInt(bytes.count))))
-    let status = input.withUnsafeMutableBufferPointer { input in
-        output.withUnsafeMutableBufferPointer { output in
-            stream.next_in = input.baseAddress
-            stream.avail_in = UInt32(clamping: input.count)
-            stream.next_out = output.baseAddress
-            stream.avail_out = UInt32(clamping: output.count)
-            return deflate(&stream, Z_FINISH)
-        }
-    }
-    guard status == Z_STREAM_END else { throw .malformed }
-    return Array(output.prefix(Int(stream.total_out)))
 }

@@ -8,10 +8,10 @@ struct ForgetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "forget", abstract: "Deletes what is kept of jobs, a user or a tenant.",
         discussion: """
-            Stored results, what is kept beside them, dead letters, and kept answers: a tenant's, or all when no tenant is \
+            Stored results, what is kept beside them, dead letters, recorded questions, and kept answers: a tenant's, or all when no tenant is \
             given, since they do not say who asked. What waits in the broker is answered first; revoke it \
-            to prevent that. A result does not say which user asked: of a user, dead letters are deleted, and results by \
-            their ids. Asks on a terminal; elsewhere --yes is needed.
+            to prevent that. A result does not say which user asked: of a user, dead letters and recorded questions are \
+            deleted, and results by their ids. Asks on a terminal; elsewhere --yes is needed.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -71,7 +71,8 @@ struct ForgetCommand: AsyncParsableCommand {
             throw CommandFailure(.failed, "nothing was deleted")
         }
         await context.audit.record("forget", "started", filters: words)
-        var forgotten = try await forgetResults(request, redis: context.redis, keys: keys, logger: context.logger)
+        var forgotten = try await forgetResults(
+            request, now: Moment.now, redis: context.redis, keys: keys, logger: context.logger)
         forgotten.unreachable = unreachable
         var filter = LetterFilter()
         filter.ids = Set(ids)
@@ -94,13 +95,15 @@ struct ForgetCommand: AsyncParsableCommand {
                 $0.member("marks", forgotten.marks)
                 $0.member("dead_letters", forgotten.deadLetters)
                 $0.member("cached_answers", forgotten.cachedAnswers)
+                $0.member("recorded_questions", forgotten.recordedQuestions)
                 $0.key("unreachable")
                 $0.array { list in for what in forgotten.unreachable { list.string(what) } }
             }
             return printLine(json.bytes)
         }
         printLine(
-            "\(forgotten.results) results, \(forgotten.deadLetters) dead letters and \(forgotten.cachedAnswers) kept answers deleted"
+            "\(forgotten.results) results, \(forgotten.deadLetters) dead letters, \(forgotten.cachedAnswers) kept answers and "
+                + "\(forgotten.recordedQuestions) recorded questions deleted"
         )
         for what in forgotten.unreachable { printLine("not reached: \(what)") }
     }

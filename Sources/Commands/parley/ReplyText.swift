@@ -7,7 +7,12 @@ func show(_ reply: Reply, answerShown: Bool = false) {
         printError(oneLine("\(reply.status.rawValue): \(error.message) (\(error.code)\(later))"))
         return
     }
-    if !answerShown { printLine(reply.answer ?? "") }
+    if let reference = reply.answerReference {
+        let place = "\(reference.url), \(reference.bytes) bytes, until \(reference.expires.rfc3339)"
+        printLine(oneLine("\(answerShown ? "" : "The answer is too long for a reply: ")\(place)"))
+    } else if !answerShown {
+        printLine(reply.answer ?? "")
+    }
     if !reply.sources.isEmpty {
         printLine("\nSources:")
         for (index, source) in reply.sources.enumerated() {

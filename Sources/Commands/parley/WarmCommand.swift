@@ -1,4 +1,5 @@
 import ArgumentParser
+import Operations
 import ParleyClient
 import ParleyJSON
 import ParleySettings
@@ -9,12 +10,14 @@ struct WarmCommand: AsyncParsableCommand {
         discussion: """
             A line is a question, or a job's body as JSON without an id: whoever asks the same of the same tenant is given the \
             answer. The questions go through the queue at priority 0, so that nobody waits for them. What is still fresh is \
-            not asked again: run it again to go on after an interruption, or every few minutes (cache.ttl).
+            not asked again: run it again to go on after an interruption, or every few minutes (cache.ttl). --top takes \
+            the questions that workers have counted in the last days (analytics.questions).
             """)
 
     @OptionGroup var common: CommonOptions
     @OptionGroup var output: JSONOption
     @Argument(help: "The file; - or nothing is standard input.") var file: String?
+    @Option(help: "Instead of a file: so many of the recorded questions, the most frequent first.") var top: Int?
     @Option(help: "So many questions a second at most.") var rate = 10.0
     @Option(help: "How long to wait for each answer.") var timeout = "10m"
 
@@ -39,13 +42,28 @@ struct WarmCommand: AsyncParsableCommand {
             throw CommandFailure(.wrong, "--timeout \(self.timeout): a duration such as 30s or 10m is needed")
         }
         var counts = Counts()
-        let jobs = try read(&counts)
-        let client = try await common.connect()
+        let servers = try await common.servers()
+        let jobs = try await top == nil ? read(&counts) : recorded(OperatorContext(servers: servers))
+        let client = try await common.connect(to: servers)
         Interruption.watch()
         let started = ContinuousClock.now
         await warm(jobs, client, timeout, &counts)
         await client.close()
         try finish(counts, of: jobs.count, seconds: (ContinuousClock.now - started) / .seconds(1))
+    }
+
+    private func recorded(_ context: OperatorContext) async throws -> [Job] {
+        guard let top, (1...100_000).contains(top) else {
+            throw CommandFailure(.wrong, "--top \(top ?? 0): 1 to 100000 is allowed")
+        }
+        guard file == nil else { throw CommandFailure(.wrong, "--top \(top) and a file: one of them is allowed") }
+        await context.audit.record("warm", "started", filters: "top=\(top)", isLook: true)
+        let bodies = try await frequentQuestions(
+            top, until: Moment.now, redis: context.redis, keys: context.keys, logger: context.logger)
+        if bodies.isEmpty {
+            printError("no questions are recorded; workers record them with analytics.questions: true")
+        }
+        return bodies.compactMap { try? Self.job($0) }
     }
 
     private func read(_ counts: inout Counts) throws -> [Job] {

@@ -12,6 +12,7 @@ package actor Answering {
     private let agents: Agents
     private let health: HealthMonitor
     private let cache: AnswerCache?
+    private let expenses: (any ExpenseLog)?
     private let clock: any PipelineClock
     private let configuration: AnsweringConfiguration
 
@@ -22,9 +23,18 @@ package actor Answering {
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     private let flights = Flights()
-    private lazy var gates = Gates(maxWait: configuration.priorityMaxWait, clock: clock, executor: executor) {
-        [unowned self] service in await self.holdIsOver(service)
-    }
+    private let renewals: Renewals
+    private let limits: (any LimitStore)?
+    private lazy var asker = ModelAsker(
+        configuration, limits: limits, health: health, clock: clock, executor: executor
+    ) { [unowned self] work in await self.perform(work) }
+    private lazy var way = QuestionWay(
+        flights: flights, asker: asker, cache: cache, health: health, clock: clock, executor: executor,
+        hooks: QuestionWay.Hooks(
+            found: { [unowned self] in await self.found($0, for: $1) },
+            pass: { [unowned self] in await self.pass($0, $1) }
+        )
+    ) { [unowned self] token in self.assumeIsolated { $0.end(token, .expired) } }
     /// The leads of those whose answers other workers make.
     private var elsewhere: Set<UInt64> = []
     private var isLookingElsewhere = false
@@ -33,17 +43,23 @@ package actor Answering {
     /// How often it is looked whether other workers have made what is waited for: one round trip for all of it.
     private static let lookAfter = Duration.milliseconds(100)
 
-    /// - Parameter answers: the second tier of the answer cache; nil when there is none.
+    /// - Parameters:
+    ///   - answers: the second tier of the answer cache; nil when there is none.
+    ///   - limits: what all workers share of the limits; nil: each has its own.
     package init(
-        agents: Agents, answers: (any AnswerStore)?, health: HealthMonitor, clock: any PipelineClock,
+        agents: Agents, answers: (any AnswerStore)?, expenses: (any ExpenseLog)? = nil,
+        limits: (any LimitStore)? = nil, health: HealthMonitor, clock: any PipelineClock,
         configuration: AnsweringConfiguration, executor: any SerialExecutor & TaskExecutor
     ) {
         self.agents = agents
+        self.expenses = expenses
         self.health = health
         self.clock = clock
+        renewals = Renewals(clock: clock)
         self.configuration = configuration
         self.executor = executor
         isLocal = agents.isLocal
+        self.limits = limits
         // What is made here in no time is not asked for elsewhere.
         let answers = isLocal ? nil : answers
         cache = configuration.cache.map { AnswerCache(settings: $0, store: answers, clock: clock) }
@@ -51,11 +67,8 @@ package actor Answering {
 
     /// A service went down, or came back.
     package func changed(_ dependency: Dependency, _ change: HealthMonitor.Change) {
-        guard let agent = agents.all.first(where: { $0.service == dependency }) else { return }
-        switch change {
-        case .down(let waitsHere): gates[agent].close(sendingAway: !waitsHere)
-        case .up(let slowly): gates[agent].open(slowly: slowly)
-        }
+        let choices = agents.all.lazy.flatMap(\.choices)
+        if let choice = choices.first(where: { $0.service == dependency }) { asker.changed(choice, change) }
     }
 
     // MARK: - Beginning
@@ -74,8 +87,14 @@ package actor Answering {
         for (job, route) in zip(jobs, routes) {
             guard let key = cache.key(of: job.job, route) else { continue }
             foreseen.keys[job.token] = key
-            guard cache.hasStore, job.job.options.cache == .use, flights.joinable(key) == nil else { continue }
-            if cache.inMemory(key)?.isFresh != true { sought.insert(key) }
+            guard job.job.options.cache == .use, flights.joinable(key) == nil, foreseen.inMemory[key] == nil else {
+                continue
+            }
+            if let found = cache.inMemory(key), found.isFresh {
+                foreseen.inMemory[key] = found
+            } else if cache.hasStore {
+                sought.insert(key)
+            }
         }
         guard !sought.isEmpty else { return foreseen }
         let missing = Array(sought)
@@ -110,9 +129,10 @@ package actor Answering {
     /// - Parameter foreseen: of these jobs and others; nil: all are answered anew.
     package func answer(_ inquiries: [Inquiry], _ foreseen: Foreseen? = nil) {
         let begun = inquiries.compactMap { inquiry in
-            enter(
-                inquiry, foreseen?.routes[inquiry.token] ?? agents.route(of: inquiry.job), foreseen?.keys[inquiry.token]
-            )
+            let key = foreseen?.keys[inquiry.token]
+            return enter(
+                inquiry, foreseen?.routes[inquiry.token] ?? agents.route(of: inquiry.job), key,
+                key.flatMap { foreseen?.inMemory[$0] })
         }
         if let look = foreseen?.look {
             let leads = begun.filter(\.isShared).map(\.lead.token)
@@ -124,20 +144,24 @@ package actor Answering {
         if isAbandoned { for inquiry in inquiries { end(inquiry.token, .abandoned) } }
     }
 
+    /// - Parameter foreseen: what was in memory a moment ago.
     /// - Returns: the inquiry's flight, when it begins one.
-    private func enter(_ inquiry: Inquiry, _ route: Route, _ key: AnswerKey?) -> Flight? {
+    private func enter(
+        _ inquiry: Inquiry, _ route: Route, _ key: AnswerKey?, _ foreseen: AnswerCache.Found?
+    ) -> Flight? {
         let flight = Flight(inquiry, route, key: key)
         route.agent.metrics.questions.increment()
         if let key, flight.isShared {
             if let other = flights.joinable(key) {
                 add(inquiry, to: other).backlog = other.streamed
-                gates[other.route.agent].promote(other.rank)
+                asker.promote(other)
                 return nil
             }
-            flight.standIn = cache?.inMemory(key)
+            flight.standIn = foreseen ?? cache?.inMemory(key)
             if let found = flight.standIn, found.isFresh {
                 add(inquiry, to: flight)
                 give(found, to: flight)
+                renewIfDue(found, key, inquiry.job, route)
                 return nil
             }
         }
@@ -175,6 +199,7 @@ package actor Answering {
         if let found = standing?.found, found.isFresh {
             cache?.remember(found, as: key)
             give(found, to: flight)
+            renewIfDue(found, key, flight.lead.job, flight.route)
             return false
         }
         flight.standIn = flight.standIn ?? standing?.found
@@ -234,17 +259,61 @@ package actor Answering {
     }
 
     private func start(_ begun: [Flight]) {
+        let begun = begun.filter { !joinsRenewal($0) }
         guard !begun.isEmpty else { return }
-        for search in WindowSearch.forming(begun.filter { !$0.route.isToBeRewritten }) { begin(search) }
+        for search in WindowSearch.forming(begun.filter { !$0.route.isToBeRewritten }) { way.begin(search) }
         for flight in begun {
             if flight.route.isSpared { flight.route.agent.metrics.retrievalsSpared.increment() }
-            if flight.isShared { cache?.missed() }
+            if flight.isShared, !flight.isRenewal { cache?.missed() }
             let token = flight.lead.token
             // Detached: the starter's task locals would be copied one by one, for nobody. The preference keeps the task on
             // the executor: a continuation resumes its task there, and without one on the global pool, whose thread then
             // only passes it on (27 µs a time instead of 1.6).
             flight.task = Task.detached(executorPreference: executor) { await self.carryOut(token) }
         }
+    }
+
+    // MARK: - Renewing
+
+    private func renewIfDue(_ found: AnswerCache.Found, _ key: AnswerKey, _ job: Job, _ route: Route) {
+        guard let cache, !isAbandoned, !isLocal, cache.isDue(found), !health.isDown(route.agent.service),
+            renewals.begin(key)
+        else { return }
+        Task.detached(executorPreference: executor) { await self.renew(found, key, job, route) }
+    }
+
+    /// Makes an answer anew that is still given, unless another worker does.
+    private func renew(_ found: AnswerCache.Found, _ key: AnswerKey, _ job: Job, _ route: Route) async {
+        guard await cache?.renew(found, as: key) == true, !isAbandoned else { return renewals.end(key) }
+        let inquiry = renewals.inquiry(like: job) { outcome in await self.renewed(key, job, outcome) }
+        let flight = Flight(inquiry, route, key: key)
+        flight.isRenewal = true
+        flight.isMaker = true
+        renewals.add(flight)
+        flights.begin(flight)
+        add(inquiry, to: flight)
+        start([flight])
+    }
+
+    private func renewed(_ key: AnswerKey, _ job: Job, _ outcome: AnswerOutcome) async {
+        renewals.end(key)
+        guard case .answered(let answer, nil) = outcome.result else { return }
+        cache?.renewed()
+        await expenses?.note(answer, to: job, by: outcome.route.agent)
+    }
+
+    /// The old answer has expired: who asks for it waits for the new one, if that is being made here.
+    private func joinsRenewal(_ flight: Flight) -> Bool {
+        guard let key = flight.key, flight.isShared, !flight.isRenewal, let renewal = renewals[key],
+            renewal.ending == nil
+        else { return false }
+        flights.close(flight)
+        for member in flight.takeMembers() {
+            renewal.add(member)
+            member.backlog = renewal.streamed
+        }
+        asker.promote(renewal)
+        return true
     }
 
     // MARK: - Ending
@@ -265,7 +334,7 @@ package actor Answering {
         task.cancel()
         flight.waiter?.resume()
         flight.waiter = nil
-        gates[flight.route.agent].withdraw(flight.lead.token)
+        asker.withdraw(flight)
     }
 
     /// The worker is leaving: all end at once, and nothing that waits in their conclusions waits any more.
@@ -285,7 +354,7 @@ package actor Answering {
 
     private func carryOut(_ token: UInt64) async {
         guard let flight = flights[token] else { return }
-        let landing = await landing(of: flight)
+        let landing = await way.landing(of: flight)
         flights.end(flight)
         keep(landing, of: flight)
         let waiting = flight.takeMembers()
@@ -305,7 +374,10 @@ package actor Answering {
 
     private func keep(_ landing: Landing, of flight: Flight) {
         guard let key = flight.key else { return }
-        if case .answered(let answer, nil) = landing.result, let store = cache?.keep(answer, as: key) {
+        if case .answered(let answer, nil) = landing.result,
+            let store = cache?.keep(
+                answer, took: landing.ended - landing.started, as: key, isStandIn: flight.choice.isFallback)
+        {
             Task.detached(executorPreference: executor) { await store() }
         } else if flight.isMaker {
             giveUp([key])
@@ -347,147 +419,11 @@ package actor Answering {
         flights.end(member)
     }
 
-    // MARK: - One question's way
-
-    private func landing(of flight: Flight) async -> Landing {
-        let started = clock.now
-        if flight.route.isToBeRewritten { await rewrite(flight) }
-        let passages = await passages(of: flight)
-        let retrieved = clock.now
-        let result = await result(of: flight, passages)
-        return Landing(route: flight.route, result: result, started: started, retrieved: retrieved, ended: clock.now)
-    }
-
-    private func result(of flight: Flight, _ passages: WindowSearch.Passages) async -> AnswerOutcome.Result {
-        if let ending = ending(of: flight) { return .ended(ending) }
-        switch passages {
-        case .failure(let failure): return .failed(failure)
-        case .success(let sources):
-            if sources.isEmpty, let answer = await refusal(of: flight) { return .answered(answer, reuse: nil) }
-            let gate = gates[flight.route.agent]
-            guard await gate.enter(flight.rank) else { return standIn(for: caller(of: flight).absence, flight) }
-            if let ending = ending(of: flight) {
-                gate.leave(.unanswered)
-                return .ended(ending)
-            }
-            return await ask(flight, sources, gate)
-        }
-    }
-
-    /// What is said when passages were looked for in vain and the model is not to be asked then; nil when it is.
-    private func refusal(of flight: Flight) async -> Answer? {
-        let agent = flight.route.agent
-        guard flight.search != nil, let refusal = agent.configuration.refusal else { return nil }
-        agent.metrics.refused.increment()
-        let text = refusal(flight.lead.job.query)
-        var usage = Usage(promptTokens: 0, completionTokens: 0, calls: 0)
-        usage.cost = agent.configuration.prices?.cost(of: usage)
-        if let rewriting = flight.rewriting { usage.add(rewriting) }
-        // Who shares the answer has it in one piece at the end.
-        if !flight.isShared, let onDelta = flight.lead.onDelta { await onDelta(text) }
-        return Answer(text: text, model: "builtin:refusal", usage: usage, sources: [])
-    }
-
-    private func caller(of flight: Flight) -> ModelCaller {
-        ModelCaller(agent: flight.route.agent, health: health, clock: clock)
-    }
-
-    private func ask(_ flight: Flight, _ sources: [Source], _ gate: ModelGate) async -> AnswerOutcome.Result {
-        // Who joins may have more time than the lead.
-        let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
-        let caller = caller(of: flight)
-        let call = await caller.call(flight.lead, sources, within: left, onDelta: sink(of: flight))
-        if call.failure != nil, let ending = ending(of: flight) {
-            gate.leave(.unanswered)
-            return .ended(ending)
-        }
-        gate.leave(caller.judge(call, isFirstTry: flight.lead.isFirstTry))
-        switch call.result {
-        case .success(var answer):
-            if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {
-                flight.route.agent.metrics.ungrounded.increment()
-            }
-            if let rewriting = flight.rewriting { answer.usage.add(rewriting) }
-            return .answered(answer, reuse: nil)
-        case .failure(let failure): return standIn(for: failure, flight)
-        }
-    }
-
-    /// Has the model make the question stand alone, then begins the search. When it cannot, the search is made without.
-    private func rewrite(_ flight: Flight) async {
-        let gate = gates[flight.route.agent]
-        var text: String?
-        if let rewriter = flight.route.agent.rewriter, await gate.enter(flight.rank) {
-            guard ending(of: flight) == nil else { return gate.leave(.unanswered) }
-            let caller = caller(of: flight)
-            let call = await caller.rewrite(
-                flight.lead, by: rewriter, within: flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall))
-            gate.leave(flight.ending == nil ? caller.judge(call, isFirstTry: flight.lead.isFirstTry) : .unanswered)
-            if case .success(let answer) = call.result {
-                flight.rewriting = answer.usage
-                text = Rewrite.question(in: answer.text)
-            }
-        }
-        flight.route = flight.route.rewritten(text)
-        guard ending(of: flight) == nil else { return }
-        for search in WindowSearch.forming([flight]) { begin(search) }
-    }
-
-    /// Deadlines that have passed meanwhile say more than what the time was spent on.
-    private func ending(of flight: Flight) -> AnswerOutcome.Ending? {
-        for member in flight.members where member.inquiry.job.deadline.map({ $0 <= clock.wall }) ?? false {
-            end(member.inquiry.token, .expired)
-        }
-        return flight.ending
-    }
-
-    /// While the model is away, an expired answer is better than none.
-    @inline(never)
-    private func standIn(for failure: JobFailure, _ flight: Flight) -> AnswerOutcome.Result {
-        if let ending = ending(of: flight) { return .ended(ending) }
-        guard let cache, let found = flight.standIn, failure.blame != .job || health.isDown(flight.route.agent.service)
-        else {
-            return .failed(failure)
-        }
-        return .answered(found.answer.answer, reuse: cache.reuse(found))
-    }
-
-    /// Nil when nobody wants pieces.
-    private func sink(of flight: Flight) -> DeltaSink? {
-        guard flight.isShared else { return flight.lead.onDelta }
-        guard flight.members.contains(where: { $0.inquiry.onDelta != nil }) else { return nil }
-        let token = flight.lead.token
-        return { piece in await self.pass(piece, token) }
-    }
+    // MARK: - What ends in tasks of its own
 
     private func pass(_ piece: String, _ token: UInt64) async { await flights[token]?.pass(piece) }
 
-    private func holdIsOver(_ service: Dependency) { gates.holdIsOver(service) }
+    private func perform(_ work: ModelAsker.Work) async { await asker.perform(work) }
 
-    // MARK: - Passages
-
-    private func passages(of flight: Flight) async -> WindowSearch.Passages {
-        guard let (search, place) = flight.search else { return .success([]) }
-        if search.passages == nil, flight.ending == nil { await withCheckedContinuation { flight.waiter = $0 } }
-        // Nil when it was ended before the search.
-        return search.passages?[place] ?? .success([])
-    }
-
-    private func begin(_ search: WindowSearch) {
-        let finder = PassageFinder(agent: search.agent, health: health, clock: clock)
-        let (leads, questions) = (search.leads, search.questions)
-        Task.detached(executorPreference: executor) {
-            let passages = await finder.passages(for: questions)
-            await self.found(passages, for: leads)
-        }
-    }
-
-    private func found(_ passages: [WindowSearch.Passages], for tokens: [UInt64]) {
-        // All of them have the same search; those that have ended meanwhile do not hold it any more.
-        tokens.lazy.compactMap { self.flights[$0]?.search?.search }.first?.end(passages)
-        for token in tokens {
-            flights[token]?.waiter?.resume()
-            flights[token]?.waiter = nil
-        }
-    }
+    private func found(_ passages: [WindowSearch.Passages], for leads: [UInt64]) { way.found(passages, for: leads) }
 }

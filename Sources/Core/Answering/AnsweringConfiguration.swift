@@ -9,6 +9,11 @@ package struct AnsweringConfiguration: Sendable {
     /// The longest that a service that asks for a pause is left alone: a minute, or `retry.max` when that is more.
     package var longestPause: Duration = .seconds(600)
 
+    /// `tenants.<name>.weight`; 1 where there is none.
+    package var tenantWeights: [String: Int] = [:]
+    /// `limits.requests_per_minute` and so on.
+    package var limits = LimitRules()
+
     /// `cache.*`; nil: no answer is given twice.
     package var cache: CacheSettings?
 

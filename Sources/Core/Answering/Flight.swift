@@ -8,7 +8,7 @@ final class Flight {
     /// An inquiry that waits for the answer.
     final class Member {
         let inquiry: Inquiry
-        let flight: Flight
+        fileprivate(set) var flight: Flight
         let begun: Duration
         /// Ends it at its deadline.
         var deadline: Task<Void, Never>?
@@ -28,6 +28,12 @@ final class Flight {
     }
 
     var route: Route
+    /// The model that is asked, or was asked last.
+    var choice: ModelChoice
+    /// Its place in a call that it shares.
+    var seat: PromptBatch.Seat?
+    /// Its limits let it ask no model.
+    var isHeldBack = false
     /// Of the call that made the question stand alone.
     var rewriting: Usage?
     /// What the question is known by; nil when its answer is not shared.
@@ -55,13 +61,19 @@ final class Flight {
     init(_ lead: Inquiry, _ route: Route, key: AnswerKey?) {
         self.lead = lead
         self.route = route
+        choice = route.agent.choices[0]
         self.key = key
     }
 
+    /// Nobody asked for it: its answer is made anew before it expires.
+    var isRenewal = false
     /// An answer that was made for another may be given to it.
-    var isShared: Bool { key != nil && lead.job.options.cache == .use }
+    var isShared: Bool { key != nil && (lead.job.options.cache == .use || isRenewal) }
 
-    func add(_ member: Member) { members.append(member) }
+    func add(_ member: Member) {
+        member.flight = self
+        members.append(member)
+    }
     func remove(_ member: Member) { members.removeAll { $0 === member } }
 
     /// Gives a piece of the answer to all who want pieces.

@@ -22,7 +22,7 @@ final class Flights {
 
     func begin(_ flight: Flight) {
         flights[flight.lead.token] = flight
-        if let key = flight.key, flight.isShared { joinable[key] = flight }
+        if let key = flight.key, flight.isShared, !flight.isRenewal { joinable[key] = flight }
     }
 
     func add(_ member: Flight.Member) {

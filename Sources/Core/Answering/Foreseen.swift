@@ -7,6 +7,8 @@ extension Answering {
         var routes: [UInt64: Route] = [:]
         /// Of the jobs whose answers are shared.
         var keys: [UInt64: AnswerKey] = [:]
+        /// The fresh answers that are in memory, which may expire until they are given.
+        var inMemory: [AnswerKey: AnswerCache.Found] = [:]
         /// For those that are not in memory.
         var look: StoreLook?
         package var isLooking: Bool { look != nil }

@@ -1,9 +1,10 @@
 import ChatJobs
 import ParleyPrimitives
 
-/// Asks an agent's model, and says what came of it to those who watch over it.
+/// Asks a model of an agent's, and says what came of it to those who watch over it.
 struct ModelCaller: Sendable {
     let agent: Agent
+    let choice: ModelChoice
     let health: HealthMonitor
     let clock: any PipelineClock
 
@@ -18,7 +19,51 @@ struct ModelCaller: Sendable {
 
     /// - Parameter left: until the answer is of no use any more; nil when that is not known.
     func call(_ inquiry: Inquiry, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?) async -> Call {
-        await call(agent.model, inquiry.job, sources, within: left, onDelta: onDelta)
+        var job = inquiry.job
+        if choice.isFallback { job.options.model = nil }
+        return await call(choice.model, job, sources, within: left, onDelta: onDelta)
+    }
+
+    /// What is asked together with others; nil when the model is asked for one answer at a time.
+    func prompt(_ inquiry: Inquiry, _ sources: [Source]) -> BatchPrompt? {
+        guard let model = choice.model as? any BatchAnswerModel else { return nil }
+        var job = inquiry.job
+        if choice.isFallback { job.options.model = nil }
+        let prompt = model.prompt(for: job, passages: sources, timeout: choice.timeout)
+        // What was tried before may be what a call fails of: its neighbours are not to share that.
+        guard inquiry.isFirstTry else {
+            return BatchPrompt(
+                group: "\(inquiry.token) \(prompt.group)", tokens: prompt.tokens, content: prompt.content)
+        }
+        return prompt
+    }
+
+    /// Asks for several answers in one call.
+    ///
+    /// - Returns: also what the call is for those who watch over the model: answered when any of them is.
+    func call(_ prompts: [BatchPrompt]) async -> (results: [Result<Answer, JobFailure>], call: Call) {
+        guard let model = choice.model as? any BatchAnswerModel else {
+            return ([], Call(result: .failure(absence), length: .zero))
+        }
+        let started = clock.now
+        let metrics = agent.metrics
+        metrics.modelCalls.increment()
+        var results = await model.answers(to: prompts, timeout: choice.timeout)
+        for place in results.indices {
+            results[place] = results[place].map { answer in
+                var answer = answer
+                answer.usage.cost = choice.prices?.cost(of: answer.usage)
+                metrics.promptTokens.increment(by: answer.usage.promptTokens)
+                metrics.completionTokens.increment(by: answer.usage.completionTokens)
+                return answer
+            }
+        }
+        let length = clock.now - started
+        metrics.generation.recordNanoseconds(length.wholeNanoseconds)
+        metrics.batch.record(prompts.count)
+        let isAnswered = { (result: Result<Answer, JobFailure>) in (try? result.get()) != nil }
+        let result = results.first(where: isAnswered) ?? results.first ?? .failure(absence)
+        return (results, Call(result: result, length: length))
     }
 
     /// Has the model make a question stand alone: a short call, with its own prompt.
@@ -38,14 +83,15 @@ struct ModelCaller: Sendable {
     ) async -> Call {
         let started = clock.now
         let metrics = agent.metrics
-        let timeout = agent.configuration.modelTimeout
+        let timeout = choice.timeout
         metrics.modelCalls.increment()
         let result: Result<Answer, JobFailure>
         do throws(JobFailure) {
             var answer = try await model.answer(
                 job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
-            answer.usage.cost = agent.configuration.prices?.cost(of: answer.usage)
+            answer.usage.cost = choice.prices?.cost(of: answer.usage)
             metrics.promptTokens.increment(by: answer.usage.promptTokens)
+            metrics.promptTokensSpared.increment(by: answer.sparedTokens)
             metrics.completionTokens.increment(by: answer.usage.completionTokens)
             result = .success(answer)
         } catch {
@@ -62,7 +108,7 @@ struct ModelCaller: Sendable {
     /// - Returns: what the gate is to learn of it.
     func judge(_ call: Call, isFirstTry: Bool) -> Gate.Result {
         guard let failure = call.failure else {
-            health.succeeded(agent.service)
+            health.succeeded(choice.service)
             return .answered(after: call.length)
         }
         return judge(failure, after: call.length, isFirstTry)
@@ -72,19 +118,19 @@ struct ModelCaller: Sendable {
     private func judge(_ failure: JobFailure, after length: Duration, _ isFirstTry: Bool) -> Gate.Result {
         switch failure.blame {
         case .overload:
-            health.pause(agent.service, failure.message, for: failure.retryAfter)
+            health.pause(choice.service, failure.message, for: failure.retryAfter)
             return .overloaded
         case .absence:
-            health.failed(agent.service, failure.message, .absent)
+            health.failed(choice.service, failure.message, .absent)
             return .unanswered
         case .gateway:
-            if isFirstTry { health.failed(agent.service, failure.message, .absent) }
+            if isFirstTry { health.failed(choice.service, failure.message, .absent) }
             return .unanswered
         case .job:
             if failure.code == .modelRejected {
-                health.succeeded(agent.service)
+                health.succeeded(choice.service)
             } else if isFirstTry, failure.code != .internal {
-                health.failed(agent.service, failure.message, .ill)
+                health.failed(choice.service, failure.message, .ill)
             }
             return failure.code == .modelTimeout ? .unanswered : .answered(after: length)
         }
@@ -92,7 +138,7 @@ struct ModelCaller: Sendable {
 
     /// What a job is told that the gate does not let in.
     var absence: JobFailure {
-        let absence = health.absence(of: agent.service)
+        let absence = health.absence(of: choice.service)
         return JobFailure(
             .modelUnavailable, absence?.reason ?? "the model is away", retryAfter: absence?.retryAfter,
             blame: .absence)

@@ -37,16 +37,25 @@ package struct Answer: Sendable, Equatable {
     package var finishReason: Reply.FinishReason
     /// The passages the answer rests on.
     package var sources: [Source]
+    /// About how many tokens of passages its prompt did without.
+    package var sparedTokens: Int
 
     package init(
-        text: String, model: String, usage: Usage, finishReason: Reply.FinishReason = .stop, sources: [Source]
+        text: String, model: String, usage: Usage, finishReason: Reply.FinishReason = .stop, sources: [Source],
+        sparedTokens: Int = 0
     ) {
         self.text = text
         self.model = model
         self.usage = usage
         self.finishReason = finishReason
         self.sources = sources
+        self.sparedTokens = sparedTokens
     }
+}
+
+/// Notes what was spent on an answer that nobody had asked for at that moment.
+package protocol ExpenseLog: Sendable {
+    func note(_ answer: Answer, to job: Job, by agent: Agent) async
 }
 
 /// Takes the pieces of an answer as they come; its return is the back-pressure.

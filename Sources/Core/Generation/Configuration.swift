@@ -24,10 +24,12 @@ package struct GenerationConfigurationError: Error, Sendable, Equatable, CustomS
 ///   - name: the model to ask the service for; nil leaves the choice to it. Jobs may name another.
 ///   - apiKey: sent as a bearer token; nil sends none. The builtin models need none.
 ///   - behaviour: of a service; the builtin models have none.
+///   - feed: many prompts a call; nil: a chat request a job.
 /// - Throws: ``GenerationConfigurationError`` naming `model.url` or `model.api_key`.
 package func makeModel(
     url: String, name: String? = nil, apiKey: String? = nil, prompt: PromptTemplate = .standard,
-    behaviour: ChatBehaviour = .init(), http: HTTPClient, logger: Logger = Logger(label: "parley.model")
+    behaviour: ChatBehaviour = .init(), feed: PromptFeed? = nil, http: HTTPClient,
+    logger: Logger = Logger(label: "parley.model")
 ) throws(GenerationConfigurationError) -> any LanguageModel {
     switch url {
     case ExtractiveModel.url: return ExtractiveModel()
@@ -39,7 +41,9 @@ package func makeModel(
                 message: "\"\(url)\" is no model of Parley's own; there are \(ExtractiveModel.url) and \(EchoModel.url)"
             )
         }
-        return try ChatCompletionsModel(
+        let chat = try ChatCompletionsModel(
             baseURL: url, name: name, apiKey: apiKey, prompt: prompt, behaviour: behaviour, http: http, logger: logger)
+        guard let feed else { return chat }
+        return try ArrayModel(chat, feed: feed, baseURL: url)
     }
 }

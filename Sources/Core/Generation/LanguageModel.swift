@@ -45,15 +45,19 @@ package struct Generation: Sendable, Equatable {
     /// What the answer may cite: `[1]` is the first. A chat model's are those that fitted into its prompt,
     /// ``ExtractiveModel``'s are those it quotes.
     package var sources: [Source]
+    /// About how many tokens the passages that were found have more than those that the model was shown.
+    package var sparedTokens: Int
 
     package init(
-        answer: String, model: String, usage: Usage, finishReason: Reply.FinishReason = .stop, sources: [Source] = []
+        answer: String, model: String, usage: Usage, finishReason: Reply.FinishReason = .stop, sources: [Source] = [],
+        sparedTokens: Int = 0
     ) {
         self.answer = answer
         self.model = model
         self.usage = usage
         self.finishReason = finishReason
         self.sources = sources
+        self.sparedTokens = sparedTokens
     }
 }
 

@@ -36,4 +36,21 @@ package enum TokenEstimate {
         }
         return text[...]
     }
+
+    /// The same, cut behind a sentence's end where one is in the second half, otherwise between words.
+    static func sentences(of text: String, tokens limit: Int) -> Substring {
+        let fitting = prefix(of: text, tokens: limit)
+        guard fitting.endIndex < text.endIndex else { return fitting }
+        var word: Substring.Index?
+        var index = fitting.endIndex
+        while index > fitting.startIndex, fitting[index...].utf8.count * 2 < fitting.utf8.count {
+            let before = fitting.index(before: index)
+            let character = fitting[before]
+            if character.isNewline || "。！？؟۔".contains(character) { return fitting[..<index] }
+            if ".!?".contains(character), index < text.endIndex, text[index].isWhitespace { return fitting[..<index] }
+            if word == nil, character.isWhitespace { word = before }
+            index = before
+        }
+        return word.map { fitting[..<$0] } ?? fitting
+    }
 }

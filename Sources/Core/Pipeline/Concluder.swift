@@ -7,6 +7,7 @@ struct Concluder: Sendable {
     let retry: RetryPolicy
     let health: HealthMonitor
     let clock: any PipelineClock
+    let claimCheck: ClaimCheck
     /// `results.ttl`: how long a failure is kept under its id, for messages.
     let resultLife: Duration
 
@@ -26,8 +27,10 @@ struct Concluder: Sendable {
     ) async -> Conclusion {
         switch outcome.result {
         case .answered(let answer, let reuse):
+            let reference = await claimCheck.reference(to: answer.text)
             return await settle(
-                delivery, .answer(answer, reuse, to: delivery, outcome, now: clock.now, wall: clock.wall))
+                delivery,
+                .answer(answer, reuse, at: reference, to: delivery, outcome, now: clock.now, wall: clock.wall))
         case .failed where isAbandoned, .ended(.abandoned):
             await settler.giveUp(delivery, countingAttempt: hasStreamed)
             await settler.handBack(delivery.incoming)
@@ -100,6 +103,20 @@ struct Concluder: Sendable {
     func putAside(_ delivery: JobDelivery, _ delay: Duration) async {
         let postponement = Postponement(unchanged: delivery.incoming.envelope, delay: delay)
         _ = await settler.postpone(delivery, postponement, because: nil, releasing: false)
+    }
+
+    /// Puts a message aside whose body, which it names, cannot be had at the moment. No attempt is made for it.
+    ///
+    /// - Returns: false when it was handed back.
+    func putAside(_ incoming: Incoming, id: JobID, because reason: String) async -> Bool {
+        var postponement = Postponement(unchanged: incoming.envelope, delay: .zero)
+        let longest = Duration.seconds(min(30, 1 << min(5, postponement.outages)))
+        postponement.delay = longest * (0.5 + clock.random() / 2)
+        postponement.outages += 1
+        let delivery = JobDelivery(
+            incoming: incoming, job: Job(id: id, query: ""), arrival: 0, begun: incoming.arrived)
+        return await settler.postpone(
+            delivery, postponement, because: JobFailure(.retrievalFailed, reason, blame: .absence), releasing: false)
     }
 
     /// Gives up a delivery whose worker leaves.

@@ -13,6 +13,7 @@ actor Deliveries {
     private let concluder: Concluder
     private let clock: any PipelineClock
     private let maxDeliveries: Int
+    private let questions: QuestionCount?
     private let metrics: PipelineMetrics
     private let logger: Logger
 
@@ -42,8 +43,8 @@ actor Deliveries {
     init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, answering: Answering, health: HealthMonitor,
         decoder: WindowDecoder, concluder: Concluder, clock: any PipelineClock, maxDeliveries: Int,
-        inFlight: TenantCeiling, chunksPerSecond: TenantCeiling, executor: any SerialExecutor & TaskExecutor,
-        metrics: PipelineMetrics, logger: Logger
+        inFlight: TenantCeiling, chunksPerSecond: TenantCeiling, questions: QuestionCount?,
+        executor: any SerialExecutor & TaskExecutor, metrics: PipelineMetrics, logger: Logger
     ) {
         jobs = InFlightJobs(ceiling: inFlight)
         chunkPace = ChunkPace(chunksPerSecond)
@@ -56,6 +57,7 @@ actor Deliveries {
         self.concluder = concluder
         self.clock = clock
         self.maxDeliveries = maxDeliveries
+        self.questions = questions
         self.executor = executor
         self.metrics = metrics
         self.logger = logger
@@ -83,7 +85,7 @@ actor Deliveries {
         var deliveries: [JobDelivery] = []
         deliveries.reserveCapacity(messages.count)
         for incoming in messages {
-            if incoming.redelivered { metrics.redelivered.increment() }
+            if incoming.redelivered, !incoming.isFetched { metrics.redelivered.increment() }
             arrivals += 1
             switch decoder.read(incoming, arrival: arrivals, now: now, wall: wall) {
             case .job(let delivery):
@@ -96,10 +98,31 @@ actor Deliveries {
             case .early(let delivery, let wait): start { await $0.putAside(delivery, wait) }
             case .refused(let incoming, let refusal):
                 start { $0.departed(await $0.concluder.refuse(incoming, refusal)) }
+            case .named(let incoming, let id, let reference): start { await $0.fetch(incoming, id, reference) }
             }
         }
         deliveries.sort { $0.rank < $1.rank }
         return deliveries
+    }
+
+    /// Has the body fetched that the message names.
+    private func fetch(_ incoming: Incoming, _ id: JobID, _ reference: BodyReference) async {
+        do throws(ObjectFailure) {
+            let body = try await concluder.claimCheck.body(reference)
+            await work(decode([Incoming(incoming, id: id, body: body)]))
+        } catch {
+            switch error {
+            case .absent(let reason):
+                let refusal = decoder.refusal(JobFailure(.invalidJob, reason), of: incoming)
+                departed(await concluder.refuse(incoming, refusal))
+            case .away where Task.isCancelled:
+                await concluder.settler.handBack(incoming)
+                departed()
+            case .away(let reason):
+                _ = await concluder.putAside(incoming, id: id, because: reason)
+                departed()
+            }
+        }
     }
 
     // MARK: - Before work
@@ -244,6 +267,12 @@ actor Deliveries {
         guard !deliveries.isEmpty || foreseen?.isLooking == true else { return }
         let inquiries = deliveries.map(inquiry)
         answering.assumeIsolated { $0.answer(inquiries, foreseen) }
+        if let questions { record(questions.questions(among: deliveries), in: questions.log) }
+    }
+
+    /// Not among the tasks that are waited for: a count may be lost.
+    private func record(_ asked: [RecordedQuestion], in log: any QuestionLog) {
+        if !asked.isEmpty { Task.detached(executorPreference: executor) { await log.record(asked) } }
     }
 
     private func inquiry(_ delivery: JobDelivery) -> Inquiry {

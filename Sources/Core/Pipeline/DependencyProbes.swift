@@ -16,7 +16,8 @@ struct DependencyProbes: HealthMonitor.Probe {
 
     func isThere(_ dependency: Dependency) async -> Bool {
         switch dependency.kind {
-        case .model: await agents.first { $0.service == dependency }?.model.probe() ?? true
+        case .model:
+            await agents.lazy.flatMap(\.choices).first { $0.service == dependency }?.model.probe() ?? true
         case .embeddings: await agents.lazy.compactMap(\.passageSource).first?.probe(.embeddings) ?? true
         case .vectors: await agents.first { $0.vectors == dependency }?.passageSource?.probe(.vectors) ?? true
         case .redis, .rabbitMQ: true

@@ -45,13 +45,15 @@ final class FinalReply: Sendable {
         self.account = account
     }
 
+    /// - Parameter reference: where the answer's text is, when it is too long for a reply.
     @inline(never)
     static func answer(
-        _ answer: Answer, _ reuse: Reuse?, to delivery: JobDelivery, _ outcome: AnswerOutcome, now: Duration,
-        wall: Timestamp
+        _ answer: Answer, _ reuse: Reuse?, at reference: AnswerReference? = nil, to delivery: JobDelivery,
+        _ outcome: AnswerOutcome, now: Duration, wall: Timestamp
     ) -> FinalReply {
         var reply = Reply(id: delivery.job.id.text, status: .succeeded)
-        reply.answer = answer.text
+        reply.answer = reference == nil ? answer.text : nil
+        reply.answerReference = reference
         reply.model = answer.model
         // What was not asked for anew is not paid for again.
         reply.usage = reuse == nil ? answer.usage : answer.usage.unpaid

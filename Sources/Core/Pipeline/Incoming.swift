@@ -27,6 +27,8 @@ package final class Incoming: Sendable {
     package let arrived: Duration
     /// The transport's own message, for dead letters and retries, which must carry everything the producer sent.
     package let original: any Sendable
+    /// Its body is not the message's own, but the one that the message named.
+    let isFetched: Bool
 
     package init(
         receipt: Receipt, envelope: Envelope, body: [UInt8], queue: String, redelivered: Bool, arrived: Duration,
@@ -39,5 +41,22 @@ package final class Incoming: Sendable {
         self.redelivered = redelivered
         self.arrived = arrived
         self.original = original
+        isFetched = false
+    }
+
+    /// The message, with the body that it named.
+    init(_ incoming: Incoming, id: JobID, body: [UInt8]) {
+        receipt = incoming.receipt
+        var envelope = incoming.envelope
+        envelope.messageID = id.text
+        envelope.contentType = nil
+        envelope.contentEncoding = nil
+        self.envelope = envelope
+        self.body = body
+        queue = incoming.queue
+        redelivered = incoming.redelivered
+        arrived = incoming.arrived
+        original = incoming.original
+        isFetched = true
     }
 }

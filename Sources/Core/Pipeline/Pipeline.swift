@@ -30,16 +30,19 @@ package actor Pipeline {
     private static let restrictedRest = Duration.seconds(1)
 
     /// - Parameters:
-    ///   - passageSource: of the default agent, as are `model` and `rewriter`.
+    ///   - passageSource: of the default agent, as are `model`, `rewriter` and `fallbacks`.
     ///   - agents: the others.
     ///   - router: tells which agent a question is for, and whether it needs passages; nil: nobody does.
     ///   - answers: the answer cache's second tier.
+    ///   - questions: counts what is asked; nil: nobody does.
+    ///   - limits: what all workers share of `limits.*`.
+    ///   - objects: keeps answers that are too long for replies, and bodies that are for messages.
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
     package init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
-        model: any AnswerModel, rewriter: (any AnswerModel)? = nil, agents: [Agent] = [], router: Router? = nil,
-        answers: (any AnswerStore)? = nil,
-        decoder: JobDecoder,
+        model: any AnswerModel, rewriter: (any AnswerModel)? = nil, fallbacks: [ModelChoice] = [], agents: [Agent] = [],
+        router: Router? = nil, answers: (any AnswerStore)? = nil, questions: (any QuestionLog)? = nil,
+        objects: (any ObjectStore)? = nil, limits: (any LimitStore)? = nil, decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
     ) {
@@ -49,28 +52,34 @@ package actor Pipeline {
         self.executor = executor
         let agents = Agents(
             Agent(
-                passageSource: passageSource, model: model, rewriter: rewriter,
+                passageSource: passageSource, model: model, rewriter: rewriter, fallbacks: fallbacks,
                 configuration: configuration.answering.agent),
             named: agents, router: router)
         health = HealthMonitor(
             probe: DependencyProbes(results: results, outbox: outbox, agents: agents.all),
-            clock: clock, configuration: configuration.answering, executor: executor, logger: logger)
+            chains: agents.all.map(\.modelServices), clock: clock, configuration: configuration.answering,
+            executor: executor, logger: logger)
         answering = Answering(
-            agents: agents, answers: answers, health: health, clock: clock, configuration: configuration.answering,
-            executor: executor)
+            agents: agents, answers: answers, expenses: Expenses(results: results, clock: clock), limits: limits,
+            health: health, clock: clock, configuration: configuration.answering, executor: executor)
         let metrics = PipelineMetrics()
         let settler = Settler(
             intake: intake, results: results, outbox: outbox, health: health, clock: clock,
             ownQueues: decoder.replies.ownQueues, metrics: metrics, logger: logger)
+        var decoder = decoder
+        decoder.takesReferences = objects != nil
+        let claimCheck = ClaimCheck(
+            objects, maxInline: configuration.maxInline, life: configuration.objectLife, clock: clock, logger: logger)
         deliveries = Deliveries(
             intake: intake, results: results, outbox: outbox, answering: answering, health: health,
             decoder: WindowDecoder(decoder: decoder, inflate: inflate),
             concluder: Concluder(
-                settler: settler, retry: configuration.retry, health: health, clock: clock,
+                settler: settler, retry: configuration.retry, health: health, clock: clock, claimCheck: claimCheck,
                 resultLife: configuration.resultLife),
             clock: clock, maxDeliveries: configuration.retry.maxDeliveries, inFlight: configuration.inFlight,
-            chunksPerSecond: configuration.chunksPerSecond, executor: executor, metrics: metrics,
-            logger: logger)
+            chunksPerSecond: configuration.chunksPerSecond,
+            questions: questions.map { QuestionCount(log: $0, perUser: configuration.recordsUsers) },
+            executor: executor, metrics: metrics, logger: logger)
     }
 
     /// Works until the intake stops and every job taken is settled.

@@ -41,6 +41,8 @@ package protocol ResultStore: Sendable {
     func store(
         _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, account: Account?
     ) async throws(Outage) -> StoreOutcome
+    /// The ledger notes what belongs to no reply. Lost when the store is away.
+    func note(_ account: Account) async
     /// Gives a claim up, if it is this worker's. Losses, and which job the id belongs to, are remembered.
     ///
     /// - Parameter starts: how many starts the next claim counts on from; nil forgets them.

@@ -2,6 +2,9 @@ import ChatJobs
 import Pipeline
 import Synchronization
 
+/// What the pipeline notes of an answer; a ``Ledger`` has accounts of its own.
+package typealias Expense = Account
+
 /// Writes down what reached the simulated services, and says what of it broke the contract.
 package final class Ledger: Sendable {
     /// Something that happened at a service.
@@ -97,6 +100,8 @@ package final class Ledger: Sendable {
         var chunks: [String: ChunkTrack] = [:]
         var events: [Event] = []
         var replies: [OutgoingReply] = []
+        /// What was spent on no reply.
+        var notes: [Expense] = []
         var violations: [String] = []
     }
 
@@ -108,6 +113,8 @@ package final class Ledger: Sendable {
     package var events: [Event] { state.withLock { $0.events } }
     /// Everything that reached a reply queue, in order.
     package var replies: [OutgoingReply] { state.withLock { $0.replies } }
+    /// What was spent that belongs to no reply.
+    package var notes: [Expense] { state.withLock { $0.notes } }
     /// A call may be for other jobs than the one that began it, which may have ended.
     package var sharesCalls: Bool {
         get { state.withLock { $0.sharesCalls } }
@@ -347,6 +354,8 @@ package final class Ledger: Sendable {
             state.accounts[number]?.confirmedCopies -= 1
         }
     }
+
+    func noted(_ account: Expense) { state.withLock { $0.notes.append(account) } }
 
     func violation(_ text: String) { state.withLock { $0.violations.append(text) } }
 }

@@ -82,6 +82,20 @@ package final class SimulatedCache: Sendable {
         }
     }
 
+    fileprivate func renew(_ key: AnswerKey, left: Duration, _ life: ProcessLife) async -> AnswerRenewal {
+        await executor.sleep(executor.draw(latencies.store))
+        guard life.isAlive else { return .another }
+        let now = executor.now
+        return state.withLock { state in
+            guard now >= state.awayUntil, state.makers[key] == nil else { return .another }
+            if let held = state.kept[key], held.until - now > left + .seconds(1) {
+                return KeptAnswer(decoding: held.bytes).map { .nobody($0) } ?? .another
+            }
+            state.makers[key] = life
+            return .thisWorker
+        }
+    }
+
     fileprivate func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration, _ worker: ProcessLife) async {
         await executor.sleep(executor.draw(latencies.store))
         guard worker.isAlive else { return }
@@ -111,6 +125,8 @@ struct SimulatedAnswerStore: AnswerStore {
     func look(for keys: [AnswerKey], stale: Duration) async -> [AnswerKey: AnswerStanding] {
         await cache.look(for: keys, stale: stale, life)
     }
+
+    func renew(_ key: AnswerKey, left: Duration) async -> AnswerRenewal { await cache.renew(key, left: left, life) }
 
     func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async {
         await cache.keep(answer, as: key, for: life, self.life)

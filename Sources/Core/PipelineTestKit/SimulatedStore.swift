@@ -140,6 +140,10 @@ package actor SimulatedStore {
         }
     }
 
+    func note(_ account: Account, _ life: ProcessLife) async throws(Outage) {
+        try await perform(life) { self.ledger.noted(account) }
+    }
+
     func release(_ key: JobKey, keepingStarts starts: Int?, _ life: ProcessLife) async throws(Outage) {
         try await perform(life) {
             guard let claim = self.claims[key.id], claim.life === life else { return }
@@ -210,6 +214,8 @@ package struct SimulatedResults: ResultStore {
     }
 
     package func renew(_ keys: [JobKey]) async throws(Outage) {}
+
+    package func note(_ account: Account) async { _ = try? await store.note(account, life) }
 
     package func discard(_ key: JobKey, _ stored: [UInt8]) async throws(Outage) {
         try await store.discard(key, stored, life)

@@ -1,4 +1,5 @@
 import ParleyDigest
+import ParleyPrimitives
 
 /// What a router has learnt: linear outputs over the slots of a table, as `scripts/train-router` writes them.
 ///
@@ -8,6 +9,9 @@ import ParleyDigest
 /// which sequence it is for (0: none); for each slot its weights, four bits each (-7 … 7, times the scale), the first in the
 /// low half of a byte, in whole bytes; the SHA-256 of everything before.
 package struct RouterWeights: Sendable {
+    /// Those that Parley brings along.
+    static var builtinBytes: [UInt8] { builtinText.withUTF8Buffer { decodeBase64($0) } ?? [] }
+
     static let magic = Array("PARLEYR1".utf8)
     /// A sequence lies in the slot that its hash names or in one of the next three.
     static let probes: UInt32 = 4

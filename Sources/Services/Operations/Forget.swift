@@ -8,7 +8,7 @@ package struct ForgetRequest: Sendable, Equatable {
     package var ids: [JobID] = []
     /// All that is kept of a tenant.
     package var tenant: String?
-    /// Dead letters of a user. Results do not say whose question they answer.
+    /// Dead letters and recorded questions of a user. Results do not say whose question they answer.
     package var userID: String?
     /// What the names of kept answers begin with that may be theirs; nil: none are kept.
     package var answers: String?
@@ -25,6 +25,8 @@ package struct Forgotten: Sendable, Equatable {
     package var deadLetters = 0
     /// Answers that were kept to be given again.
     package var cachedAnswers = 0
+    /// Of those that `analytics.questions` counts.
+    package var recordedQuestions = 0
     /// What could not be looked for, a sentence each.
     package var unreachable: [String] = []
 }
@@ -34,7 +36,7 @@ package struct Forgotten: Sendable, Equatable {
 /// - Parameter keys: with `tenants.mode: authenticated` those of the tenant whose jobs are meant.
 /// - Throws: ``OperationError`` when Redis is away or refuses.
 package func forgetResults(
-    _ request: ForgetRequest, redis: RedisConfiguration, keys: RedisKeys, logger: Logger
+    _ request: ForgetRequest, now: Timestamp, redis: RedisConfiguration, keys: RedisKeys, logger: Logger
 ) async throws(OperationError) -> Forgotten {
     try await withRedis(redis, logger: logger) { client throws(RedisError) in
         var forgotten = Forgotten()
@@ -56,6 +58,10 @@ package func forgetResults(
             try await forEachKey(keys.answer(answers), client) { found throws(RedisError) in
                 try await delete(found, client, &forgotten.cachedAnswers)
             }
+        }
+        if request.tenant != nil || request.userID != nil {
+            forgotten.recordedQuestions = try await forgetQuestions(
+                user: request.userID, tenant: request.tenant, until: now, client, keys)
         }
         return forgotten
     }

@@ -17,6 +17,8 @@ package struct AgentParts: Sendable {
     package let model: any LanguageModel
     /// The same with the prompt that makes questions stand alone; nil when it is not asked for that.
     let rewriter: (any LanguageModel)?
+    /// Those that stand in for ``model``, in order.
+    package let fallbacks: [FallbackParts]
     /// The vector store and the model as readiness, logs and metrics name them: after the first agent that has them.
     package let vectors: Dependency
     package let service: Dependency
@@ -68,6 +70,7 @@ package struct AgentParts: Sendable {
                     name: name, settings: own, store: store,
                     retriever: Retriever(embedder: embedder, store: store, options: options), model: model,
                     rewriter: rewriter,
+                    fallbacks: FallbackParts.all(of: own, name: name, key: key, others: all, makeModel),
                     vectors: asStore?.vectors ?? Dependency(.vectors, name: name ?? ""),
                     service: asService?.service ?? Dependency(.model, name: name ?? "")))
         }
@@ -78,8 +81,8 @@ package struct AgentParts: Sendable {
     func agent(_ settings: Settings, router: Router?) -> Agent {
         Agent(
             name: name, passageSource: RetrieverSource(retriever: retriever), vectors: vectors,
-            model: GeneratedAnswers(model: model), rewriter: rewriter.map { GeneratedAnswers(model: $0) },
-            service: service,
+            model: answeringPort(of: model), rewriter: rewriter.map { GeneratedAnswers(model: $0) },
+            service: service, fallbacks: fallbacks.map { $0.choice(currency: settings.model.currency) },
             configuration: AgentConfiguration(self.settings, of: settings, router: router))
     }
 }
@@ -92,9 +95,13 @@ extension Settings.Agent {
     fileprivate func hasModel(of other: Settings.Agent) -> Bool { model == other.model && prompt == other.prompt }
 
     /// Whether calls of both go through one gate, and one's outage is the other's.
-    func hasService(of other: Settings.Agent) -> Bool {
-        (model.url, model.name, model.apiKey, model.maxConcurrency)
-            == (other.model.url, other.model.name, other.model.apiKey, other.model.maxConcurrency)
+    func hasService(of other: Settings.Agent) -> Bool { model.hasService(of: other.model) }
+}
+
+extension Settings.Model {
+    func hasService(of other: Settings.Model) -> Bool {
+        (url, name, apiKey, maxConcurrency, feed)
+            == (other.url, other.name, other.apiKey, other.maxConcurrency, other.feed)
     }
 }
 
@@ -103,9 +110,8 @@ extension AgentConfiguration {
         self.init()
         modelConcurrency = agent.model.maxConcurrency
         modelTimeout = agent.model.timeout
-        prices = agent.model.prices.map {
-            Prices(input: $0[0], cached: $0[1], output: $0[2], currency: settings.model.currency)
-        }
+        limitName = agent.model.limitName
+        prices = Prices(agent.model, currency: settings.model.currency)
         retrievalTimeout = agent.retrieval.timeout
         retrieve = JobOptions.Retrieve(rawValue: agent.retrieval.mode.rawValue) ?? .auto
         topK = agent.retrieval.topK
@@ -121,7 +127,7 @@ extension AgentConfiguration {
     private static func identity(_ agent: Settings.Agent, of settings: Settings, router: Router?) -> [UInt8] {
         let model = agent.model
         let prompt = agent.prompt
-        let parts: [String?] = [
+        var parts: [String?] = [
             model.url, model.name, model.omit.map(\.rawValue).joined(separator: ","), model.reasoning.rawValue,
             prompt.system ?? PromptTemplate.standardSystem, prompt.user ?? PromptTemplate.standardUser,
             "\(prompt.historyTokens)", "\(prompt.contextTokens)", settings.embeddings.url, settings.embeddings.model,
@@ -130,6 +136,12 @@ extension AgentConfiguration {
             settings.rerank.url, settings.rerank.model,
             settings.rerank.url.map { _ in "\(settings.rerank.candidates)" },
         ]
+        if model.feed == .prompts { parts += ["prompts", model.template] }
+        for other in model.fallbacks {
+            parts += [
+                other.url, other.name, other.omit.map(\.rawValue).joined(separator: ","), other.reasoning.rawValue,
+            ]
+        }
         let text = Array(parts.map { "\(($0 ?? "").utf8.count) \($0 ?? "")" }.joined(separator: "\n").utf8)
         // It is long, and part of every key.
         return SHA256.digest(of: text) ?? text

@@ -1,3 +1,4 @@
+import Adapters
 import Admin
 import ChatJobs
 import Generation
@@ -33,6 +34,8 @@ package struct Assembly: Sendable {
     /// `routing.model`; nil when it is off.
     package let router: Router?
     package let admin: AdminAddress
+    /// `objects.url`; nil when there is none.
+    package let objects: ObjectParts?
 
     /// - Throws: ``SettingsError`` with every value that a part refuses; ``IOLoopError`` when the kernel gives no thread.
     package init(_ settings: Settings, logger: Logger) throws {
@@ -83,16 +86,18 @@ package struct Assembly: Sendable {
                 {
                     try makeModel(
                         url: agent.model.url, name: agent.model.name, apiKey: agent.model.apiKey,
-                        prompt: prompt ?? .standard, behaviour: ChatBehaviour(agent.model), http: modelHTTP,
-                        logger: logger)
+                        prompt: prompt ?? .standard, behaviour: ChatBehaviour(agent.model),
+                        feed: PromptFeed(agent.model),
+                        http: modelHTTP, logger: logger)
                 }, { key + Self.words($0) })
         }
+        let objects = part({ try ObjectParts(settings.objects, http: http) })
         let queues = JobQueues(settings)
         problems += queues.problems.map { "queue.name: \($0)" }
         problems += (rabbitMQ?.problems ?? []).map { "rabbitmq.url: \($0)" }
         problems += (redis?.problems ?? []).map { "redis.url: \($0)" }
         let admin = part { try AdminAddress(parsing: settings.adminListen) }
-        guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let reranker, let router, let admin,
+        guard problems.isEmpty, let rabbitMQ, let redis, let embedder, let reranker, let router, let admin, let objects,
             let standard = agents.first
         else {
             loop.stop()
@@ -110,6 +115,7 @@ package struct Assembly: Sendable {
         self.agents = agents
         self.router = router
         self.admin = admin
+        self.objects = objects
         self.queues = queues
         keys = RedisKeys(prefix: settings.redisPrefix)
     }
@@ -168,6 +174,14 @@ extension ChatBehaviour {
             alwaysStreams: settings.stream == .always,
             omitted: Set(settings.omit.map(ChatParameter.init)),
             keepsThinking: settings.reasoning == .keep)
+    }
+}
+
+extension PromptFeed {
+    /// Nil: a chat request a job.
+    init?(_ settings: Settings.Model) {
+        guard settings.feed == .prompts, let template = ChatTemplate(settings.template) else { return nil }
+        self.init(template: template, maxBatch: settings.maxBatch, maxTokens: settings.maxBatchTokens)
     }
 }
 

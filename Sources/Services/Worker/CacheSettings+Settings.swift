@@ -9,6 +9,7 @@ extension CacheSettings {
         self.init(
             keys: AnswerKeys(scope: CacheScope(rawValue: cache.scope.rawValue) ?? .tenant),
             memory: cache.memoryTTL > .zero ? cache.memory : 0, memoryLife: cache.memoryTTL,
-            storeLife: cache.ttl, jitter: cache.ttlJitter, stale: cache.stale)
+            storeLife: cache.ttl, jitter: cache.ttlJitter, stale: cache.stale,
+            renewsAhead: cache.refreshAhead)
     }
 }

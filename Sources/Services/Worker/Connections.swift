@@ -13,11 +13,14 @@ extension Settings {
 
     /// Calls in flight at once, to all agents' models.
     private var modelConcurrency: Int {
-        var services: [Agent] = []
-        for agent in [standardAgent] + agents.values where !services.contains(where: { $0.hasService(of: agent) }) {
-            services.append(agent)
+        var services: [Model] = []
+        for agent in [standardAgent] + agents.values {
+            for model in [agent.model] + agent.model.fallbacks
+            where !services.contains(where: { $0.hasService(of: model) }) {
+                services.append(model)
+            }
         }
-        return services.reduce(0) { $0 + $1.model.maxConcurrency }
+        return services.reduce(0) { $0 + $1.maxConcurrency }
     }
 }
 

@@ -7,7 +7,7 @@ import Retrieval
 /// One line of `parley check`.
 package struct CheckResult: Sendable, Equatable {
     package enum Outcome: String, Sendable { case ok, warning, wrong, unreachable }
-    /// The part: `configuration`, `rabbitmq`, `redis`, `embeddings`, `rerank`, `vectors`, `model`.
+    /// The part: `configuration`, `rabbitmq`, `redis`, `embeddings`, `rerank`, `vectors`, `model`, `objects`.
     package let name: String
     package let outcome: Outcome
     /// One sentence in plain words: what is there, or what is wrong and what to do.
@@ -38,7 +38,16 @@ package struct HealthCheck: Sendable {
         async let embeddings = checkEmbeddings()
         async let rerank = checkReranker()
         async let agents = checkAgents()
-        return await [rabbitMQ, redis, embeddings] + [rerank].compactMap(\.self) + agents
+        async let objects = checkObjects()
+        return await [rabbitMQ, redis, embeddings] + rerank + agents + objects
+    }
+
+    private func checkObjects() async -> [CheckResult] {
+        guard let objects = assembly.objects else { return [] }
+        guard let trouble = await objects.trouble() else {
+            return [CheckResult(name: "objects", outcome: .ok, detail: objects.location)]
+        }
+        return [CheckResult(name: "objects", outcome: trouble.isAway ? .unreachable : .wrong, detail: trouble.text)]
     }
 
     private func checkEmbeddings() async -> CheckResult {
@@ -52,13 +61,13 @@ package struct HealthCheck: Sendable {
         }
     }
 
-    private func checkReranker() async -> CheckResult? {
-        guard let reranker = assembly.reranker, let url = assembly.settings.rerank.url else { return nil }
+    private func checkReranker() async -> [CheckResult] {
+        guard let reranker = assembly.reranker, let url = assembly.settings.rerank.url else { return [] }
         do throws(RetrievalError) {
             try await reranker.check(timeout: .seconds(10))
-            return CheckResult(name: "rerank", outcome: .ok, detail: "\(url) answers")
+            return [CheckResult(name: "rerank", outcome: .ok, detail: "\(url) answers")]
         } catch {
-            return failed("rerank", error, key: "rerank.url")
+            return [failed("rerank", error, key: "rerank.url")]
         }
     }
 
@@ -68,8 +77,15 @@ package struct HealthCheck: Sendable {
             for (place, agent) in assembly.agents.enumerated() {
                 group.addTask {
                     async let vectors = agent.ownsStore ? checkVectors(of: agent) : nil
-                    async let model = agent.ownsService ? checkModel(of: agent) : nil
-                    return (place, await [vectors, model].compactMap(\.self))
+                    async let model =
+                        agent.ownsService
+                        ? check(agent.model, agent.settings.model, agent.service.description) : nil
+                    var results = await [vectors, model].compactMap(\.self)
+                    for fallback in agent.fallbacks where fallback.ownsService {
+                        results.append(
+                            await check(fallback.model, fallback.settings, fallback.service.description))
+                    }
+                    return (place, results)
                 }
             }
             var results: [Int: [CheckResult]] = [:]
@@ -96,14 +112,13 @@ package struct HealthCheck: Sendable {
         }
     }
 
-    private func checkModel(of agent: AgentParts) async -> CheckResult {
-        let (name, settings) = (agent.service.description, agent.settings.model)
-        guard let problem = await agent.model.check() else {
+    private func check(_ model: any LanguageModel, _ settings: Settings.Model, _ name: String) async -> CheckResult {
+        guard let problem = await model.check() else {
             return CheckResult(
                 name: name, outcome: .ok, detail: "\(settings.url)\(settings.name.map { " (\($0))" } ?? "") answers")
         }
         // A service that answers, but not with what is needed, is asked or configured wrongly.
-        let answers = await agent.model.isThere()
+        let answers = await model.isThere()
         return CheckResult(name: name, outcome: answers ? .wrong : .unreachable, detail: problem)
     }
 

@@ -40,6 +40,13 @@ struct SecretReload: ServiceLifecycle.Service, CustomStringConvertible {
         } else if agent.settings.model.apiKey == standard.model.apiKey {
             uses.append(("model.api_key", { try agent.useKey($0) }))
         }
+        for fallback in agent.fallbacks {
+            if files[fallback.key + "api_key"] != nil {
+                uses.append((fallback.key + "api_key", { try fallback.model.useKey($0) }))
+            } else if fallback.settings.apiKey == agent.settings.model.apiKey {
+                uses.append((files[model] != nil ? model : "model.api_key", { try fallback.model.useKey($0) }))
+            }
+        }
         let store = agent.key("vectors.token")
         if files[store] != nil {
             uses.append((store, { try agent.store.useToken($0) }))

@@ -72,9 +72,14 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.retry.max = settings.retry.max
         configuration.retry.maxDeliveries = settings.retry.maxDeliveries
         configuration.resultLife = settings.results.ttl
+        configuration.answering.tenantWeights = settings.tenants.own.mapValues(\.weight).filter { $0.value != 1 }
+        configuration.answering.limits = LimitRules(settings)
+        configuration.maxInline = settings.replyMaxInline
+        configuration.objectLife = settings.results.ttl * (1 + settings.results.ttlJitter)
         configuration.inFlight = TenantCeiling(settings.limits.inFlight)
         configuration.chunksPerSecond = TenantCeiling(settings.limits.chunksPerSecond)
         configuration.answering.longestPause = settings.retry.max
+        configuration.recordsUsers = settings.cache.scope == .user
         results = RedisResults(
             redis: redis, ttl: settings.results.ttl, jitter: settings.results.ttlJitter, keys: assembly.keys)
         passages = assembly.agents.map { ($0.vectors, RetrieverSource(retriever: $0.retriever)) }
@@ -93,11 +98,15 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             intake: RabbitMQIntake(consumer: consumer, clock: clock, relay: relay, renewing: outbox, limits),
             results: results, outbox: outbox,
             passageSource: RetrieverSource(retriever: assembly.standard.retriever),
-            model: GeneratedAnswers(model: assembly.standard.model),
+            model: answeringPort(of: assembly.standard.model),
             rewriter: assembly.standard.rewriter.map { GeneratedAnswers(model: $0) },
+            fallbacks: assembly.standard.fallbacks.map { $0.choice(currency: settings.model.currency) },
             agents: assembly.agents.dropFirst().map { $0.agent(settings, router: assembly.router) },
             router: assembly.router,
             answers: answers,
+            questions: settings.recordsQuestions ? RedisQuestions(redis: redis, keys: assembly.keys) : nil,
+            objects: assembly.objects?.store,
+            limits: RedisLimits(redis: redis, keys: assembly.keys, worker: results.worker),
             decoder: decoder,
             inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
         presence = Presence(settings)
@@ -258,6 +267,21 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
 
 extension TenantCeiling {
     init(_ setting: Settings.Limits.PerTenant) { self.init(everybody: setting.everybody, own: setting.own) }
+}
+
+extension LimitRules {
+    init(_ settings: Settings) {
+        self.init()
+        model = RateLimits(settings.limits.rates)
+        agents = settings.agents.compactMapValues { $0.rates.map { RateLimits($0) } }
+        tenants = settings.tenants.own.mapValues { RateLimits($0.rates) }
+    }
+}
+
+extension RateLimits {
+    init(_ setting: Settings.Limits.Rates) {
+        self.init(requests: setting.requests, tokens: setting.tokens, concurrent: setting.concurrent)
+    }
 }
 
 extension JobCeilings {

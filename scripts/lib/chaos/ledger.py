@@ -33,12 +33,13 @@ class Ledger:
         dead = defaultdict(list)
         for properties, _ in self.dead:
             dead[properties.message_id].append((properties.headers or {}).get("x-parley-error-code", "none"))
-        known = {job.id for job in self.jobs}
+        known = {job.id for job in self.jobs} | {job.topic for job in self.jobs}
         for id in (set(dead) | set(self.history.replies) | set(self.history.calls)) - known:
             self.wrongs["an id that nobody published"].append(str(id))
         for job, stored in zip(self.jobs, self.results):
             self._check_job(job, stored, dead[job.id])
-            self._check_calls(job)
+        for asked in {job.asked: job for job in self.jobs}.values():
+            self._check_calls(asked)
         allowed = len(self.jobs) * 0.02
         if len(self.unexplained) > allowed:
             self.wrongs[f"more than {allowed:.0f} calls of the model that no fault explains"] = self.unexplained
@@ -81,18 +82,18 @@ class Ledger:
         result = json.loads(stored)
         if result.get("status") != "succeeded":
             self._wrong(f"a result '{result.get('status')}' without a dead letter", job)
-        elif result.get("answer") != answer_for(job.id) or result.get("id") != job.id:
+        elif result.get("answer") != answer_for(job.asked) or result.get("id") != job.id:
             self._wrong("another job's answer", job)
         elif result.get("metadata") != {"of": job.id}:
             self._wrong("metadata that were not echoed", job)
 
     def _check_calls(self, job: Job):
-        calls = self.history.calls.get(job.id, [])
+        calls = self.history.calls.get(job.asked, [])
         self.numbers["calls"] += len(calls)
-        if job.due and any(call.start < job.due - 0.05 for call in calls):
+        if not job.topic and job.due and any(call.start < job.due - 0.05 for call in calls):
             self._wrong("the model was called before not_before", job)
-        for earlier in calls[:-1]:
-            reason = self._why_again(earlier)
+        for earlier, later in zip(calls, calls[1:]):
+            reason = self._why_again(earlier) or (job.topic and self._why_not_shared(earlier, later)) or None
             self.again[reason or "unexplained"] += 1
             if reason is None:
                 self.unexplained.append(job.id)
@@ -110,6 +111,16 @@ class Ledger:
             loses = FAULTS[incident.fault].loses_answers or call.outcome == "aborted"
             if loses and incident.hits(call.worker, call.start, until, AFTERMATH):
                 return "an answer was lost"
+        return None
+
+    def _why_not_shared(self, earlier: Call, later: Call) -> str | None:
+        """Why one who asked the same as another was not given that one's answer."""
+        for incident in self.history.incidents:
+            # Of the one that was to keep it, or of the one that looked.
+            if incident.fault.startswith("redis") and any(
+                incident.hits(call.worker, earlier.start, later.start, AFTERMATH) for call in (earlier, later)
+            ):
+                return "the cache was away"
         return None
 
     def _was_injected(self, job: Job, code: str) -> bool:
@@ -132,7 +143,8 @@ class Ledger:
             lines.append((moment, "published, confirmed"))
         for moment in history.unconfirmed.get(id, []):
             lines.append((moment, "published, not confirmed"))
-        for call in history.calls.get(id, []):
+        asked = next((job.asked for job in self.jobs if job.id == id), id)
+        for call in history.calls.get(asked, []):
             lines.append((call.start, f"call at worker {call.worker} ({call.mode}): {call.outcome}, {history.at(call.end)}"))
         for reply in history.replies.get(id, []):
             lines.append((reply.time, f"{reply.kind} {reply.body.decode('utf-8', 'replace')[:300]}"))

@@ -118,6 +118,34 @@ class LedgerTest(unittest.TestCase):
         self.history.incidents.append(Incident("model-500", 1.0, 4.0))
         self.assertEqual(self.wrongs(), ["more than 0 calls of the model that no fault explains"])
 
+    def share(self):
+        """Two jobs ask the same."""
+        for number in (0, 1):
+            job = self.jobs[number]
+            job.topic = "job-0-topic-0"
+            body = reply(job.id, answer=answer_for(job.topic))
+            self.results[number] = body
+            self.history.replies[job.id][0].body = body
+            del self.history.calls[job.id]
+        self.history.calls["job-0-topic-0"].append(Call("job-0-topic-0", 0, "normal", 2.0, 2.1, "ok"))
+
+    def test_equal_questions_have_one_call(self):
+        self.share()
+        self.assertEqual(self.wrongs(), [])
+
+    def test_equal_questions_that_were_asked_twice(self):
+        self.share()
+        self.history.calls["job-0-topic-0"].append(Call("job-0-topic-0", 1, "normal", 3.0, 3.1, "ok"))
+        self.assertEqual(self.wrongs(), ["more than 0 calls of the model that no fault explains"])
+        self.history.incidents.append(Incident("redis-cut", 2.05, 2.5, worker=1))
+        self.assertEqual(self.wrongs(), [])
+
+    def test_an_equal_question_with_an_answer_of_its_own(self):
+        self.share()
+        self.results[0] = reply("job-0-0")
+        self.history.replies["job-0-0"][0].body = self.results[0]
+        self.assertEqual(self.wrongs(), ["another job's answer"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -23,21 +23,31 @@ class Job:
     # Published as often; under the same id all are one job.
     copies: int
     lane: str
+    # What it asks: nothing but itself, or what others ask, too.
+    topic: str = ""
     body: bytes | None = None
     # When it may be worked on at the earliest.
     due: float | None = None
+
+    @property
+    def asked(self) -> str:
+        return self.topic or self.id
 
     def encoded(self) -> bytes:
         if self.body is None:
             wall = datetime.now(timezone.utc)
             self.due = now() + self.not_before if self.not_before else None
-            fields = {"query": f"Where is my parcel? [{self.id}]", "stream": self.streams, "metadata": {"of": self.id}}
+            fields = {"query": f"Where is my parcel? [{self.asked}]", "stream": self.streams, "metadata": {"of": self.id}}
             if self.not_before:
                 fields["not_before"] = (wall + timedelta(seconds=self.not_before)).isoformat(timespec="milliseconds")
             if self.deadline:
                 fields["deadline"] = (wall + timedelta(seconds=self.deadline)).isoformat(timespec="milliseconds")
             self.body = json.dumps(fields).replace("+00:00", "Z").encode()
         return self.body
+
+
+# This share of the jobs asks one of a few questions: their answers are shared.
+EQUAL = 0.2
 
 
 def make_jobs(count: int, seed: int, longest_wait: float) -> list[Job]:
@@ -52,6 +62,7 @@ def make_jobs(count: int, seed: int, longest_wait: float) -> list[Job]:
             deadline=3600 if rng.random() < 0.03 else None,
             copies=2 if rng.random() < 0.08 else 1,
             lane="",
+            topic=f"job-{run}-topic-{rng.randrange(max(1, count // 100))}" if rng.random() < EQUAL else "",
         )
         for number in range(count)
     ]

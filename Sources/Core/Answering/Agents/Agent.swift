@@ -14,13 +14,15 @@ package final class Agent: Sendable {
     package let rewriter: (any AnswerModel)?
     /// What is behind ``model``. Agents that share a model wait at the same gate.
     package let service: Dependency
+    /// Its own model, then those that stand in for it, in the order in which they are asked.
+    package let choices: [ModelChoice]
     package let configuration: AgentConfiguration
     let metrics: AgentMetrics
 
     package init(
         name: String? = nil, passageSource: (any PassageSource)?, vectors: Dependency = .vectors,
         model: any AnswerModel, rewriter: (any AnswerModel)? = nil, service: Dependency = .model,
-        configuration: AgentConfiguration
+        fallbacks: [ModelChoice] = [], configuration: AgentConfiguration
     ) {
         self.name = name
         self.passageSource = passageSource
@@ -28,15 +30,19 @@ package final class Agent: Sendable {
         self.model = model
         self.rewriter = rewriter
         self.service = service
+        choices = [ModelChoice(model, service, configuration)] + fallbacks
         self.configuration = configuration
         metrics = AgentMetrics(agent: name)
     }
 
     /// Nothing that its answers need is asked of a service: making one twice costs nothing.
-    var isLocal: Bool { model.isLocal && passageSource?.isLocal ?? true }
+    var isLocal: Bool { choices.allSatisfy(\.model.isLocal) && passageSource?.isLocal ?? true }
 
     /// What has to be there for its jobs to have passages.
     package var passageServices: [Dependency] { [.embeddings, vectors] }
+
+    /// Any of them will do to answer.
+    package var modelServices: [Dependency] { choices.map(\.service) }
 }
 
 /// How an agent answers; names as in the configuration file.
@@ -58,8 +64,10 @@ package struct AgentConfiguration: Sendable {
     /// `retrieval.empty: refuse`: what is said, without asking the model, when no passages were found for a question. Nil: the
     /// model is asked.
     package var refusal: (@Sendable (_ question: String) -> String)?
-    /// All else in the settings that has a part in an answer, as a digest: the model and its parameters, the prompt, the
-    /// embedder. Any text that changes with any of them.
+    /// What its model is known by in all workers that share its limits.
+    package var limitName = ""
+    /// All else in the settings that has a part in an answer, as a digest: the model, its fallbacks and their parameters, the
+    /// prompt, the embedder. Any text that changes with any of them.
     package var identity: [UInt8] = []
 
     package init() {}

@@ -7,10 +7,14 @@ struct AgentMetrics: Sendable {
     let retrievalsSpared: Counter
     let refused: Counter
     let ungrounded: Counter
-    let modelRunning: Gauge
-    let modelQueued: Gauge
     let modelCalls: Counter
+    /// Answers that a model gave which stood in.
+    let fallbacks: Counter
+    /// Prompts in a call, of models that take several.
+    let batch: Recorder
     let promptTokens: Counter
+    /// Of passages that were found and not shown.
+    let promptTokensSpared: Counter
     let completionTokens: Counter
     let retrieval: Timer
     let generation: Timer
@@ -21,12 +25,27 @@ struct AgentMetrics: Sendable {
         retrievalsSpared = Counter(label: "parley_retrievals_spared_total", dimensions: label)
         refused = Counter(label: "parley_answers_refused_total", dimensions: label)
         ungrounded = Counter(label: "parley_answers_ungrounded_total", dimensions: label)
-        modelRunning = Gauge(label: "parley_model_calls_in_flight", dimensions: label)
-        modelQueued = Gauge(label: "parley_model_queue", dimensions: label)
         modelCalls = Counter(label: "parley_model_calls_total", dimensions: label)
+        fallbacks = Counter(label: "parley_fallbacks_total", dimensions: label)
+        batch = Recorder(label: "parley_model_batch_size", dimensions: label)
         promptTokens = Counter(label: "parley_prompt_tokens_total", dimensions: label)
+        promptTokensSpared = Counter(label: "parley_prompt_tokens_spared_total", dimensions: label)
         completionTokens = Counter(label: "parley_completion_tokens_total", dimensions: label)
         retrieval = Timer(label: "parley_stage_duration_seconds", dimensions: [("stage", "retrieve")] + label)
         generation = Timer(label: "parley_stage_duration_seconds", dimensions: [("stage", "generate")] + label)
+    }
+}
+
+/// What operators can see of the gate in front of a model, under the name of the service: without a label for the default
+/// agent's own model, else `agent`, or `model` for one that stands in.
+struct GateMetrics: Sendable {
+    let running: Gauge
+    let queued: Gauge
+
+    init(_ choice: ModelChoice) {
+        let name = choice.service.name
+        let label = name.isEmpty ? [] : [(choice.isFallback ? "model" : "agent", name)]
+        running = Gauge(label: "parley_model_calls_in_flight", dimensions: label)
+        queued = Gauge(label: "parley_model_queue", dimensions: label)
     }
 }

@@ -1,4 +1,6 @@
 import ChatJobs
+import Glibc
+import ParleyPrimitives
 
 /// Answers that may be given again: those of this worker in memory, those of all in a store (`cache.*`).
 ///
@@ -100,6 +102,34 @@ final class AnswerCache {
     func missed() { metrics.misses.increment() }
     func joined(_ usage: Usage) { metrics.hit(.coalesced, usage) }
 
+    // MARK: - Renewing
+
+    /// Whether a fresh answer is to be made anew: the more likely the nearer its end and the longer it takes to make. So one
+    /// that is asked for often is renewed before it expires, by one of many who ask, and one that is not is let go (Vattani,
+    /// Chierichetti and Lowenstein, Optimal Probabilistic Cache Stampede Prevention, VLDB 2015).
+    func isDue(_ found: Found) -> Bool {
+        guard settings.renewsAhead, found.isFresh, found.answer.took > .zero else { return false }
+        let left = found.answer.freshUntil.since(clock.wall)
+        // Beyond that the odds are one in ten million.
+        guard left < found.answer.took * 16 else { return false }
+        return left < found.answer.took * -log(max(clock.random(), .leastNonzeroMagnitude))
+    }
+
+    /// Whether this worker is to make the answer. One that another has made meanwhile is kept in memory.
+    func renew(_ found: Found, as key: AnswerKey) async -> Bool {
+        guard let store, settings.storeLife > .zero else { return true }
+        let left = found.answer.freshUntil.since(clock.wall) + settings.stale
+        switch await store.renew(key, left: left) {
+        case .thisWorker: return true
+        case .another: return false
+        case .nobody(let kept):
+            remember(kept, as: key, kept.freshUntil.since(clock.wall))
+            return false
+        }
+    }
+
+    func renewed() { metrics.renewals.increment() }
+
     // MARK: - Keeping
 
     /// Keeps in memory what was found in the store.
@@ -109,13 +139,20 @@ final class AnswerCache {
 
     /// Keeps an answer that was just made in memory.
     ///
+    /// - Parameters:
+    ///   - took: how long it took to make.
+    ///   - isStandIn: a fallback made it: it is kept for `cache.memory_ttl` at most, in the store too. The agent's own
+    ///     model may be back soon.
     /// - Returns: what is to be done for it to be in the store, too.
-    func keep(_ answer: Answer, as key: AnswerKey) -> (@Sendable () async -> Void)? {
-        let life = settings.life(random: clock.random())
+    func keep(
+        _ answer: Answer, took: Duration, as key: AnswerKey, isStandIn: Bool = false
+    ) -> (@Sendable () async -> Void)? {
+        let random = settings.life(random: clock.random())
+        let life = isStandIn ? min(random, settings.memoryLife) : random
         let longest = max(life, settings.memoryLife)
         let wall = clock.wall
         let kept = KeptAnswer(
-            answer, made: wall,
+            answer, took: took, made: wall,
             freshUntil: Timestamp(milliseconds: wall.milliseconds + Int64(longest / .milliseconds(1))))
         remember(kept, as: key, longest)
         guard let store, life > .zero else { return nil }
@@ -159,9 +196,12 @@ package struct CacheSettings: Sendable {
     package var jitter: Double
     /// `cache.stale`: for so long an expired answer may stand in while the model is away.
     package var stale: Duration
+    /// `cache.refresh_ahead`: what is asked for often is made anew before it expires.
+    package var renewsAhead: Bool
 
     package init(
-        keys: AnswerKeys, memory: Int, memoryLife: Duration, storeLife: Duration, jitter: Double, stale: Duration
+        keys: AnswerKeys, memory: Int, memoryLife: Duration, storeLife: Duration, jitter: Double, stale: Duration,
+        renewsAhead: Bool = true
     ) {
         self.keys = keys
         self.memory = memory
@@ -169,6 +209,7 @@ package struct CacheSettings: Sendable {
         self.storeLife = storeLife
         self.jitter = jitter
         self.stale = stale
+        self.renewsAhead = renewsAhead
     }
 
     /// - Parameter random: 0 ..< 1.

@@ -6,12 +6,25 @@ package protocol AnswerStore: Sendable {
     ///
     /// - Parameter stale: for so long before it goes a kept answer is no fresh one any more, and is made anew.
     func look(for keys: [AnswerKey], stale: Duration) async -> [AnswerKey: AnswerStanding]
+    /// Whether this worker is to make an answer anew that is still fresh.
+    ///
+    /// - Parameter left: how long the answer that this worker has will be kept.
+    func renew(_ key: AnswerKey, left: Duration) async -> AnswerRenewal
     /// Keeps an answer. Who waits for it finds it.
     ///
     /// - Parameter life: after that it is of no use.
     func keep(_ answer: KeptAnswer, as key: AnswerKey, for life: Duration) async
     /// This worker does not make these, though it was to: another may.
     func giveUp(_ keys: [AnswerKey]) async
+}
+
+/// Who makes an answer anew.
+package enum AnswerRenewal: Sendable {
+    case thisWorker
+    /// It is being made, or that cannot be told.
+    case another
+    /// It was made.
+    case nobody(KeptAnswer)
 }
 
 /// How an answer stands that is shared by all workers.

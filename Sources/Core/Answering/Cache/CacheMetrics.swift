@@ -7,6 +7,7 @@ struct CacheMetrics: Sendable {
         uniqueKeysWithValues: [Reply.Cached.memory, .redis, .coalesced].map {
             ($0, Counter(label: "parley_answers_reused_total", dimensions: [("from", $0.rawValue)]))
         })
+    let renewals = Counter(label: "parley_cache_refreshes_total")
     let misses = Counter(label: "parley_cache_misses_total")
     private let savedPrompt = Counter(label: "parley_tokens_saved_total", dimensions: [("kind", "prompt")])
     private let savedCompletion = Counter(label: "parley_tokens_saved_total", dimensions: [("kind", "completion")])

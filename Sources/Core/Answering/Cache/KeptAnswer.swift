@@ -8,9 +8,12 @@ package struct KeptAnswer: Sendable, Equatable {
     package let made: Timestamp
     /// Until when it is as good as new. Later it may stand in while the model is away.
     package let freshUntil: Timestamp
+    /// How long it took to make.
+    package let took: Duration
 
-    package init(_ answer: Answer, made: Timestamp, freshUntil: Timestamp) {
+    package init(_ answer: Answer, took: Duration = .zero, made: Timestamp, freshUntil: Timestamp) {
         self.answer = answer
+        self.took = took
         self.made = made
         self.freshUntil = freshUntil
     }
@@ -32,6 +35,7 @@ package struct KeptAnswer: Sendable, Equatable {
             json.member("v", Self.version)
             json.member("made", Int(made.milliseconds))
             json.member("fresh_until", Int(freshUntil.milliseconds))
+            json.member("took", Int(took.wholeMilliseconds))
             json.member("answer", answer.text)
             json.member("model", answer.model)
             json.member("finish_reason", answer.finishReason.rawValue)
@@ -54,6 +58,8 @@ package struct KeptAnswer: Sendable, Equatable {
     /// The end of the year 9999, and more tokens than any answer has.
     private static let latest = 253_402_300_799_999
     private static let mostTokens = 1_000_000_000_000
+    /// No answer takes more milliseconds: 30 minutes.
+    private static let longest = 1_800_000
 
     /// Nil when the bytes are no kept answer of this version: a miss.
     package init?(decoding bytes: [UInt8]) {
@@ -74,6 +80,7 @@ package struct KeptAnswer: Sendable, Equatable {
         answer = Answer(
             text: text, model: model, usage: spent, finishReason: finishReason,
             sources: sources.map(Source.init(reading:)))
+        took = .milliseconds(min(max(0, root["took"]?.int ?? 0), Self.longest))
         self.made = Timestamp(milliseconds: Int64(made))
         self.freshUntil = Timestamp(milliseconds: Int64(freshUntil))
     }

@@ -26,12 +26,15 @@ struct Gate {
     private var byArrival = Deque<(token: Token, since: Duration)>()
     private var waiting: Set<Token> = []
     private var pace = CallPace()
+    private let isPaced: Bool
 
     /// - Parameters:
     ///   - ceiling: `model.max_concurrency`.
     ///   - maxWait: `priority.max_wait`.
-    init(ceiling: Int, maxWait: Duration) {
+    ///   - isPaced: starts are kept apart while the model is busy.
+    init(ceiling: Int, maxWait: Duration, isPaced: Bool = true) {
         self.ceiling = ceiling
+        self.isPaced = isPaced
         limit = ceiling
         self.maxWait = maxWait
     }
@@ -51,11 +54,36 @@ struct Gate {
     /// True: the call starts now. False: it waits until ``next(now:)`` names `token`.
     mutating func enter(_ rank: Rank, token: Token, now: Duration) -> Bool {
         if enterAtOnce(now: now) { return true }
+        wait(rank, token: token, now: now)
+        return false
+    }
+
+    /// It waits until ``next(now:)`` names `token`, or another's call has room for it.
+    mutating func wait(_ rank: Rank, token: Token, now: Duration) {
         ranked.insert(Entry(rank: rank, token: token))
         byArrival.append((token, now))
         waiting.insert(token)
-        return false
     }
+
+    /// Waiters that go with the call that was just begun, best rank first.
+    ///
+    /// - Parameter fits: whether there is room for one. Those that do not fit wait on.
+    mutating func companions(atMost most: Int, fits: (Token) -> Bool) -> [Token] {
+        var (taken, left): ([Token], [Entry]) = ([], [])
+        while taken.count < most, left.count < Self.mostLookedAt, let entry = ranked.popMin() {
+            guard waiting.contains(entry.token) else { continue }
+            if fits(entry.token) {
+                waiting.remove(entry.token)
+                taken.append(entry.token)
+            } else {
+                left.append(entry)
+            }
+        }
+        for entry in left { ranked.insert(entry) }
+        return taken
+    }
+
+    private static let mostLookedAt = 256
 
     /// The waiter whose call may start now; nil when there is none, or no room.
     mutating func next(now: Duration) -> Token? {
@@ -70,7 +98,7 @@ struct Gate {
 
     private mutating func begin(_ now: Duration) {
         running += 1
-        pace.started(now: now, running: running, limit: limit)
+        if isPaced { pace.started(now: now, running: running, limit: limit) }
     }
 
     private mutating func best(_ now: Duration) -> Token? {

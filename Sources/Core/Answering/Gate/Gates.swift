@@ -9,6 +9,8 @@ final class Gates {
     /// `priority.max_wait`.
     private let maxWait: Duration
     private let executor: any TaskExecutor
+    /// `tenants.<name>.weight`
+    var weights: [String: Int] = [:]
     /// Runs on the executor: has ``holdIsOver(_:)`` called.
     private let wake: @Sendable (Dependency) async -> Void
 
@@ -22,15 +24,15 @@ final class Gates {
         self.wake = wake
     }
 
-    /// The one in front of an agent's model.
-    subscript(agent: Agent) -> ModelGate {
-        let service = agent.service
+    /// The one in front of a model.
+    subscript(choice: ModelChoice) -> ModelGate {
+        let service = choice.service
         if let gate = gates[service] { return gate }
         let gate = ModelGate(
-            ceiling: agent.configuration.modelConcurrency, maxWait: maxWait, clock: clock, metrics: agent.metrics
+            choice, maxWait: maxWait, clock: clock
         ) { [clock, executor, wake] hold in
             Task.detached(executorPreference: executor) {
-                await clock.sleep(for: hold)
+                if hold > .zero { await clock.sleep(for: hold) }
                 await wake(service)
             }
         }

@@ -3,41 +3,103 @@
 /// Not Sendable: it belongs to ``Answering``, on whose executor all of it runs.
 final class ModelGate {
     private var gate: Gate
-    private var waiters: [Gate.Token: CheckedContinuation<Bool, Never>] = [:]
-    private let metrics: AgentMetrics
+    private var waiters: [Gate.Token: Waiter] = [:]
+    private let choice: ModelChoice
+    /// The model answers several in one call; nil when each has a call of its own.
+    private let model: (any BatchAnswerModel)?
+    private let metrics: GateMetrics
     private let clock: any PipelineClock
     /// No start while the model is away.
     private var isClosed = false
     /// Has ``wake()`` called again after so long. A start is held back until then.
     private let wakeAfter: (Duration) -> Void
     private var isHeld = false
+    /// Whoever has come in this turn is let in at its end, together.
+    private var isWaking = false
 
-    init(
-        ceiling: Int, maxWait: Duration, clock: any PipelineClock, metrics: AgentMetrics,
-        wakeAfter: @escaping (Duration) -> Void
-    ) {
-        gate = Gate(ceiling: ceiling, maxWait: maxWait)
+    private enum Waiter {
+        case alone(CheckedContinuation<Bool, Never>)
+        case together(Flight, BatchPrompt, CheckedContinuation<Void, Never>, begin: (PromptBatch) -> Void)
+
+        func refuse() {
+            switch self {
+            case .alone(let continuation): continuation.resume(returning: false)
+            case .together(_, _, let continuation, _): continuation.resume()
+            }
+        }
+    }
+
+    init(_ choice: ModelChoice, maxWait: Duration, clock: any PipelineClock, wakeAfter: @escaping (Duration) -> Void) {
+        self.choice = choice
+        model = choice.model as? any BatchAnswerModel
+        // Batches take longer the larger they are, and end apart by that.
+        gate = Gate(ceiling: choice.concurrency, maxWait: maxWait, isPaced: model == nil)
         self.clock = clock
-        self.metrics = metrics
+        metrics = GateMetrics(choice)
         self.wakeAfter = wakeAfter
     }
 
     /// Waits for a place; whoever gets one must ``leave(_:)``. False: the gate is closed, or the waiter was withdrawn.
-    func enter(_ rank: Rank) async -> Bool {
+    func enter(_ rank: Rank, tenant: String?) async -> Bool {
         if isClosed { return false }
         if gate.enterAtOnce(now: clock.now) {
-            metrics.modelRunning.record(gate.running)
+            metrics.running.record(gate.running)
             return true
         }
         return await withCheckedContinuation { continuation in
             if gate.enter(rank, token: rank.arrival, now: clock.now) {
                 continuation.resume(returning: true)
             } else {
-                waiters[rank.arrival] = continuation
+                waiters[rank.arrival] = .alone(continuation)
             }
             // Here, not after the wait: the queue is seen while there is one.
             wake()
         }
+    }
+
+    /// Waits for a place in a call that several share: a call goes as soon as there is room for one, with whoever waits by then.
+    /// Nil: the gate is closed, or the waiter was withdrawn. The call leaves, and not who is in it.
+    ///
+    /// - Parameter begin: makes the call.
+    func enter(
+        _ flight: Flight, _ prompt: BatchPrompt, begin: @escaping (PromptBatch) -> Void
+    ) async -> PromptBatch.Seat? {
+        if isClosed { return nil }
+        let rank = flight.rank
+        flight.seat = nil
+        await withCheckedContinuation { continuation in
+            gate.wait(rank, token: rank.arrival, now: clock.now)
+            waiters[rank.arrival] = .together(flight, prompt, continuation, begin: begin)
+            metrics.queued.record(gate.queued)
+            guard !isWaking else { return }
+            isWaking = true
+            wakeAfter(.zero)
+        }
+        return flight.seat
+    }
+
+    private func begin(
+        with flight: Flight, _ prompt: BatchPrompt, _ continuation: CheckedContinuation<Void, Never>,
+        _ begin: (PromptBatch) -> Void
+    ) {
+        let batch = PromptBatch(choice)
+        flight.seat = batch.add(flight, prompt)
+        continuation.resume()
+        var left = (model?.maxBatchTokens ?? 0) - prompt.tokens
+        let companions = gate.companions(atMost: (model?.maxBatch ?? 1) - 1) { token in
+            guard case .together(_, let other, _, _)? = waiters[token], other.group == prompt.group,
+                other.tokens <= left
+            else { return false }
+            left -= other.tokens
+            return true
+        }
+        for token in companions {
+            guard case .together(let flight, let prompt, let continuation, _)? = waiters.removeValue(forKey: token)
+            else { continue }
+            flight.seat = batch.add(flight, prompt)
+            continuation.resume()
+        }
+        begin(batch)
     }
 
     /// Somebody of a better rank waits for the same call.
@@ -55,7 +117,7 @@ final class ModelGate {
     func withdraw(_ token: Gate.Token) {
         guard let waiter = waiters.removeValue(forKey: token) else { return }
         gate.withdraw(token)
-        waiter.resume(returning: false)
+        waiter.refuse()
     }
 
     /// The model is to be left alone.
@@ -64,7 +126,7 @@ final class ModelGate {
     func close(sendingAway: Bool) {
         isClosed = true
         guard sendingAway else { return }
-        for token in gate.withdrawAll() { waiters.removeValue(forKey: token)?.resume(returning: false) }
+        for token in gate.withdrawAll() { waiters.removeValue(forKey: token)?.refuse() }
     }
 
     /// The model may be asked again.
@@ -79,18 +141,26 @@ final class ModelGate {
     /// Lets as many waiters go on as there is room for.
     func wake() {
         guard !isClosed else { return }
-        while let next = gate.next(now: clock.now) { waiters.removeValue(forKey: next)?.resume(returning: true) }
+        while let next = gate.next(now: clock.now) {
+            switch waiters.removeValue(forKey: next) {
+            case .alone(let continuation)?: continuation.resume(returning: true)
+            case .together(let flight, let prompt, let continuation, let begin)?:
+                self.begin(with: flight, prompt, continuation, begin)
+            case nil: break
+            }
+        }
         if let hold = gate.hold(now: clock.now), !isHeld {
             isHeld = true
             wakeAfter(hold)
         }
-        metrics.modelRunning.record(gate.running)
-        metrics.modelQueued.record(gate.queued)
+        metrics.running.record(gate.running)
+        metrics.queued.record(gate.queued)
     }
 
     /// The time of ``wakeAfter`` is over.
     func holdIsOver() {
         isHeld = false
+        isWaking = false
         wake()
     }
 }

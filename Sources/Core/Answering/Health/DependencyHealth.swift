@@ -34,12 +34,17 @@ struct DependencyHealth: Sendable {
     static let steady = Duration.seconds(10)
 
     private let threshold: Int
+    /// The models of each agent, any of which will do; the default agent's first.
+    private let chains: [[Dependency]]
     private var entries: [Dependency: Entry] = [:]
     /// How many are down: mostly none, so that to look costs nothing.
     private var downCount = 0
 
     /// - Parameter threshold: failures in a row after which a service counts as down.
-    init(threshold: Int) { self.threshold = threshold }
+    init(threshold: Int, chains: [[Dependency]] = [[.model]]) {
+        self.threshold = threshold
+        self.chains = chains
+    }
 
     private func entry(_ dependency: Dependency) -> Entry {
         entries[dependency] ?? Entry(breaker: Breaker(threshold: threshold))
@@ -58,14 +63,23 @@ struct DependencyHealth: Sendable {
     /// How long to leave it alone before the next probe.
     func rest(_ dependency: Dependency) -> Duration { entry(dependency).breaker.rest }
 
-    /// Broker, store and the default model are needed by every job; passages are not, nor is a model of one agent's.
+    /// Broker, store and a model of the default agent's are needed by every job; passages are not, nor is a model of another
+    /// agent's. A model that is away stops nobody while another stands in for it.
     var intake: IntakeMode {
         guard downCount > 0 else { return .open }
-        let isStopped = entries.contains { dependency, entry in
-            entry.down != nil && dependency.name.isEmpty
-                && [.rabbitMQ, .redis, .model].contains(dependency.kind)
+        var mode = IntakeMode.open
+        for (dependency, entry) in entries where entry.down != nil {
+            switch dependency.kind {
+            case .rabbitMQ, .redis: return .paused
+            case .embeddings, .vectors: mode = .restricted
+            case .model: continue
+            }
         }
-        return isStopped ? .paused : .restricted
+        for (place, chain) in chains.enumerated() where chain.allSatisfy({ down($0) != nil }) {
+            if place == 0 { return .paused }
+            mode = .restricted
+        }
+        return mode
     }
 
     // MARK: - Events

@@ -45,8 +45,9 @@ package actor HealthMonitor {
     private static let shortPause = Duration.seconds(5)
     private static let longestFlap = Duration.seconds(5)
 
+    /// - Parameter chains: the models of each agent, any of which will do; the default agent's first.
     package init(
-        probe: any Probe, clock: any PipelineClock, configuration: AnsweringConfiguration,
+        probe: any Probe, chains: [[Dependency]], clock: any PipelineClock, configuration: AnsweringConfiguration,
         executor: any SerialExecutor & TaskExecutor, logger: Logger
     ) {
         self.probe = probe
@@ -54,7 +55,7 @@ package actor HealthMonitor {
         self.executor = executor
         self.logger = logger
         longestPause = configuration.longestPause
-        health = DependencyHealth(threshold: configuration.breakerThreshold)
+        health = DependencyHealth(threshold: configuration.breakerThreshold, chains: chains)
     }
 
     package func observe(_ observer: @escaping Observer) { observers.append(observer) }

@@ -9,10 +9,10 @@ extension ChatCompletionsModel {
     /// Asks, and asks again at once when the server refuses what can be left out or said otherwise: within one attempt of
     /// the job and its time. What helped is remembered for the model.
     ///
-    /// - Returns: also which passages the model was shown.
+    /// - Returns: also which passages the model was shown, and how many tokens were spared it.
     func exchange(
         _ request: GenerationRequest, _ failures: FailureMapping, _ onDelta: DeltaHandler?
-    ) async throws(JobFailure) -> (reader: AnswerReader, offered: [Source]) {
+    ) async throws(JobFailure) -> (reader: AnswerReader, offered: [Source], spared: Int) {
         let asked = asked(request)
         let began = ContinuousClock.now
         var forms = [memory.form(of: asked)]
@@ -22,7 +22,7 @@ extension ChatCompletionsModel {
             guard left > .zero else {
                 throw JobFailure(.modelTimeout, "no time was left to ask the model at \(completionsURL)")
             }
-            let (message, sent, offered) = outgoing(
+            let (message, sent, offered, spared) = outgoing(
                 request, form, wantsStream: onDelta != nil || behaviour.alwaysStreams, within: left)
             let reader = AnswerReader(
                 failures, keepsThinking: behaviour.keepsThinking,
@@ -30,7 +30,7 @@ extension ChatCompletionsModel {
             do throws(ExchangeError) {
                 let answered = try await ask(consume message, reader, failures, onDelta)
                 if forms.count > 1 { memory.remember(form, of: asked) }
-                return (answered, offered)
+                return (answered, offered, spared)
             } catch {
                 switch error {
                 case .failed(let failure): throw failure
@@ -51,12 +51,12 @@ extension ChatCompletionsModel {
     @inline(never)
     private func outgoing(
         _ request: GenerationRequest, _ form: RequestForm, wantsStream: Bool, within limit: Duration
-    ) -> (HTTPRequest, RequestForm.Sent, offered: [Source]) {
-        let (messages, offered) = prompt.prompt(for: request)
+    ) -> (HTTPRequest, RequestForm.Sent, offered: [Source], spared: Int) {
+        let (messages, offered, spared) = prompt.prompt(for: request)
         let sent = contents(request, messages, form, wantsStream: wantsStream)
         var message = httpRequest(request, messages, form, sent)
         message.timeouts = HTTPTimeouts(total: limit)
-        return (message, sent, offered)
+        return (message, sent, offered, spared)
     }
 
     /// Sends one request and reads the answer as it comes, up to its end and what belongs to it.

@@ -96,7 +96,8 @@ package struct ChatCompletionsModel: LanguageModel {
         return Generation(
             answer: answer.text, model: answer.model ?? request.model ?? name ?? "",
             usage: answer.usage(of: prompt.messages(for: request)),
-            finishReason: answer.reason == .cut ? .length : .stop, sources: exchanged.offered)
+            finishReason: answer.reason == .cut ? .length : .stop, sources: exchanged.offered,
+            sparedTokens: exchanged.spared)
     }
 
     func failures(for request: GenerationRequest) -> FailureMapping {

@@ -28,8 +28,8 @@ package struct PromptTemplate: Sendable {
     /// Estimated tokens (``TokenEstimate``) the turns of `history` may take. Default 1,500. The newest turn is cut to
     /// fit, of the others whole turns are kept, newest first.
     package let historyTokens: Int
-    /// Estimated tokens the passages may take. Default 3,000. The first is cut to fit, of the others whole passages are
-    /// kept in order.
+    /// Estimated tokens the passages may take. Default 3,000. The first is cut to fit, behind a sentence; of the others whole
+    /// passages are kept in order. One whose text was there already is left out.
     package let contextTokens: Int
 
     private let pieces: [Piece]
@@ -119,10 +119,13 @@ package struct PromptTemplate: Sendable {
     /// The messages for `request`, ready to be sent.
     package func messages(for request: GenerationRequest) -> [ChatMessage] { prompt(for: request).messages }
 
-    /// The messages, and which of the passages are in them: `[n]` in the answer is the n-th.
-    package func prompt(for request: GenerationRequest) -> (messages: [ChatMessage], offered: [Source]) {
+    /// The messages, and which of the passages are in them: `[n]` in the answer is the n-th. `spared` is about how many tokens
+    /// the passages have less than all that were found.
+    package func prompt(
+        for request: GenerationRequest
+    ) -> (messages: [ChatMessage], offered: [Source], spared: Int) {
         let fence = Fence(around: request)
-        let (passages, offered) = quoted(request.passages, fence)
+        let (passages, offered, spared) = quoted(request.passages, fence)
         var messages: [ChatMessage] = []
         if !system.isEmpty { messages.append(ChatMessage(role: .system, content: system)) }
         messages += conversation(request.history, query: request.query, fence)
@@ -143,13 +146,15 @@ package struct PromptTemplate: Sendable {
         } else {
             messages.append(ChatMessage(role: .user, content: content))
         }
-        return (messages, offered)
+        return (messages, offered, spared)
     }
 
     // MARK: - Passages
 
-    private func quoted(_ passages: [Source], _ fence: Fence) -> (text: [UInt8], offered: [Source]) {
+    private func quoted(_ passages: [Source], _ fence: Fence) -> (text: [UInt8], offered: [Source], spared: Int) {
         var left = contextTokens
+        var spared = 0
+        var isFull = false
         var offered: [Source] = []
         var quoted: [UInt8] = []
         quoted.reserveCapacity(passages.reduce(0) { $0 + $1.title.utf8.count + $1.text.utf8.count + 60 })
@@ -157,17 +162,24 @@ package struct PromptTemplate: Sendable {
             let frame = 24 + TokenEstimate.tokens(in: passage.title)
             var text = passage.text
             var cost = frame + TokenEstimate.tokens(in: text)
+            let isOverBudget = cost > left && (!offered.isEmpty || left <= frame)
+            if isFull || isOverBudget || offered.contains(where: { $0.text == text }) {
+                isFull = isFull || isOverBudget
+                spared += cost
+                continue
+            }
             if cost > left {
-                guard offered.isEmpty, left > frame else { break }
-                text = TokenEstimate.prefix(of: text, tokens: left - frame - 1) + "…"
+                spared += cost
+                text = TokenEstimate.sentences(of: text, tokens: left - frame - 1) + "…"
                 cost = frame + TokenEstimate.tokens(in: text)
+                spared -= cost
             }
             left -= cost
             offered.append(passage)
             if !quoted.isEmpty { quoted.append(UInt8(ascii: "\n")) }
             fence.append(passage: offered.count, title: passage.title, text: text, to: &quoted)
         }
-        return (quoted, offered)
+        return (quoted, offered, spared)
     }
 
     // MARK: - Placeholders

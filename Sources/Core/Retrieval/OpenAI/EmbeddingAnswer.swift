@@ -1,4 +1,5 @@
 import ParleyJSON
+import ParleyPrimitives
 
 /// Reads the vectors out of an answer to `POST /v1/embeddings`, in the shapes that servers give it. What could be read in
 /// two ways is refused: a wrong vector is worse than none.
@@ -74,7 +75,7 @@ enum EmbeddingAnswer {
     }
 
     private static func base64(_ text: String) -> Embedding? {
-        guard let bytes = decodeBase64(text), !bytes.isEmpty, bytes.count % 4 == 0 else { return nil }
+        guard let bytes = decodeBase64(text.utf8), !bytes.isEmpty, bytes.count % 4 == 0 else { return nil }
         let numbers = stride(from: 0, to: bytes.count, by: 4).map { at in
             let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[at + $1]) << UInt32(8 * $1) }
             return Float(bitPattern: bits)

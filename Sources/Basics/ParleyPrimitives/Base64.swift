@@ -1,11 +1,11 @@
 /// RFC 4648, §4 or §5, with or without padding; nil for anything else.
-func decodeBase64(_ text: String) -> [UInt8]? {
+package func decodeBase64(_ text: some Collection<UInt8>) -> [UInt8]? {
     var result: [UInt8] = []
-    result.reserveCapacity(text.utf8.count / 4 * 3)
+    result.reserveCapacity(text.count / 4 * 3)
     var bits: UInt32 = 0
     var count = 0
     var padding = 0
-    for byte in text.utf8 {
+    for byte in text {
         let value: UInt32
         switch byte {
         case 0x41...0x5A: value = UInt32(byte - 0x41)

@@ -1,8 +1,7 @@
 import CZlib
-import TestSupport
 
 /// `bytes` as another system would send them with `content_encoding: gzip`.
-func gzipped(_ bytes: [UInt8]) throws -> [UInt8] {
+package func gzipped(_ bytes: [UInt8]) throws -> [UInt8] {
     var stream = z_stream()
     // 16 above the window's bits asks for gzip instead of zlib (zlib.h, deflateInit2).
     guard

@@ -1,0 +1,136 @@
+import Answering
+import ParleyPrimitives
+import ParleyRedis
+import Topology
+
+/// Limits that all workers share, in Redis: `chat:limit:…`. Token buckets that hold a minute's worth, and leases for calls under way.
+///
+/// By Redis' own clock. A worker that dies holds its leases until they expire.
+package struct RedisLimits: LimitStore {
+    let redis: RedisClient
+    let keys: RedisKeys
+    /// Names this worker among those that take from the buckets.
+    let worker: String
+
+    package init(redis: RedisClient, keys: RedisKeys, worker: String) {
+        self.redis = redis
+        self.keys = keys
+        self.worker = worker
+    }
+
+    package func take(
+        _ buckets: [LimitBucket], tokens: Int, call: String, life: Duration
+    ) async -> (answer: LimitAnswer, workers: Int)? {
+        var arguments: [RedisCommand.Argument] = [.text(call), .number(life.wholeMilliseconds), .text(worker)]
+        arguments.append(.number(Int64(tokens)))
+        for bucket in buckets { arguments += Self.numbers(of: bucket) }
+        let reply = try? await redis.send(
+            RedisCommand(script: Self.take, keys: names(buckets) + [keys.limitWorkers], arguments: arguments))
+        guard let numbers = reply?.array?.map({ $0.int ?? 0 }), numbers.count == 4 else { return nil }
+        let workers = max(1, numbers[0])
+        guard numbers[1] > 0 else { return (.granted, workers) }
+        return (
+            .refused(
+                wait: .milliseconds(numbers[2]), interval: .milliseconds(numbers[3]), bucket: numbers[1] - 1), workers
+        )
+    }
+
+    package func end(_ buckets: [LimitBucket], tokens: Int, call: String, wasMade: Bool) async {
+        var arguments: [RedisCommand.Argument] = [.text(call), .number(Int64(tokens)), .number(wasMade ? 1 : 0)]
+        for bucket in buckets { arguments += Self.numbers(of: bucket) }
+        _ = try? await redis.send(RedisCommand(script: Self.end, keys: names(buckets), arguments: arguments))
+    }
+
+    private func names(_ buckets: [LimitBucket]) -> [String] {
+        buckets.flatMap { bucket in
+            let name = keys.limit("\(bucket.scope.rawValue):\(bucket.name)")
+            return [name, name + ":calls"]
+        }
+    }
+
+    /// 0: there is no such limit.
+    private static func numbers(of bucket: LimitBucket) -> [RedisCommand.Argument] {
+        [bucket.limits.requests, bucket.limits.tokens, bucket.limits.concurrent].map { .number(Int64($0 ?? 0)) }
+    }
+
+    /// `level`: what is left of requests and tokens, refilled up to now; a full bucket when nothing is known. `keep`: the reverse.
+    private static let levels = """
+        local call = redis.call
+        local time = call('TIME')
+        local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+        local function level(key, requests, tokens)
+          local held = call('GET', key)
+          local r, t, at = string.match(held or '', '^(%S+) (%S+) (%d+)$')
+          r, t, at = tonumber(r), tonumber(t), tonumber(at)
+          if not r or not t or not at then return requests, tokens end
+          local passed = math.max(0, now - at) / 60000
+          return math.min(requests, r + passed * requests), math.min(tokens, t + passed * tokens)
+        end
+
+        local function keep(key, r, t)
+          call('SET', key, string.format('%.6f %.6f %d', r, t, now), 'PX', 120000)
+        end
+
+        """
+
+    /// Keys: of each bucket its levels and its calls; then who takes from them. Arguments: the call, its life in milliseconds, this
+    /// worker, the tokens, then of each bucket its requests, tokens and concurrent calls.
+    ///
+    /// Workers; 0, or which bucket refuses; how long to wait and then between two calls, in milliseconds.
+    private static let take = RedisScript(
+        levels + """
+            local workers = KEYS[#KEYS]
+            call('ZADD', workers, now, ARGV[3])
+            call('ZREMRANGEBYSCORE', workers, '-inf', now - 60000)
+            call('PEXPIRE', workers, 120000)
+            local count = call('ZCARD', workers)
+            local wanted = tonumber(ARGV[4])
+            local taken = {}
+            for i = 1, (#KEYS - 1) / 2 do
+              local place = 3 * i + 2
+              local requests, tokens = tonumber(ARGV[place]), tonumber(ARGV[place + 1])
+              local concurrent = tonumber(ARGV[place + 2])
+              local r, t = level(KEYS[2 * i - 1], requests, tokens)
+              local needed = math.min(wanted, tokens)
+              if requests > 0 and r < 1 then
+                return {count, i, math.ceil((1 - r) * 60000 / requests), math.ceil(60000 / requests)}
+              end
+              if tokens > 0 and t < needed then
+                return {count, i, math.ceil((needed - t) * 60000 / tokens), math.ceil(needed * 60000 / tokens)}
+              end
+              if concurrent > 0 then
+                local calls = KEYS[2 * i]
+                call('ZREMRANGEBYSCORE', calls, '-inf', now)
+                if call('ZCARD', calls) >= concurrent then return {count, i, 100, math.ceil(1000 / concurrent)} end
+              end
+              taken[i] = {r - 1, t - needed, concurrent}
+            end
+            for i, left in ipairs(taken) do
+              keep(KEYS[2 * i - 1], left[1], left[2])
+              if left[3] > 0 then
+                call('ZADD', KEYS[2 * i], now + ARGV[2], ARGV[1])
+                call('PEXPIRE', KEYS[2 * i], ARGV[2])
+              end
+            end
+            return {count, 0, 0, 0}
+            """)
+
+    /// Keys: of each bucket its levels and its calls. Arguments: the call, its tokens beyond the estimate, 1 when it was made, then of
+    /// each bucket its requests, tokens and concurrent calls.
+    private static let end = RedisScript(
+        levels + """
+            local more, made = tonumber(ARGV[2]), ARGV[3] == '1'
+            for i = 1, #KEYS / 2 do
+              local place = 3 * i + 1
+              local requests, tokens = tonumber(ARGV[place]), tonumber(ARGV[place + 1])
+              if tokens > 0 and more ~= 0 or not made then
+                local r, t = level(KEYS[2 * i - 1], requests, tokens)
+                -- No more debt than a minute's.
+                t = math.min(tokens, math.max(-tokens, t - more))
+                keep(KEYS[2 * i - 1], made and r or math.min(requests, r + 1), t)
+              end
+              if ARGV[place + 2] ~= '0' then call('ZREM', KEYS[2 * i], ARGV[1]) end
+            end
+            """)
+}

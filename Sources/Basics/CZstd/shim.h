@@ -1,0 +1,4 @@
+#ifndef PARLEY_CZSTD_H
+#define PARLEY_CZSTD_H
+#include <zstd.h>
+#endif

@@ -1,0 +1,81 @@
+import ParleyPrimitives
+
+/// Those who wait for the same buckets: the best rank asks, the others wait behind it, and who would wait for long goes back to
+/// the broker. Who waits for other buckets is in another lane, and held up by nobody here.
+///
+/// A value: ``ModelLimits`` asks the buckets and keeps each waiter's continuation under its token.
+struct LimitLane {
+    private struct Waiter {
+        let rank: Rank
+        let tokens: Int
+        let since: Duration
+    }
+
+    /// What is longer is waited for in the broker.
+    static let short = Duration.seconds(5)
+    /// So far ahead those are spread who have been sent there.
+    static let longest = Duration.seconds(600)
+
+    private var waiters: [Waiter] = []
+    /// As the buckets last said: until the next call, and between calls after that.
+    private var next = Duration.zero
+    private var interval = Duration.zero
+    /// When the last of those is due who were sent to the broker.
+    private var horizon = Duration.zero
+    /// Somebody is asking, or waits to ask.
+    var isAsking = false
+    /// Whose turn it is to ask: who waited to ask is overtaken when a call has ended.
+    var turn: UInt64 = 0
+    /// Nobody waits, and nobody is expected.
+    func isOver(now: Duration) -> Bool { waiters.isEmpty && !isAsking && horizon < now }
+
+    var isEmpty: Bool { waiters.isEmpty }
+
+    /// How long whoever comes now is to stay away; nil: it waits here.
+    mutating func enter(_ rank: Rank, tokens: Int, now: Duration) -> Duration? {
+        let before = waiters.count { $0.rank < rank }
+        let expected = max(.zero, next - now) + interval * before
+        if before > 0 || next > now, expected > Self.short { return sendAway(now) }
+        waiters.append(Waiter(rank: rank, tokens: tokens, since: now))
+        return nil
+    }
+
+    /// Who asks now, and for how many tokens.
+    var best: (rank: Rank, tokens: Int)? {
+        waiters.min { $0.rank < $1.rank }.map { ($0.rank, $0.tokens) }
+    }
+
+    mutating func remove(_ token: UInt64) { waiters.removeAll { $0.rank.arrival == token } }
+
+    mutating func granted(_ token: UInt64, now: Duration) {
+        remove(token)
+        next = now
+    }
+
+    /// The buckets are empty.
+    ///
+    /// - Returns: who is to stay away for how long; the others wait.
+    mutating func refused(
+        wait: Duration, interval: Duration, workers: Int, now: Duration
+    ) -> [(token: UInt64, delay: Duration)] {
+        next = now + wait
+        self.interval = interval * max(1, workers)
+        var stay: [Waiter] = []
+        var away: [(token: UInt64, delay: Duration)] = []
+        for waiter in waiters.sorted(by: { $0.rank < $1.rank }) {
+            if wait + self.interval * stay.count > Self.short || now - waiter.since >= Self.short {
+                away.append((waiter.rank.arrival, sendAway(now)))
+            } else {
+                stay.append(waiter)
+            }
+        }
+        waiters = stay
+        return away
+    }
+
+    /// One after the other, so that they do not all come back at once.
+    private mutating func sendAway(_ now: Duration) -> Duration {
+        horizon = min(max(horizon + interval, next, now + .seconds(1)), now + Self.longest)
+        return horizon - now
+    }
+}

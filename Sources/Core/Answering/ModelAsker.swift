@@ -1,0 +1,209 @@
+import ChatJobs
+import Routing
+
+/// Asks an agent's models for an answer, in their order: each as its limits, its gate and its health allow.
+///
+/// Not Sendable: it belongs to ``Answering``, on whose executor all of it runs.
+final class ModelAsker {
+    private let health: HealthMonitor
+    private let clock: any PipelineClock
+    private let executor: any TaskExecutor
+    private let gates: Gates
+    private let limits: ModelLimits
+    private let perform: @Sendable (Work) async -> Void
+
+    private var batches: [UInt64: PromptBatch] = [:]
+    private var nextBatch: UInt64 = 0
+
+    /// What is done in a task of its own.
+    enum Work: Sendable {
+        /// A gate may let go on whom it has held back for a while.
+        case wake(Dependency)
+        case limits(ModelLimits.Work)
+        /// Makes a call for several.
+        case batch(UInt64)
+    }
+
+    /// - Parameters:
+    ///   - limits: what all workers share of the limits.
+    ///   - perform: has ``perform(_:)`` called, on the executor.
+    init(
+        _ configuration: AnsweringConfiguration, limits store: (any LimitStore)?, health: HealthMonitor,
+        clock: any PipelineClock, executor: any TaskExecutor, perform: @escaping @Sendable (Work) async -> Void
+    ) {
+        self.health = health
+        self.clock = clock
+        self.executor = executor
+        self.perform = perform
+        gates = Gates(maxWait: configuration.priorityMaxWait, clock: clock, executor: executor) { service in
+            await perform(.wake(service))
+        }
+        limits = ModelLimits(configuration.limits, store: store, clock: clock, executor: executor) { work in
+            await perform(.limits(work))
+        }
+        gates.weights = configuration.tenantWeights
+    }
+
+    func perform(_ work: Work) async {
+        switch work {
+        case .wake(let service): gates.holdIsOver(service)
+        case .limits(let work): await limits.perform(work)
+        case .batch(let number): await carryOut(number)
+        }
+    }
+
+    // MARK: - From outside
+
+    /// A model went down, or came back.
+    func changed(_ choice: ModelChoice, _ change: HealthMonitor.Change) {
+        switch change {
+        case .down(let waitsHere): gates[choice].close(sendingAway: !waitsHere)
+        case .up(let slowly): gates[choice].open(slowly: slowly)
+        }
+    }
+
+    /// Somebody of a better rank waits for the same answer.
+    func promote(_ flight: Flight) { gates[flight.choice].promote(flight.rank) }
+
+    /// The flight waits for nothing any more.
+    func withdraw(_ flight: Flight) {
+        gates[flight.choice].withdraw(flight.lead.token)
+        limits.withdraw(flight.lead.token)
+    }
+
+    // MARK: - Asking
+
+    private func caller(_ flight: Flight) -> ModelCaller {
+        ModelCaller(agent: flight.route.agent, choice: flight.choice, health: health, clock: clock)
+    }
+
+    /// - Parameters:
+    ///   - onDelta: takes the pieces; nil when nobody wants any.
+    ///   - hasEnded: the flight was ended, whatever comes of this.
+    func ask(
+        _ flight: Flight, _ sources: [Source], onDelta: DeltaSink?, hasEnded: () -> Bool
+    ) async -> Result<Answer, JobFailure> {
+        var trail = ModelTrail()
+        for choice in flight.route.agent.choices {
+            flight.choice = choice
+            let failure: JobFailure
+            switch await askChoice(flight, sources, onDelta, hasEnded) {
+            case .success(let answer)?: return .success(answer)
+            case .failure(let said)?: failure = said
+            case nil:
+                failure = caller(flight).absence
+                if hasEnded() { return .failure(failure) }
+            }
+            guard !flight.isHeldBack, trail.failed(failure, hasStreamed: !flight.streamed.isEmpty) else { break }
+        }
+        return .failure(trail.failure ?? caller(flight).absence)
+    }
+
+    /// Asks the flight's ``Flight/choice``.
+    ///
+    /// - Returns: nil when the model was not asked, or the flight has ended meanwhile.
+    private func askChoice(
+        _ flight: Flight, _ sources: [Source], _ onDelta: DeltaSink?, _ hasEnded: () -> Bool
+    ) async -> Result<Answer, JobFailure>? {
+        switch await limits.enter(flight, sources) {
+        case .withdrawn: return nil
+        case .later(let delay, let isModels):
+            flight.isHeldBack = !isModels
+            return .failure(.heldBack(for: delay))
+        case .granted(let permit):
+            let (result, isMade) = await askAtGate(flight, sources, onDelta, hasEnded)
+            limits.end(permit, usage: (try? result?.get())?.usage, wasMade: isMade)
+            return result.map { $0.map { finished($0, flight) } }
+        }
+    }
+
+    private func finished(_ answer: Answer, _ flight: Flight) -> Answer {
+        var answer = answer
+        if let rewriting = flight.rewriting { answer.usage.add(rewriting) }
+        if flight.choice.isFallback { flight.route.agent.metrics.fallbacks.increment() }
+        return answer
+    }
+
+    private func askAtGate(
+        _ flight: Flight, _ sources: [Source], _ onDelta: DeltaSink?, _ hasEnded: () -> Bool
+    ) async -> (Result<Answer, JobFailure>?, isMade: Bool) {
+        let gate = gates[flight.choice]
+        let caller = caller(flight)
+        if onDelta == nil, let prompt = caller.prompt(flight.lead, sources) {
+            guard let seat = await gate.enter(flight, prompt, begin: { self.begin($0) }) else { return (nil, false) }
+            return (await answer(flight, seat, hasEnded), true)
+        }
+        guard await gate.enter(flight.rank, tenant: flight.lead.job.tenant) else { return (nil, false) }
+        guard !hasEnded() else {
+            gate.leave(.unanswered)
+            return (nil, false)
+        }
+        // Who joins may have more time than the lead.
+        let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
+        let call = await caller.call(flight.lead, sources, within: left, onDelta: onDelta)
+        if call.failure != nil, hasEnded() {
+            gate.leave(.unanswered)
+            return (nil, true)
+        }
+        gate.leave(caller.judge(call, isFirstTry: flight.lead.isFirstTry))
+        return (call.result, true)
+    }
+
+    /// Has the model make the question stand alone.
+    ///
+    /// - Returns: nil when it made nothing of use.
+    func rewrite(_ flight: Flight, hasEnded: () -> Bool) async -> String? {
+        guard let rewriter = flight.route.agent.rewriter, case .granted(let permit) = await limits.enter(flight, [])
+        else { return nil }
+        var usage: Usage?
+        defer { limits.end(permit, usage: usage, wasMade: usage != nil) }
+        let gate = gates[flight.choice]
+        guard await gate.enter(flight.rank, tenant: flight.lead.job.tenant) else { return nil }
+        guard !hasEnded() else {
+            gate.leave(.unanswered)
+            return nil
+        }
+        let caller = caller(flight)
+        let call = await caller.rewrite(
+            flight.lead, by: rewriter, within: flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall))
+        gate.leave(flight.ending == nil ? caller.judge(call, isFirstTry: flight.lead.isFirstTry) : .unanswered)
+        guard case .success(let answer) = call.result else { return nil }
+        usage = answer.usage
+        flight.rewriting = answer.usage
+        return Rewrite.question(in: answer.text)
+    }
+
+    // MARK: - Together
+
+    /// The gate has let a batch go.
+    private func begin(_ batch: PromptBatch) {
+        nextBatch += 1
+        let number = nextBatch
+        batches[number] = batch
+        batch.task = Task.detached(executorPreference: executor) { [perform] in await perform(.batch(number)) }
+    }
+
+    private func carryOut(_ number: UInt64) async {
+        guard let batch = batches.removeValue(forKey: number), let first = batch.flights.first else { return }
+        let caller = ModelCaller(agent: first.route.agent, choice: batch.choice, health: health, clock: clock)
+        let (results, call) = await caller.call(batch.prompts)
+        batch.end(results)
+        // One call has one fate for the service.
+        let isFirstTry = batch.flights.contains { $0.lead.isFirstTry }
+        gates[batch.choice].leave(
+            batch.isAbandoned ? .unanswered : caller.judge(call, isFirstTry: isFirstTry))
+    }
+
+    /// Waits for its part of a call; who is ended meanwhile leaves the others alone.
+    private func answer(
+        _ flight: Flight, _ seat: PromptBatch.Seat, _ hasEnded: () -> Bool
+    ) async -> Result<Answer, JobFailure>? {
+        if seat.batch.results == nil, flight.ending == nil { await withCheckedContinuation { flight.waiter = $0 } }
+        guard let result = seat.result else {
+            seat.batch.leave(seat.place)
+            return nil
+        }
+        if case .failure = result, hasEnded() { return nil }
+        return result
+    }
+}
