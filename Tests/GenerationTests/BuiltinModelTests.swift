@@ -138,9 +138,15 @@ import Testing
         #expect(try await answer("电池续航", [chinese]).answer.count < 420)
     }
 
+    @Test func anAnswerIsOfOneDocument() async throws {
+        let other = passage("Returned parcels need a photo of the damage.", score: 0.3, id: "photos.md#1")
+        let found = try await answer("damaged parcels returned photo", [returns, other])
+        #expect(Set(found.sources.map(\.id)).count == 1, "\(found.answer)")
+    }
+
     @Test func streamsSentenceBySentence() async throws {
         let deltas = Deltas()
-        let overlap = passage("Damaged parcels need a photo.", score: 0.8, id: "r#2")
+        let overlap = passage("Damaged parcels need a photo.", score: 0.8, id: "returns.md#2")
         let found = try await ExtractiveModel().generate(
             GenerationRequest(query: "damaged parcels returned photo", passages: [returns, overlap]),
             onDelta: deltas.handler)

@@ -153,6 +153,18 @@ import Testing
         #expect(try folder.read("k.index") == Array(text.utf8))
     }
 
+    @Test func twoAtOnceLoseNothing() async throws {
+        let folder = try TemporaryFolder()
+        for number in 0..<8 { try folder.write("d\(number)/\(number).md", "# \(number)\n\nText.") }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<8 {
+                group.addTask { _ = try await ingest(store(folder), "\(folder.path)/d\(number)") }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try await ids(store(folder)).count == 8)
+    }
+
     @Test func aFolderIsNoIndex() async throws {
         let folder = try TemporaryFolder()
         try folder.write("docs/a.md", "# A\n\nText.")

@@ -1,3 +1,4 @@
+import Glibc
 import ParleyHTTP
 import Testing
 
@@ -158,6 +159,24 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
             #expect(try await another.open()?.passages == 3)
             let found = try await another.search([[1, 0, 0, 0, 0]], topK: 9, timeout: .seconds(60))
             #expect(Set(found[0].map(\.passage.id)) == ["a#1", "en/refund.md#1", "zh/快递.md#1"])
+        }
+    }
+
+    @Test(arguments: StoreCase.all)
+    func aDocumentsFileIsRemembered(_ place: StoreCase) async throws {
+        try await with(place) { store, another in
+            let folder = try TemporaryFolder()
+            for name in ["en/parcel.md", "en/gift.md", "zh/快递.md"] {
+                try folder.write("docs/\(name)", "# \(name)\n\nA parcel.")
+            }
+            let ingestor = Ingestor(embedder: embedder, store: store)
+            #expect(try await ingestor.ingest(paths: [folder.path + "/docs"]).added == 3)
+            #expect(system("rm '\(folder.path)'/docs/en/gift.md '\(folder.path)'/docs/zh/*") == 0)
+            let summary = try await Ingestor(embedder: embedder, store: another).ingest(paths: [
+                folder.path + "/docs/en"
+            ])
+            #expect(summary.unchanged == 1 && summary.removedIDs == ["en/gift.md"])
+            #expect(try await another.contentHashes().keys.sorted() == ["en/parcel.md", "zh/快递.md"])
         }
     }
 

@@ -7,7 +7,7 @@ import Retrieval
 /// One line of `parley check`.
 package struct CheckResult: Sendable, Equatable {
     package enum Outcome: String, Sendable { case ok, warning, wrong, unreachable }
-    /// The part: `configuration`, `rabbitmq`, `redis`, `embeddings`, `vectors`, `model`, `objects`.
+    /// The part: `configuration`, `rabbitmq`, `redis`, `embeddings`, `rerank`, `vectors`, `model`, `objects`.
     package let name: String
     package let outcome: Outcome
     /// One sentence in plain words: what is there, or what is wrong and what to do.
@@ -36,9 +36,10 @@ package struct HealthCheck: Sendable {
         async let rabbitMQ = checkRabbitMQ()
         async let redis = checkRedis()
         async let embeddings = checkEmbeddings()
+        async let rerank = checkReranker()
         async let agents = checkAgents()
         async let objects = checkObjects()
-        return await [rabbitMQ, redis, embeddings] + agents + objects
+        return await [rabbitMQ, redis, embeddings] + rerank + agents + objects
     }
 
     private func checkObjects() async -> [CheckResult] {
@@ -57,6 +58,16 @@ package struct HealthCheck: Sendable {
                 detail: "\(assembly.embedder.identity): \(vectors.first?.count ?? 0) numbers a text")
         } catch {
             return failed("embeddings", error, key: "embeddings.url")
+        }
+    }
+
+    private func checkReranker() async -> [CheckResult] {
+        guard let reranker = assembly.reranker, let url = assembly.settings.rerank.url else { return [] }
+        do throws(RetrievalError) {
+            try await reranker.check(timeout: .seconds(10))
+            return [CheckResult(name: "rerank", outcome: .ok, detail: "\(url) answers")]
+        } catch {
+            return [failed("rerank", error, key: "rerank.url")]
         }
     }
 

@@ -2,7 +2,7 @@ import ChatJobs
 
 /// Answers with the passages' own best sentences and cites them: no server, no invention.
 ///
-/// The answer is one to three sentences, about 400 characters at most, each followed by the number of its passage;
+/// The answer is one to three sentences of one document, about 400 characters at most, each followed by the number of its passage;
 /// ``Generation/sources`` are the passages quoted, `[1]` the first. When none of the passages speaks of what was
 /// asked it says so, in Chinese or in English, whichever the question is in. It sees only words, not meaning: a
 /// passage that answers in words all different from the question's is not found.

@@ -15,7 +15,7 @@ struct Candidate {
 ///
 /// A term weighs the more, the fewer of the given sentences have it. A sentence is worth what its terms weigh, more
 /// in a passage that retrieval ranked high and that speaks of the rest of the question too; a term that an already
-/// chosen sentence has counts a third.
+/// chosen sentence has counts a third. All are of one document.
 struct SentenceSelection {
     /// The most sentences of an answer.
     static let maxSentences = 3
@@ -26,12 +26,16 @@ struct SentenceSelection {
     /// What a term that no given sentence has weighs, of what its rarity would give it: people ask in words of their
     /// own.
     static let unseenShare = 0.25
+    /// How much less each further passage is worth: retrieval knows more of what means the same.
+    static let placeFactor = 0.6
     /// How much of the best sentence's worth another must have to be quoted too.
     static let worthSaying = 0.4
 
     private let candidates: [Candidate]
     private let weights: [Double]
     private let priors: [Double]
+    /// Of each passage.
+    private let documents: [Substring]
 
     /// - Parameter titleMatches: for each passage, the question's terms in its title.
     init(_ candidates: [Candidate], titleMatches: [UInt64], passages: [Source], termCount: Int) {
@@ -56,7 +60,9 @@ struct SentenceSelection {
             let isAbout = titleMatches[index] & said[index] != 0
             guard share >= Self.relevantShare, isAbout || covered[index].nonzeroBitCount >= needed else { return 0 }
             let nearness = best > 0 && passages[index].score.isFinite ? max(0, passages[index].score / best) : 1
-            return (0.5 + share) * (0.5 + 0.5 * nearness) / (1 + 0.1 * Double(index))
+            return (0.5 + share) * (0.5 + 0.5 * nearness) / (1 + Self.placeFactor * Double(index))
+        }
+        documents = passages.map { passage in passage.id.lastIndex(of: "#").map { passage.id[..<$0] } ?? passage.id[...]
         }
     }
 
@@ -71,6 +77,7 @@ struct SentenceSelection {
             for index in candidates.indices where !chosen.contains(index) {
                 let worth = worth(index, covered: covered, after: chosen)
                 guard worth > bar, worth > best?.worth ?? 0 else { continue }
+                if let first = chosen.first, !isOfOneDocument(first, index) { continue }
                 guard chosen.isEmpty || length + candidates[index].text.count <= Self.maxCharacters else { continue }
                 guard !chosen.contains(where: { repeats(candidates[$0].text, candidates[index].text) }) else {
                     continue
@@ -84,6 +91,11 @@ struct SentenceSelection {
             length += candidates[best.index].text.count
         }
         return chosen.map { candidates[$0] }.sorted { ($0.passage, $0.position) < ($1.passage, $1.position) }
+    }
+
+    /// Sentences of two documents that share words with a question seldom make one answer.
+    private func isOfOneDocument(_ one: Int, _ other: Int) -> Bool {
+        documents[candidates[one].passage] == documents[candidates[other].passage]
     }
 
     private func worth(_ index: Int, covered: UInt64, after chosen: [Int]) -> Double {

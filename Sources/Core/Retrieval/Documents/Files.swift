@@ -125,6 +125,18 @@ enum Files {
         path.hasPrefix(root.hasSuffix("/") ? root : root + "/")
     }
 
+    /// Runs `body` while no other process does so for a file in the same folder; waits for one that does.
+    static func exclusively<T>(in folder: String, _ body: () throws(RetrievalError) -> T) throws(RetrievalError) -> T {
+        try makeFolder(folder)
+        // The folder itself is locked: a file beside the index would stay there for ever.
+        let handle = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard handle >= 0 else { throw failure("cannot open", folder) }
+        defer { close(handle) }
+        // File systems that know no locks refuse; then the last one wins, as if there were no other.
+        while flock(handle, LOCK_EX) != 0, errno == EINTR {}
+        return try body()
+    }
+
     /// Puts `bytes` at `path` whole or not at all: written to a temporary file beside it, flushed to disk, renamed.
     /// Folders that are missing are made.
     static func write(_ bytes: [UInt8], to path: String) throws(RetrievalError) {
@@ -167,7 +179,7 @@ enum Files {
         }
     }
 
-    private static func folder(of path: String) -> String {
+    static func folder(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }

@@ -95,9 +95,14 @@ package final class FileStore: VectorStore {
         return Dictionary(file.documents.map { ($0.id, $0.contentHash) }) { first, _ in first }
     }
 
-    /// The last of two that replace at once wins, whole.
+    /// Two that replace at once wait for each other, and neither loses what the other has stored.
     @concurrent
     package func replace(_ update: StoreUpdate) async throws(RetrievalError) {
+        try Files.exclusively(in: Files.folder(of: path)) { () throws(RetrievalError) in try replaceNow(update) }
+        state.withLock { $0.nextLook = nil }
+    }
+
+    private func replaceNow(_ update: StoreUpdate) throws(RetrievalError) {
         guard (1...IndexFile.maxDimension).contains(update.dimension) else {
             throw RetrievalError(
                 .incompatible,
@@ -132,7 +137,6 @@ package final class FileStore: VectorStore {
             try IndexFile.refuseForeign(try Files.beginning(of: path, IndexFile.headerSize)[...], path: path)
         }
         try Files.write(file.encoded(), to: path)
-        state.withLock { $0.nextLook = nil }
     }
 
     /// Whether the index in use has its graph; for tests.

@@ -65,6 +65,15 @@ package final class Reranker: Sendable {
     /// Sends another key from the next call on.
     package func useKey(_ key: String) throws(RetrievalError) { service.use(try Self.headers(key)) }
 
+    /// Whether the service answers as it should; asks it about two short texts.
+    package func check(timeout: Duration) async throws(RetrievalError) {
+        let shown = ["check", "another"].map {
+            Match(passage: Passage(documentID: $0, ordinal: 1, title: $0, text: $0), score: 0)
+        }
+        let answer = try await service.json("POST", url, body: body("check", shown[...], topK: 2), timeout: timeout)
+        _ = try Self.places(in: answer, of: shown.count, service)
+    }
+
     /// The best `topK` of each question's passages, all questions at a time.
     ///
     /// - Parameter left: until nobody waits any more.
