@@ -36,6 +36,15 @@ import Testing
         #expect(text.status == 1 && text.output.contains("removed  d2.md") && text.errors.contains("bad.jsonl"))
     }
 
+    @Test func aDryRunOfNothingReadableSaysSo() async throws {
+        let (folder, settings) = try folder(of: 0)
+        try folder.write("bad.jsonl", "{")
+        let trial = try await parley("ingest", folder.path, "--dry-run", "--json", settings: settings)
+        #expect(try trial.status == 1 && numbers(trial) == [0, 0, 0, 0, 1])
+        let real = try await parley("ingest", folder.path, settings: settings)
+        #expect(real.status == 2 && real.errors.contains("nothing was changed"))
+    }
+
     @Test func removingManyNeedsAYes() async throws {
         let (folder, settings) = try folder(of: 5)
         #expect(try await parley("ingest", folder.path, settings: settings).status == 0)

@@ -33,7 +33,7 @@ struct IngestCommand: AsyncParsableCommand {
         let ingestor = Ingestor(
             embedder: assembly.embedder, store: agent.store,
             options: .init(batchSize: settings.embeddings.batch, removesVanished: !keep))
-        let plan = try await ingestor.plan(paths: paths)
+        let plan = try await ingestor.plan(paths: paths, isTrial: dryRun)
         for skipped in plan.summary.skipped {
             printError(
                 oneLine("\(skipped.isUnreadable ? "cannot be read" : "left out") \(skipped.path): \(skipped.reason)"))

@@ -106,12 +106,15 @@ package struct Ingestor: Sendable {
     }
 
     /// Reads the documents below `paths`, and says what they change.
+    ///
+    /// - Parameter isTrial: nothing will be done: that nothing could be read is then worth no error.
     @concurrent
-    package func plan(paths: [String]) async throws(RetrievalError) -> Plan {
+    package func plan(paths: [String], isTrial: Bool = false) async throws(RetrievalError) -> Plan {
         let index = try await known()
         let marks = index.marks
         let read = try DocumentReader().find(paths, knownRoots: Set(marks.values.compactMap(\.root)))
-        guard !read.documents.isEmpty else {
+        let isOnlyUnreadable = isTrial && read.skipped.contains(where: \.isUnreadable)
+        guard !read.documents.isEmpty || isOnlyUnreadable else {
             let reasons = read.skipped.prefix(3).map(\.description).joined(separator: "; ")
             throw RetrievalError(
                 .noDocuments,
