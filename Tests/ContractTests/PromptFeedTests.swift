@@ -191,6 +191,29 @@ import Testing
         #expect(try await worker.stop() == 0)
     }
 
+    /// A llama.cpp server: its address is PARLEY_TEST_PROMPTS_URL.
+    @Test(.enabled(if: getenv("PARLEY_TEST_PROMPTS_URL") != nil)) func aRealServerAnswersArrays() async throws {
+        let worker = try await Worker.start([
+            "model.url": String(cString: getenv("PARLEY_TEST_PROMPTS_URL")), "model.feed": "prompts",
+            "limits.max_tokens": "64", "prompt.system": "Be brief.",
+        ])
+        try await Producer.with { producer in
+            for number in 0..<12 {
+                try await producer.publish(
+                    #"{"query":"Name one thing that is number \#(number).","options":{"max_tokens":12}}"#, to: worker,
+                    id: unique())
+            }
+            for _ in 0..<12 {
+                let reply = try await producer.nextReply()
+                #expect(try reply.status == "succeeded" && reply.answer?.isEmpty == false)
+                #expect(try (10...80).contains(reply.json["usage"]?["prompt_tokens"]?.int ?? 0))
+                #expect(try (1...24).contains(reply.json["usage"]?["completion_tokens"]?.int ?? 0))
+            }
+            #expect(try await worker.metric("parley_model_calls_total") ?? 12 < 6)
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func checkTellsThatAServerTakesNoPrompts() async throws {
         let chats = try await ModelServer()
         let fine = try Server(delay: .zero)

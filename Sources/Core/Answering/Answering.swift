@@ -367,8 +367,11 @@ package actor Answering {
         switch passages {
         case .failure(let failure): return .failed(failure)
         case .success(let sources):
-            // Pieces are wanted by somebody, or by nobody, from here on: who joins later has the whole.
-            let asked = await asker.ask(flight, sources, onDelta: sink(of: flight)) { self.ending(of: flight) != nil }
+            let asked = await asker.ask(flight, sources) {
+                self.sink(of: flight)
+            } hasEnded: {
+                self.ending(of: flight) != nil
+            }
             switch asked {
             case .success(let answer): return .answered(answer, reuse: nil)
             case .failure(let failure): return standIn(for: failure, flight)
