@@ -78,16 +78,16 @@ final class ModelAsker {
     }
 
     /// - Parameters:
-    ///   - onDelta: takes the pieces; nil when nobody wants any.
+    ///   - sink: takes the pieces; nil when nobody wants any by then.
     ///   - hasEnded: the flight was ended, whatever comes of this.
     func ask(
-        _ flight: Flight, _ sources: [Source], onDelta: DeltaSink?, hasEnded: () -> Bool
+        _ flight: Flight, _ sources: [Source], sink: () -> DeltaSink?, hasEnded: () -> Bool
     ) async -> Result<Answer, JobFailure> {
         var trail = ModelTrail()
         for choice in flight.route.agent.choices {
             flight.choice = choice
             let failure: JobFailure
-            switch await askChoice(flight, sources, onDelta, hasEnded) {
+            switch await askChoice(flight, sources, sink, hasEnded) {
             case .success(let answer)?: return .success(answer)
             case .failure(let said)?: failure = said
             case nil:
@@ -103,7 +103,7 @@ final class ModelAsker {
     ///
     /// - Returns: nil when the model was not asked, or the flight has ended meanwhile.
     private func askChoice(
-        _ flight: Flight, _ sources: [Source], _ onDelta: DeltaSink?, _ hasEnded: () -> Bool
+        _ flight: Flight, _ sources: [Source], _ sink: () -> DeltaSink?, _ hasEnded: () -> Bool
     ) async -> Result<Answer, JobFailure>? {
         switch await limits.enter(flight, sources) {
         case .withdrawn: return nil
@@ -111,7 +111,7 @@ final class ModelAsker {
             flight.isHeldBack = !isModels
             return .failure(.heldBack(for: delay))
         case .granted(let permit):
-            let (result, isMade) = await askAtGate(flight, sources, onDelta, hasEnded)
+            let (result, isMade) = await askAtGate(flight, sources, sink, hasEnded)
             limits.end(permit, usage: (try? result?.get())?.usage, wasMade: isMade)
             return result.map { $0.map { finished($0, flight) } }
         }
@@ -125,22 +125,22 @@ final class ModelAsker {
     }
 
     private func askAtGate(
-        _ flight: Flight, _ sources: [Source], _ onDelta: DeltaSink?, _ hasEnded: () -> Bool
+        _ flight: Flight, _ sources: [Source], _ sink: () -> DeltaSink?, _ hasEnded: () -> Bool
     ) async -> (Result<Answer, JobFailure>?, isMade: Bool) {
         let gate = gates[flight.choice]
         let caller = caller(flight)
-        if onDelta == nil, let prompt = caller.prompt(flight.lead, sources) {
+        if sink() == nil, let prompt = caller.prompt(flight.lead, sources) {
             guard let seat = await gate.enter(flight, prompt, begin: { self.begin($0) }) else { return (nil, false) }
             return (await answer(flight, seat, hasEnded), true)
         }
-        guard await gate.enter(flight.rank, tenant: flight.lead.job.tenant) else { return (nil, false) }
+        guard await gate.enter(flight.rank, limits.share(of: flight, sources)) else { return (nil, false) }
         guard !hasEnded() else {
             gate.leave(.unanswered)
             return (nil, false)
         }
         // Who joins may have more time than the lead.
         let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
-        let call = await caller.call(flight.lead, sources, within: left, onDelta: onDelta)
+        let call = await caller.call(flight.lead, sources, within: left, onDelta: sink())
         if call.failure != nil, hasEnded() {
             gate.leave(.unanswered)
             return (nil, true)
@@ -158,7 +158,7 @@ final class ModelAsker {
         var usage: Usage?
         defer { limits.end(permit, usage: usage, wasMade: usage != nil) }
         let gate = gates[flight.choice]
-        guard await gate.enter(flight.rank, tenant: flight.lead.job.tenant) else { return nil }
+        guard await gate.enter(flight.rank, limits.share(of: flight, [])) else { return nil }
         guard !hasEnded() else {
             gate.leave(.unanswered)
             return nil

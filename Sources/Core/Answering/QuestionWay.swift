@@ -52,8 +52,11 @@ final class QuestionWay {
         case .failure(let failure): return .failed(failure)
         case .success(let sources):
             if sources.isEmpty, let answer = await refusal(of: flight) { return .answered(answer, reuse: nil) }
-            // Pieces are wanted by somebody, or by nobody, from here on: who joins later has the whole.
-            let asked = await asker.ask(flight, sources, onDelta: sink(of: flight)) { self.ending(of: flight) != nil }
+            let asked = await asker.ask(flight, sources) {
+                self.sink(of: flight)
+            } hasEnded: {
+                self.ending(of: flight) != nil
+            }
             switch asked {
             case .success(let answer):
                 if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {

@@ -235,6 +235,12 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         await publisher.close(within: .seconds(1))
     }
 
+    /// Whoever asks the model has another one that is there.
+    private func isStoodInFor(_ service: Dependency, _ away: [Dependency: String]) -> Bool {
+        let chains = assembly.agents.map { [$0.service] + $0.fallbacks.map(\.service) }.filter { $0.contains(service) }
+        return !chains.isEmpty && chains.allSatisfy { $0.contains { away[$0] == nil } }
+    }
+
     /// What `/readyz` says: whether each service that jobs need is there.
     package func readiness() async -> Admin.Readiness {
         let away = await pipeline.dependenciesDown
@@ -256,7 +262,9 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             }
         var readiness = Admin.Readiness(["rabbitmq": rabbitMQ, "redis": stored ? .ok : .failed("not connected")])
         for (service, reason) in away.sorted(by: { $0.key < $1.key }) where service != .rabbitMQ {
-            readiness.set(service.description, .failed(reason))
+            readiness.set(
+                service.description,
+                isStoodInFor(service, away) ? .degraded("\(reason); another model stands in") : .failed(reason))
         }
         for (vectors, source) in passages where away[vectors] == nil {
             if let trouble = await source.trouble() { readiness.set(vectors.description, .degraded(trouble)) }

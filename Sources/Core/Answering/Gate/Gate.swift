@@ -1,8 +1,7 @@
 import DequeModule
-import HeapModule
 
-/// Decides who asks a model next: at most `limit` calls at once, the best ``Rank`` first; but whoever has waited for
-/// `maxWait` goes before everybody who has not, so that nobody starves.
+/// Decides who asks a model next: at most `limit` calls at once, the best ``Rank`` first, tenants by turns (``FairQueue``); but
+/// whoever has waited for `maxWait` goes before everybody who has not, so that nobody starves.
 ///
 /// The limit shrinks when the model asks to slow down, and grows by one with each answer, whatever it says: doubling for
 /// each round of calls, so that a model that comes back is not stampeded (slow start, as in TCP: RFC 5681, section 3.1).
@@ -12,19 +11,13 @@ import HeapModule
 struct Gate {
     typealias Token = UInt64
 
-    private struct Entry: Comparable {
-        let rank: Rank
-        let token: Token
-        static func < (a: Entry, b: Entry) -> Bool { (a.rank, a.token) < (b.rank, b.token) }
-    }
-
     let ceiling: Int
     let maxWait: Duration
     private(set) var limit: Int
     private(set) var running = 0
-    private var ranked = Heap<Entry>()
+    private var ranked: FairQueue
     private var byArrival = Deque<(token: Token, since: Duration)>()
-    private var waiting: Set<Token> = []
+    private var waiting: [Token: FairQueue.Share] = [:]
     private var pace = CallPace()
     private let isPaced: Bool
 
@@ -32,8 +25,10 @@ struct Gate {
     ///   - ceiling: `model.max_concurrency`.
     ///   - maxWait: `priority.max_wait`.
     ///   - isPaced: starts are kept apart while the model is busy.
-    init(ceiling: Int, maxWait: Duration, isPaced: Bool = true) {
+    ///   - weights: of tenants.
+    init(ceiling: Int, maxWait: Duration, isPaced: Bool = true, weights: [String: Int] = [:]) {
         self.ceiling = ceiling
+        ranked = FairQueue(weights: weights)
         self.isPaced = isPaced
         limit = ceiling
         self.maxWait = maxWait
@@ -52,34 +47,35 @@ struct Gate {
     }
 
     /// True: the call starts now. False: it waits until ``next(now:)`` names `token`.
-    mutating func enter(_ rank: Rank, token: Token, now: Duration) -> Bool {
+    mutating func enter(_ rank: Rank, token: Token, _ share: FairQueue.Share = .init(), now: Duration) -> Bool {
         if enterAtOnce(now: now) { return true }
-        wait(rank, token: token, now: now)
+        wait(rank, token: token, share, now: now)
         return false
     }
 
     /// It waits until ``next(now:)`` names `token`, or another's call has room for it.
-    mutating func wait(_ rank: Rank, token: Token, now: Duration) {
-        ranked.insert(Entry(rank: rank, token: token))
+    mutating func wait(_ rank: Rank, token: Token, _ share: FairQueue.Share = .init(), now: Duration) {
+        ranked.insert(FairQueue.Entry(rank: rank, token: token, share: share))
         byArrival.append((token, now))
-        waiting.insert(token)
+        waiting[token] = share
     }
 
     /// Waiters that go with the call that was just begun, best rank first.
     ///
     /// - Parameter fits: whether there is room for one. Those that do not fit wait on.
     mutating func companions(atMost most: Int, fits: (Token) -> Bool) -> [Token] {
-        var (taken, left): ([Token], [Entry]) = ([], [])
-        while taken.count < most, left.count < Self.mostLookedAt, let entry = ranked.popMin() {
-            guard waiting.contains(entry.token) else { continue }
+        var (taken, left): ([Token], [FairQueue.Entry]) = ([], [])
+        while taken.count < most, left.count < Self.mostLookedAt,
+            let entry = ranked.popNext(where: { waiting[$0] != nil })
+        {
             if fits(entry.token) {
-                waiting.remove(entry.token)
+                waiting[entry.token] = nil
                 taken.append(entry.token)
             } else {
                 left.append(entry)
             }
         }
-        for entry in left { ranked.insert(entry) }
+        for entry in left { ranked.putBack(entry) }
         return taken
     }
 
@@ -88,7 +84,7 @@ struct Gate {
     /// The waiter whose call may start now; nil when there is none, or no room.
     mutating func next(now: Duration) -> Token? {
         guard running < limit, pace.hold(now: now) == nil, let token = best(now) else { return nil }
-        waiting.remove(token)
+        waiting[token] = nil
         begin(now)
         return token
     }
@@ -102,30 +98,27 @@ struct Gate {
     }
 
     private mutating func best(_ now: Duration) -> Token? {
-        while let oldest = byArrival.first, !waiting.contains(oldest.token) { byArrival.removeFirst() }
+        while let oldest = byArrival.first, waiting[oldest.token] == nil { byArrival.removeFirst() }
         if let oldest = byArrival.first, now - oldest.since >= maxWait { return oldest.token }
-        while let entry = ranked.popMin() {
-            if waiting.contains(entry.token) { return entry.token }
-        }
-        return nil
+        return ranked.popNext { waiting[$0] != nil }?.token
     }
 
     /// A waiter's rank is another now. The entry of the old one is passed over once the waiter has gone.
     mutating func promote(_ rank: Rank, token: Token) {
-        if waiting.contains(token) { ranked.insert(Entry(rank: rank, token: token)) }
+        if let share = waiting[token] { ranked.insert(FairQueue.Entry(rank: rank, token: token, share: share)) }
     }
 
     /// A waiter has given up.
-    mutating func withdraw(_ token: Token) { waiting.remove(token) }
+    mutating func withdraw(_ token: Token) { waiting[token] = nil }
 
     /// Everybody who waits gives up.
     mutating func withdrawAll() -> [Token] {
         defer {
-            waiting = []
-            ranked = Heap()
+            waiting = [:]
+            ranked.removeAll()
             byArrival = []
         }
-        return waiting.sorted()
+        return waiting.keys.sorted()
     }
 
     // MARK: - Out

@@ -29,7 +29,7 @@ final class Gates {
         let service = choice.service
         if let gate = gates[service] { return gate }
         let gate = ModelGate(
-            choice, maxWait: maxWait, clock: clock
+            choice, maxWait: maxWait, weights: weights, clock: clock
         ) { [clock, executor, wake] hold in
             Task.detached(executorPreference: executor) {
                 if hold > .zero { await clock.sleep(for: hold) }

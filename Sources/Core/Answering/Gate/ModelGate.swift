@@ -29,25 +29,30 @@ final class ModelGate {
         }
     }
 
-    init(_ choice: ModelChoice, maxWait: Duration, clock: any PipelineClock, wakeAfter: @escaping (Duration) -> Void) {
+    /// - Parameter weights: of tenants.
+    init(
+        _ choice: ModelChoice, maxWait: Duration, weights: [String: Int], clock: any PipelineClock,
+        wakeAfter: @escaping (Duration) -> Void
+    ) {
         self.choice = choice
         model = choice.model as? any BatchAnswerModel
         // Batches take longer the larger they are, and end apart by that.
-        gate = Gate(ceiling: choice.concurrency, maxWait: maxWait, isPaced: model == nil)
+        gate = Gate(ceiling: choice.concurrency, maxWait: maxWait, isPaced: model == nil, weights: weights)
         self.clock = clock
         metrics = GateMetrics(choice)
         self.wakeAfter = wakeAfter
     }
 
     /// Waits for a place; whoever gets one must ``leave(_:)``. False: the gate is closed, or the waiter was withdrawn.
-    func enter(_ rank: Rank, tenant: String?) async -> Bool {
+    func enter(_ rank: Rank, _ share: @autoclosure () -> FairQueue.Share) async -> Bool {
         if isClosed { return false }
         if gate.enterAtOnce(now: clock.now) {
             metrics.running.record(gate.running)
             return true
         }
+        let share = share()
         return await withCheckedContinuation { continuation in
-            if gate.enter(rank, token: rank.arrival, now: clock.now) {
+            if gate.enter(rank, token: rank.arrival, share, now: clock.now) {
                 continuation.resume(returning: true)
             } else {
                 waiters[rank.arrival] = .alone(continuation)
@@ -68,7 +73,8 @@ final class ModelGate {
         let rank = flight.rank
         flight.seat = nil
         await withCheckedContinuation { continuation in
-            gate.wait(rank, token: rank.arrival, now: clock.now)
+            gate.wait(
+                rank, token: rank.arrival, .init(tenant: flight.lead.job.tenant, cost: prompt.tokens), now: clock.now)
             waiters[rank.arrival] = .together(flight, prompt, continuation, begin: begin)
             metrics.queued.record(gate.queued)
             guard !isWaking else { return }

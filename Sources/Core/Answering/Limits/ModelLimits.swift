@@ -7,6 +7,7 @@ import ParleyPrimitives
 /// Not Sendable: it belongs to ``Answering``, on whose executor all of it runs.
 final class ModelLimits {
     private let rules: LimitRules
+    private let areNone: Bool
     private let store: (any LimitStore)?
     private let clock: any PipelineClock
     private let executor: any TaskExecutor
@@ -39,6 +40,7 @@ final class ModelLimits {
         perform: @escaping @Sendable (Work) async -> Void
     ) {
         self.rules = rules
+        areNone = rules.areNone
         self.store = store
         self.clock = clock
         self.executor = executor
@@ -88,7 +90,7 @@ final class ModelLimits {
     }
 
     private func buckets(of flight: Flight) -> [LimitBucket] {
-        if rules.areNone { return [] }
+        if areNone { return [] }
         var buckets: [LimitBucket] = []
         if !rules.model.areNone { buckets.append(LimitBucket(.model, flight.choice.limitName, rules.model)) }
         if let agent = flight.route.agent.name, let limits = rules.agents[agent], !limits.areNone {
@@ -107,6 +109,11 @@ final class ModelLimits {
             job.query.utf8.count + job.history.reduce(0) { $0 + $1.content.utf8.count }
             + sources.reduce(0) { $0 + $1.text.utf8.count + $1.title.utf8.count }
         return 200 + bytes / 4 + min(job.options.maxTokens ?? .max, Int(usualAnswer))
+    }
+
+    /// What it counts for where tenants take turns.
+    func share(of flight: Flight, _ sources: [Source]) -> FairQueue.Share {
+        FairQueue.Share(tenant: flight.lead.job.tenant, cost: tokens(of: flight, sources))
     }
 
     private func delayed(_ buckets: [LimitBucket], _ place: Int) -> Bool {
