@@ -51,7 +51,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
@@ -114,7 +113,6 @@ let package = Package(
             "ParleySettings", on: .adapters,
             uses: [
                 "ParleyPrimitives", .product(name: "Configuration", package: "swift-configuration"), "Yams",
-                .product(name: "SystemPackage", package: "swift-system"),
             ]),
         room(
             "Adapters", on: .adapters,

@@ -60,6 +60,19 @@ struct RedisLimitsTests {
         }
     }
 
+    @Test func aDeadWorkersCallsAreGivenUp() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["a", "b"]) { workers in
+            let (a, b) = (limits(workers[0], "a"), limits(workers[1], "b"))
+            let bucket = LimitBucket(.model, "m", RateLimits(concurrent: 1))
+            #expect(await take(a, [bucket], "1")?.answer == .granted)
+            #expect(await take(b, [bucket], "1")?.answer != .granted)
+            try await workers[0].redis("DEL", Ledger.keys.worker("a"))
+            #expect(await take(b, [bucket], "2")?.answer == .granted)
+            #expect(try await workers[0].redis("ZCARD", Ledger.keys.limit("model:m:calls")).int == 1)
+        }
+    }
+
     @Test func allBucketsOrNone() async throws {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["a"]) { workers in

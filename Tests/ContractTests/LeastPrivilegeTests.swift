@@ -251,6 +251,20 @@ struct LeastPrivilegeTests {
         }
     }
 
+    @Test func workersShareTheirLimits() async throws {
+        let model = try await ModelServer()
+        try await withWorker(["model.url": model.url, "limits.requests_per_minute": "600", "limits.concurrent": "5"]) {
+            _ in
+            let asked = try await parley("ask", "Is there a limit?", "--json", settings: settings("producer"))
+            #expect(asked.status == 0, "\(asked.errors)")
+            try await withRedis("operator") { client in
+                let page = try await client.send(RedisCommand("SCAN", 0, "MATCH", "chat:limit:*", "COUNT", 1000)).array
+                // The bucket, its calls, and who takes from it.
+                #expect(page?.last?.array?.count ?? 0 >= 2)
+            }
+        }
+    }
+
     @Test func aWorkerRetriesAfterADelay() async throws {
         let model = try await ModelServer { _, _ in .fails(500) }
         try await withWorker(["model.url": model.url, "retry.base": "100ms", "retry.max_attempts": "2"]) { _ in

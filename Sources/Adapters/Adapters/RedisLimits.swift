@@ -5,7 +5,7 @@ import Topology
 
 /// Limits that all workers share, in Redis: `chat:limit:…`. Token buckets that hold a minute's worth, and leases for calls under way.
 ///
-/// By Redis' own clock. A worker that dies holds its leases until they expire.
+/// By Redis' own clock. Leases of a worker that has died are given up as soon as somebody needs them.
 package struct RedisLimits: LimitStore {
     let redis: RedisClient
     let keys: RedisKeys
@@ -21,8 +21,10 @@ package struct RedisLimits: LimitStore {
     package func take(
         _ buckets: [LimitBucket], tokens: Int, call: String, life: Duration
     ) async -> (answer: LimitAnswer, workers: Int)? {
-        var arguments: [RedisCommand.Argument] = [.text(call), .number(life.wholeMilliseconds), .text(worker)]
-        arguments.append(.number(Int64(tokens)))
+        var arguments: [RedisCommand.Argument] = [
+            .text("\(worker).\(call)"), .number(life.wholeMilliseconds), .text(worker), .number(Int64(tokens)),
+            .text(keys.worker("")),
+        ]
         for bucket in buckets { arguments += Self.numbers(of: bucket) }
         let reply = try? await redis.send(
             RedisCommand(script: Self.take, keys: names(buckets) + [keys.limitWorkers], arguments: arguments))
@@ -36,7 +38,9 @@ package struct RedisLimits: LimitStore {
     }
 
     package func end(_ buckets: [LimitBucket], tokens: Int, call: String, wasMade: Bool) async {
-        var arguments: [RedisCommand.Argument] = [.text(call), .number(Int64(tokens)), .number(wasMade ? 1 : 0)]
+        var arguments: [RedisCommand.Argument] = [
+            .text("\(worker).\(call)"), .number(Int64(tokens)), .number(wasMade ? 1 : 0),
+        ]
         for bucket in buckets { arguments += Self.numbers(of: bucket) }
         _ = try? await redis.send(RedisCommand(script: Self.end, keys: names(buckets), arguments: arguments))
     }
@@ -75,7 +79,8 @@ package struct RedisLimits: LimitStore {
         """
 
     /// Keys: of each bucket its levels and its calls; then who takes from them. Arguments: the call, its life in milliseconds, this
-    /// worker, the tokens, then of each bucket its requests, tokens and concurrent calls.
+    /// worker, the tokens, what workers' signs of life begin with, then of each bucket its requests, tokens and concurrent calls.
+    /// The signs are not among KEYS: right on a single server, not in a cluster.
     ///
     /// Workers; 0, or which bucket refuses; how long to wait and then between two calls, in milliseconds.
     private static let take = RedisScript(
@@ -85,10 +90,24 @@ package struct RedisLimits: LimitStore {
             call('ZREMRANGEBYSCORE', workers, '-inf', now - 60000)
             call('PEXPIRE', workers, 120000)
             local count = call('ZCARD', workers)
-            local wanted = tonumber(ARGV[4])
+            local wanted, signs = tonumber(ARGV[4]), ARGV[5]
+            call('SET', signs .. ARGV[3], '{}', 'NX', 'PX', 5000)
+
+            local function room(calls, most)
+              if call('ZCARD', calls) < most then return true end
+              call('ZREMRANGEBYSCORE', calls, '-inf', now)
+              local alive = {}
+              for _, name in ipairs(call('ZRANGE', calls, 0, -1)) do
+                local token = string.match(name, '^([^.]*)')
+                if alive[token] == nil then alive[token] = call('EXISTS', signs .. token) == 1 end
+                if not alive[token] then call('ZREM', calls, name) end
+              end
+              return call('ZCARD', calls) < most
+            end
+
             local taken = {}
             for i = 1, (#KEYS - 1) / 2 do
-              local place = 3 * i + 2
+              local place = 3 * i + 3
               local requests, tokens = tonumber(ARGV[place]), tonumber(ARGV[place + 1])
               local concurrent = tonumber(ARGV[place + 2])
               local r, t = level(KEYS[2 * i - 1], requests, tokens)
@@ -99,10 +118,8 @@ package struct RedisLimits: LimitStore {
               if tokens > 0 and t < needed then
                 return {count, i, math.ceil((needed - t) * 60000 / tokens), math.ceil(needed * 60000 / tokens)}
               end
-              if concurrent > 0 then
-                local calls = KEYS[2 * i]
-                call('ZREMRANGEBYSCORE', calls, '-inf', now)
-                if call('ZCARD', calls) >= concurrent then return {count, i, 100, math.ceil(1000 / concurrent)} end
+              if concurrent > 0 and not room(KEYS[2 * i], concurrent) then
+                return {count, i, 100, math.ceil(1000 / concurrent)}
               end
               taken[i] = {r - 1, t - needed, concurrent}
             end

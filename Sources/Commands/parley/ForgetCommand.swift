@@ -61,6 +61,11 @@ struct ForgetCommand: AsyncParsableCommand {
         if cache.memory > 0, cache.memoryTTL > .zero {
             unreachable.append("answers in workers' memory: they are gone after cache.memory_ttl")
         }
+        if context.settings.objects.url != nil {
+            unreachable.append(
+                "long answers in objects.url: they do not say whose they are; they are deleted with their day, after results.ttl"
+            )
+        }
         guard yes || isatty(STDIN_FILENO) != 0 else {
             throw CommandFailure(.wrong, "forgetting cannot be undone, and there is no terminal to ask on: add --yes")
         }

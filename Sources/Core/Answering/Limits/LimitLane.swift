@@ -22,6 +22,8 @@ struct LimitLane {
     private var interval = Duration.zero
     /// When the last of those is due who were sent to the broker.
     private var horizon = Duration.zero
+    /// The place of the bucket that was found empty.
+    private(set) var place = 0
     /// Somebody is asking, or waits to ask.
     var isAsking = false
     /// Whose turn it is to ask: who waited to ask is overtaken when a call has ended.
@@ -56,9 +58,10 @@ struct LimitLane {
     ///
     /// - Returns: who is to stay away for how long; the others wait.
     mutating func refused(
-        wait: Duration, interval: Duration, workers: Int, now: Duration
+        wait: Duration, interval: Duration, bucket: Int = 0, workers: Int, now: Duration
     ) -> [(token: UInt64, delay: Duration)] {
         next = now + wait
+        place = bucket
         self.interval = interval * max(1, workers)
         var stay: [Waiter] = []
         var away: [(token: UInt64, delay: Duration)] = []

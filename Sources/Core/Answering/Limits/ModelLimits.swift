@@ -81,7 +81,7 @@ final class ModelLimits {
         if let delay = lanes[buckets, default: LimitLane()].enter(
             rank, tokens: tokens(of: flight, sources), now: now)
         {
-            return .later(delay, isModels: delayed(buckets, 0))
+            return .later(delay, isModels: delayed(buckets, lanes[buckets]?.place ?? 0))
         }
         return await withCheckedContinuation { continuation in
             waiters[rank.arrival] = (buckets, continuation)
@@ -166,7 +166,9 @@ final class ModelLimits {
             case .refused(let wait, let interval, let place):
                 let wait = max(.milliseconds(5), wait)
                 if buckets.indices.contains(place) { waits[buckets[place].scope]?.increment() }
-                let away = lanes[buckets]?.refused(wait: wait, interval: interval, workers: workers, now: now) ?? []
+                let away =
+                    lanes[buckets]?.refused(
+                        wait: wait, interval: interval, bucket: place, workers: workers, now: now) ?? []
                 for (token, delay) in away { resume(token, .later(delay, isModels: delayed(buckets, place))) }
                 guard lanes[buckets]?.turn == turn else { return }
                 lanes[buckets]?.isAsking = false
