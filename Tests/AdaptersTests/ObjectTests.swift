@@ -79,6 +79,10 @@ import Testing
         #expect(try await store.keep(Array("hello".utf8), as: "answers/2199-01-01/x.txt") == url)
         #expect(try await store.read(url, limit: 5) == Array("hello".utf8))
         await #expect(throws: ObjectFailure.self) { try await store.read(url, limit: 4) }
+        // One that was cut short is written again.
+        try folder.write("answers/2199-01-01/x.txt", "he")
+        _ = try await store.keep(Array("hello".utf8), as: "answers/2199-01-01/x.txt")
+        #expect(folder.read("answers/2199-01-01/x.txt") == "hello")
     }
 
     @Test func noLinkLeadsOutOfTheFolder() async throws {
@@ -107,7 +111,11 @@ import Testing
         for path in ["answers", "answers/2001-02-03", "answers/kept"] { mkdir("\(folder.path)/\(path)", 0o700) }
         try folder.write("answers/2001-02-03/old.txt", "o")
         try folder.write("answers/kept/old.txt", "o")
+        let other = try Folder()
+        try other.write("precious", "p")
+        symlink(other.path, "\(folder.path)/answers/2002-02-03")
         _ = try await store(folder).keep([1], as: "answers/2199-01-01/x.txt")
+        #expect(other.read("precious") == "p", "behind a link")
         #expect(access("\(folder.path)/answers/2001-02-03", F_OK) != 0)
         #expect(folder.read("answers/kept/old.txt") == "o")
     }
@@ -117,5 +125,7 @@ import Testing
         try folder.write("file", "x")
         let store = FileObjects(try ObjectAddress("file:\(folder.path)/file/deep"), folder: "\(folder.path)/file/deep")
         await #expect(throws: ObjectFailure.self) { try await store.keep([1], as: "a") }
+        #expect(store.trouble()?.contains("is no folder") == true)
+        #expect(try self.store(folder).trouble() == nil)
     }
 }

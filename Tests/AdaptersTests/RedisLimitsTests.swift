@@ -1,5 +1,6 @@
 import Adapters
 import Answering
+import Logging
 import TestSupport
 import Testing
 
@@ -7,7 +8,7 @@ import Testing
 @Suite(.enabled(if: PrivateRedis.isAvailable, "redis-server is not installed"))
 struct RedisLimitsTests {
     private func limits(_ worker: Ledger, _ name: String) -> RedisLimits {
-        RedisLimits(redis: worker.client, keys: Ledger.keys, worker: name)
+        RedisLimits(redis: worker.client, keys: Ledger.keys, worker: name, logger: Logger(label: "test"))
     }
 
     private func take(
@@ -24,14 +25,14 @@ struct RedisLimitsTests {
             #expect(await take(a, [bucket], "a1", tokens: 400)?.answer == .granted)
             let second = await take(b, [bucket], "b1", tokens: 400)
             #expect(second?.answer == .granted && second?.workers == 2)
-            guard case .refused(let wait, _, 0)? = await take(a, [bucket], "a2")?.answer else {
+            guard case .refused(let wait, _, 0, _)? = await take(a, [bucket], "a2")?.answer else {
                 Issue.record("two calls are under way")
                 return
             }
             #expect(wait == .milliseconds(100))
             await b.end([bucket], tokens: 600, call: "b1", wasMade: true)
             // 1,400 of 1,000 tokens were used.
-            guard case .refused(let wait, _, 0)? = await take(a, [bucket], "a2", tokens: 100)?.answer else {
+            guard case .refused(let wait, _, 0, _)? = await take(a, [bucket], "a2", tokens: 100)?.answer else {
                 Issue.record("no tokens are left")
                 return
             }
@@ -39,11 +40,25 @@ struct RedisLimitsTests {
             await a.end([bucket], tokens: -400, call: "a1", wasMade: false)
             #expect(await take(b, [bucket], "b2", tokens: 0)?.answer == .granted)
             #expect(await take(b, [bucket], "b3", tokens: 0)?.answer == .granted)
-            guard case .refused(let wait, let interval, 0)? = await take(b, [bucket], "b4", tokens: 0)?.answer else {
+            guard case .refused(let wait, let interval, 0, _)? = await take(b, [bucket], "b4", tokens: 0)?.answer else {
                 Issue.record("three were made")
                 return
             }
             #expect(wait <= .seconds(20) && interval == .seconds(20))
+        }
+    }
+
+    @Test func aLimitThatIsSetLaterOwesNothing() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["a"]) { workers in
+            let limits = limits(workers[0], "a")
+            let before = LimitBucket(.model, "m", RateLimits(concurrent: 100))
+            for number in 0..<50 { _ = await take(limits, [before], "\(number)", tokens: 500) }
+            let after = LimitBucket(.model, "m", RateLimits(requests: 60, tokens: 1000))
+            guard case .refused(let wait, _, 0, _)? = await take(limits, [after], "first", tokens: 100)?.answer else {
+                return
+            }
+            #expect(wait <= .seconds(6))
         }
     }
 
@@ -80,7 +95,7 @@ struct RedisLimitsTests {
             let wide = LimitBucket(.model, "m", RateLimits(requests: 2))
             let narrow = LimitBucket(.tenant, "t", RateLimits(requests: 1))
             #expect(await take(limits, [wide, narrow], "1")?.answer == .granted)
-            guard case .refused(_, _, 1)? = await take(limits, [wide, narrow], "2")?.answer else {
+            guard case .refused(_, _, 1, _)? = await take(limits, [wide, narrow], "2")?.answer else {
                 Issue.record("the tenant's is empty")
                 return
             }

@@ -140,6 +140,25 @@ import Testing
         #expect(try await worker.stop() == 0)
     }
 
+    /// Each would be given its neighbour's answer.
+    @Test func whoCountsFromOneIsNotBelieved() async throws {
+        let server = try Server { questions in
+            let choices = questions.enumerated().map {
+                #"{"index":\#($0 + 1),"text":"to \#($1)","finish_reason":"stop"}"#
+            }
+            return (200, #"{"model":"m","choices":[\#(choices.joined(separator: ","))]}"#)
+        }
+        let worker = try await Worker.start(settings(server, ["retry.max_attempts": "2", "retry.base": "10ms"]))
+        try await Producer.with { producer in
+            try await publish(0..<1, producer, to: worker)
+            _ = try await eventually("the first call") { server.calls.count == 1 ? true : nil }
+            try await publish(1..<4, producer, to: worker)
+            try await release(server, at: 4, in: worker)
+            for _ in 0..<4 { #expect(try await producer.nextReply().errorCode == "model_unavailable") }
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func aServerThatRunsOutOfMemoryGetsLess() async throws {
         let server = try Server { questions in
             questions.count > 4 ? (500, #"{"error":{"message":"CUDA out of memory"}}"#) : nil

@@ -1,6 +1,8 @@
 import Answering
+import Logging
 import ParleyPrimitives
 import ParleyRedis
+import Synchronization
 import Topology
 
 /// Limits that all workers share, in Redis: `chat:limit:…`. Token buckets that hold a minute's worth, and leases for calls under way.
@@ -11,11 +13,17 @@ package struct RedisLimits: LimitStore {
     let keys: RedisKeys
     /// Names this worker among those that take from the buckets.
     let worker: String
+    let logger: Logger
+    private let state = Sharing()
 
-    package init(redis: RedisClient, keys: RedisKeys, worker: String) {
+    /// Whether the limits are shared at the moment: told once, when that changes.
+    private final class Sharing: Sendable { let isBroken = Atomic(false) }
+
+    package init(redis: RedisClient, keys: RedisKeys, worker: String, logger: Logger) {
         self.redis = redis
         self.keys = keys
         self.worker = worker
+        self.logger = logger
     }
 
     package func take(
@@ -26,14 +34,26 @@ package struct RedisLimits: LimitStore {
             .text(keys.worker("")),
         ]
         for bucket in buckets { arguments += Self.numbers(of: bucket) }
-        let reply = try? await redis.send(
-            RedisCommand(script: Self.take, keys: names(buckets) + [keys.limitWorkers], arguments: arguments))
-        guard let numbers = reply?.array?.map({ $0.int ?? 0 }), numbers.count == 4 else { return nil }
+        let command = RedisCommand(script: Self.take, keys: names(buckets) + [keys.limitWorkers], arguments: arguments)
+        let reply: RedisValue
+        do throws(RedisError) {
+            reply = try await redis.send(command).get()
+        } catch {
+            if !state.isBroken.exchange(true, ordering: .relaxed) {
+                logger.warning(
+                    "limits.* are not shared: each worker keeps to its last share of them",
+                    metadata: ["reason": "\(error)"])
+            }
+            return nil
+        }
+        guard let numbers = reply.array?.map({ $0.int ?? 0 }), numbers.count == 5 else { return nil }
+        if state.isBroken.exchange(false, ordering: .relaxed) { logger.notice("limits.* are shared again") }
         let workers = max(1, numbers[0])
         guard numbers[1] > 0 else { return (.granted, workers) }
         return (
             .refused(
-                wait: .milliseconds(numbers[2]), interval: .milliseconds(numbers[3]), bucket: numbers[1] - 1), workers
+                wait: .milliseconds(numbers[2]), interval: .milliseconds(numbers[3]), bucket: numbers[1] - 1,
+                tokens: numbers[4]), workers
         )
     }
 
@@ -82,7 +102,8 @@ package struct RedisLimits: LimitStore {
     /// worker, the tokens, what workers' signs of life begin with, then of each bucket its requests, tokens and concurrent calls.
     /// The signs are not among KEYS: right on a single server, not in a cluster.
     ///
-    /// Workers; 0, or which bucket refuses; how long to wait and then between two calls, in milliseconds.
+    /// Workers; 0, or which bucket refuses; how long to wait and then between two calls, in milliseconds; the tokens that the
+    /// latter is for, or 0.
     private static let take = RedisScript(
         levels + """
             local workers = KEYS[#KEYS]
@@ -113,15 +134,16 @@ package struct RedisLimits: LimitStore {
               local r, t = level(KEYS[2 * i - 1], requests, tokens)
               local needed = math.min(wanted, tokens)
               if requests > 0 and r < 1 then
-                return {count, i, math.ceil((1 - r) * 60000 / requests), math.ceil(60000 / requests)}
+                return {count, i, math.ceil((1 - r) * 60000 / requests), math.ceil(60000 / requests), 0}
               end
               if tokens > 0 and t < needed then
-                return {count, i, math.ceil((needed - t) * 60000 / tokens), math.ceil(needed * 60000 / tokens)}
+                return {count, i, math.ceil((needed - t) * 60000 / tokens), math.ceil(needed * 60000 / tokens), needed}
               end
               if concurrent > 0 and not room(KEYS[2 * i], concurrent) then
-                return {count, i, 100, math.ceil(1000 / concurrent)}
+                return {count, i, 100, math.ceil(1000 / concurrent), 0}
               end
-              taken[i] = {r - 1, t - needed, concurrent}
+              -- Without such a limit nothing is owed when one is set later.
+              taken[i] = {requests > 0 and r - 1 or 0, tokens > 0 and t - needed or 0, concurrent}
             end
             for i, left in ipairs(taken) do
               keep(KEYS[2 * i - 1], left[1], left[2])
@@ -130,7 +152,7 @@ package struct RedisLimits: LimitStore {
                 call('PEXPIRE', KEYS[2 * i], ARGV[2])
               end
             end
-            return {count, 0, 0, 0}
+            return {count, 0, 0, 0, 0}
             """)
 
     /// Keys: of each bucket its levels and its calls. Arguments: the call, its tokens beyond the estimate, 1 when it was made, then of

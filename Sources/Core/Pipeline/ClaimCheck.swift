@@ -22,15 +22,12 @@ final class ClaimCheck: Sendable {
     private let state = Mutex(State())
 
     private struct State {
-        /// What this worker has kept: an answer that is given again is there already.
-        var known: [String: String] = [:]
         /// The store did not answer before: until then it is asked once only.
         var impatientUntil = Duration.zero
     }
 
     private static let rests: [Duration] = [.milliseconds(200), .milliseconds(800), .seconds(2), .seconds(4)]
     private static let impatience = Duration.seconds(30)
-    private static let mostKnown = 1024
 
     init(
         _ objects: (any ObjectStore)?, maxInline: Int, life: Duration, clock: any PipelineClock, logger: Logger
@@ -56,9 +53,10 @@ final class ClaimCheck: Sendable {
         let expires = Timestamp(milliseconds: wall.milliseconds + Int64(life / .milliseconds(1)))
         // By days, so that a folder or a prefix can be deleted whole.
         let name = "answers/\(expires.rfc3339.prefix(10))/\(digest).txt"
-        var url = state.withLock { $0.known[name] }
-        if url == nil { url = await keep(bytes, as: name, in: objects) }
-        return url.map { AnswerReference(url: $0, bytes: bytes.count, sha256: digest, expires: expires) }
+        // Each time: what was kept before may have been deleted meanwhile.
+        return await keep(bytes, as: name, in: objects).map {
+            AnswerReference(url: $0, bytes: bytes.count, sha256: digest, expires: expires)
+        }
     }
 
     private func keep(_ bytes: [UInt8], as name: String, in objects: any ObjectStore) async -> String? {
@@ -69,11 +67,7 @@ final class ClaimCheck: Sendable {
             do throws(ObjectFailure) {
                 let url = try await objects.keep(bytes, as: name)
                 kept.increment()
-                state.withLock {
-                    if $0.known.count >= Self.mostKnown { $0.known = [:] }
-                    $0.known[name] = url
-                    $0.impatientUntil = .zero
-                }
+                state.withLock { $0.impatientUntil = .zero }
                 return url
             } catch {
                 switch error {

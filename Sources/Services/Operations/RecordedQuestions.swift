@@ -44,7 +44,7 @@ func forgetQuestions(
     for day in recordedDays(until: now) {
         var fields: [String] = []
         if let user {
-            fields = try await askerFields(of: user, keys.askers(day), client)
+            fields = try await askerFields(user, keys.askers(day), client)
             if fields.isEmpty { continue }
         }
         let asked = Set(fields.compactMap { $0.split(separator: ":").last.map(String.init) })
@@ -55,17 +55,20 @@ func forgetQuestions(
             return (try? JSONDocument(body).root["tenant"]?.string) == tenant
         }
         count += try await remove("ZREM", theirs, from: keys.questions(day), client)
-        // What of them is no question any more is deleted, too.
-        let gone =
-            tenant == nil
-            ? fields : theirs.compactMap { body in user.flatMap { RecordedAsker(user: $0, question: body)?.text } }
-        _ = try await remove("HDEL", gone.map { Array($0.utf8) }, from: keys.askers(day), client)
+        // Who asked them is deleted, too: of a user all, of a tenant whoever asked.
+        if tenant != nil {
+            let digests = Set(theirs.compactMap { RecordedAsker.digest(of: $0) })
+            let asked = digests.isEmpty ? [] : try await askerFields(user, keys.askers(day), client)
+            fields = asked.filter { $0.split(separator: ":").last.map { digests.contains(String($0)) } ?? false }
+        }
+        _ = try await remove("HDEL", fields.map { Array($0.utf8) }, from: keys.askers(day), client)
     }
     return count
 }
 
-private func askerFields(of user: String, _ key: String, _ client: RedisClient) async throws(RedisError) -> [String] {
-    guard let beginning = RecordedAsker.beginning(of: user) else { return [] }
+/// - Parameter user: nil: all.
+private func askerFields(_ user: String?, _ key: String, _ client: RedisClient) async throws(RedisError) -> [String] {
+    guard let beginning = user.map({ RecordedAsker.beginning(of: $0) }) ?? "" else { return [] }
     var fields: [String] = []
     var cursor = "0"
     repeat {

@@ -106,7 +106,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             answers: answers,
             questions: settings.recordsQuestions ? RedisQuestions(redis: redis, keys: assembly.keys) : nil,
             objects: assembly.objects?.store,
-            limits: RedisLimits(redis: redis, keys: assembly.keys, worker: results.worker),
+            limits: RedisLimits(redis: redis, keys: assembly.keys, worker: results.worker, logger: logger),
             decoder: decoder,
             inflate: Self.inflate, clock: clock, configuration: configuration, executor: assembly.loop, logger: logger)
         presence = Presence(settings)

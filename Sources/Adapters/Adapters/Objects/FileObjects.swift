@@ -41,7 +41,8 @@ package struct FileObjects: ObjectStore {
     /// Beside its place first: whoever sees a name sees all of it.
     private func write(_ bytes: [UInt8], _ name: String) throws(ObjectFailure) {
         let path = "\(folder)/\(name)"
-        if access(path, F_OK) == 0 { return }
+        var status = stat()
+        if lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size == bytes.count { return }
         try makeFolders(of: path)
         let draft = "\(path).\(UInt64.random(in: 0...UInt64.max))"
         let file = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
@@ -134,11 +135,17 @@ package struct FileObjects: ObjectStore {
         }
     }
 
+    /// A link that somebody put there is not followed.
     private func delete(_ day: String) {
-        guard let files = opendir(day) else { return }
+        let place = open(day, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        guard place >= 0 else { return }
+        guard let files = fdopendir(place) else {
+            close(place)
+            return
+        }
         while let entry = readdir(files) {
             let name = Self.name(entry)
-            if name != ".", name != ".." { unlink("\(day)/\(name)") }
+            if name != ".", name != ".." { unlinkat(place, name, 0) }
         }
         closedir(files)
         rmdir(day)
@@ -153,6 +160,10 @@ package struct FileObjects: ObjectStore {
         var place = folder
         while place.utf8.count > 1, access(place, F_OK) != 0 {
             place = String(place[..<(place.lastIndex(of: "/") ?? place.startIndex)])
+        }
+        var status = stat()
+        if stat(place.isEmpty ? "/" : place, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
+            return "\(place) is no folder; a folder is needed"
         }
         guard access(place.isEmpty ? "/" : place, W_OK) == 0 else {
             return "\(place) cannot be written: \(String(cString: strerror(errno)))"

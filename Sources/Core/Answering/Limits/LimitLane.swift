@@ -20,8 +20,12 @@ struct LimitLane {
     /// As the buckets last said: until the next call, and between calls after that.
     private var next = Duration.zero
     private var interval = Duration.zero
-    /// When the last of those is due who were sent to the broker.
-    private var horizon = Duration.zero
+    /// What the interval is for; 0: the same for each call.
+    private var intervalTokens = 0
+    /// Whose wish the buckets have refused.
+    private var refused: Rank?
+    /// When the last of those is due who were sent to the broker, by priority.
+    private var horizons: [Int: Duration] = [:]
     /// The place of the bucket that was found empty.
     private(set) var place = 0
     /// Somebody is asking, or waits to ask.
@@ -29,17 +33,31 @@ struct LimitLane {
     /// Whose turn it is to ask: who waited to ask is overtaken when a call has ended.
     var turn: UInt64 = 0
     /// Nobody waits, and nobody is expected.
-    func isOver(now: Duration) -> Bool { waiters.isEmpty && !isAsking && horizon < now }
+    func isOver(now: Duration) -> Bool { waiters.isEmpty && !isAsking && horizons.values.allSatisfy { $0 < now } }
 
     var isEmpty: Bool { waiters.isEmpty }
 
     /// How long whoever comes now is to stay away; nil: it waits here.
     mutating func enter(_ rank: Rank, tokens: Int, now: Duration) -> Duration? {
-        let before = waiters.count { $0.rank < rank }
-        let expected = max(.zero, next - now) + interval * before
-        if before > 0 || next > now, expected > Self.short { return sendAway(now) }
-        waiters.append(Waiter(rank: rank, tokens: tokens, since: now))
+        let waiter = Waiter(rank: rank, tokens: tokens, since: now)
+        let before = waiters.filter { $0.rank < rank }
+        // Who has the highest priority asks for what it needs itself, not for what was refused to another.
+        if before.isEmpty, refused.map({ $0.priority < rank.priority }) ?? true {
+            if refused != nil {
+                turn += 1
+                isAsking = false
+            }
+        } else {
+            let expected = before.reduce(max(.zero, next - now)) { $0 + interval(of: $1) }
+            if !before.isEmpty || next > now, expected > Self.short { return sendAway(waiter, now) }
+        }
+        waiters.append(waiter)
         return nil
+    }
+
+    /// How much later the next call can be made because of this one.
+    private func interval(of waiter: Waiter) -> Duration {
+        intervalTokens > 0 ? interval * (Double(waiter.tokens) / Double(intervalTokens)) : interval
     }
 
     /// Who asks now, and for how many tokens.
@@ -52,33 +70,40 @@ struct LimitLane {
     mutating func granted(_ token: UInt64, now: Duration) {
         remove(token)
         next = now
+        refused = nil
     }
 
     /// The buckets are empty.
     ///
     /// - Returns: who is to stay away for how long; the others wait.
     mutating func refused(
-        wait: Duration, interval: Duration, bucket: Int = 0, workers: Int, now: Duration
+        wait: Duration, interval: Duration, intervalTokens: Int = 0, bucket: Int = 0, workers: Int, now: Duration
     ) -> [(token: UInt64, delay: Duration)] {
         next = now + wait
         place = bucket
         self.interval = interval * max(1, workers)
+        self.intervalTokens = intervalTokens
+        refused = waiters.min { $0.rank < $1.rank }?.rank ?? refused
+        var ahead = wait
         var stay: [Waiter] = []
         var away: [(token: UInt64, delay: Duration)] = []
         for waiter in waiters.sorted(by: { $0.rank < $1.rank }) {
-            if wait + self.interval * stay.count > Self.short || now - waiter.since >= Self.short {
-                away.append((waiter.rank.arrival, sendAway(now)))
+            if ahead > Self.short || now - waiter.since >= Self.short {
+                away.append((waiter.rank.arrival, sendAway(waiter, now)))
             } else {
                 stay.append(waiter)
+                ahead += self.interval(of: waiter)
             }
         }
         waiters = stay
         return away
     }
 
-    /// One after the other, so that they do not all come back at once.
-    private mutating func sendAway(_ now: Duration) -> Duration {
-        horizon = min(max(horizon + interval, next, now + .seconds(1)), now + Self.longest)
-        return horizon - now
+    /// One after the other, so that they do not all come back at once; a higher priority does not wait for a lower one.
+    private mutating func sendAway(_ waiter: Waiter, _ now: Duration) -> Duration {
+        let last = horizons.filter { $0.key >= waiter.rank.priority }.values.max() ?? .zero
+        let due = min(max(last + interval(of: waiter), next, now + .seconds(1)), now + Self.longest)
+        horizons[waiter.rank.priority] = due
+        return due - now
     }
 }

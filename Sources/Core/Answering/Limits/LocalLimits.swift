@@ -29,7 +29,7 @@ struct LocalLimits {
                 if level.requests < 1 {
                     return .refused(
                         wait: .seconds(60 * (1 - level.requests) / requests), interval: .seconds(60 / requests),
-                        bucket: place)
+                        bucket: place, tokens: 0)
                 }
                 level.requests -= 1
             }
@@ -39,14 +39,14 @@ struct LocalLimits {
                 if level.tokens < needed {
                     return .refused(
                         wait: .seconds(60 * (needed - level.tokens) / most), interval: .seconds(60 * needed / most),
-                        bucket: place)
+                        bucket: place, tokens: Int(needed))
                 }
                 level.tokens -= needed
             }
             if let concurrent = bucket.limits.concurrent,
                 running[bucket, default: 0] >= max(1, Int(Double(concurrent) * share))
             {
-                return .refused(wait: Self.look, interval: .seconds(1 / Double(concurrent)), bucket: place)
+                return .refused(wait: Self.look, interval: .seconds(1 / Double(concurrent)), bucket: place, tokens: 0)
             }
             taken[bucket] = level
         }

@@ -163,12 +163,14 @@ final class ModelLimits {
                 if !resume(best.rank.arrival, .granted(permit)) {
                     await giveBack(permit, by: -permit.tokens, wasMade: false)
                 }
-            case .refused(let wait, let interval, let place):
+            case .refused(let wait, let interval, let place, let intervalTokens):
                 let wait = max(.milliseconds(5), wait)
                 if buckets.indices.contains(place) { waits[buckets[place].scope]?.increment() }
                 let away =
                     lanes[buckets]?.refused(
-                        wait: wait, interval: interval, bucket: place, workers: workers, now: now) ?? []
+                        wait: wait, interval: interval, intervalTokens: intervalTokens, bucket: place, workers: workers,
+                        now: now)
+                    ?? []
                 for (token, delay) in away { resume(token, .later(delay, isModels: delayed(buckets, place))) }
                 guard lanes[buckets]?.turn == turn else { return }
                 lanes[buckets]?.isAsking = false

@@ -56,7 +56,8 @@ package enum LimitAnswer: Sendable, Equatable {
     /// - wait: until it may be granted.
     /// - interval: from then on, between one call and the next.
     /// - bucket: the place of the one that is empty.
-    case refused(wait: Duration, interval: Duration, bucket: Int)
+    /// - tokens: what the interval is for when tokens are lacking; others need more or less. 0: it is the same for each call.
+    case refused(wait: Duration, interval: Duration, bucket: Int, tokens: Int)
 }
 
 /// Buckets that all workers share.

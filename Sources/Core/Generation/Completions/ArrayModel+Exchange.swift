@@ -85,19 +85,26 @@ extension ArrayModel {
         if choices.isEmpty, let error = ErrorInAnswer.find(in: root, event: nil) {
             return .refused(Refusal(error: ServerError(error)))
         }
-        let named = root["model"]?.string
-        var answers = prompts.indices.map { place in
-            answer(to: prompts[place], choice(of: place, among: choices, prompts.count), model: named)
+        guard let choices = Self.inOrder(choices, prompts.count) else {
+            return .failed(mapping(prompts[0]).garbage("its answer does not say which text is whose"))
         }
+        let named = root["model"]?.string
+        var answers = prompts.indices.map { place in answer(to: prompts[place], choices[place], model: named) }
         divide(root["usage"], prompts, &answers)
         return .answers(answers)
     }
 
-    /// By its index; servers that give none answer in order.
-    private func choice(of place: Int, among choices: [JSONElement], _ count: Int) -> JSONElement? {
-        if let named = choices.first(where: { $0["index"]?.int == place }) { return named }
-        guard choices.count == count, choices.allSatisfy({ $0["index"]?.int == nil }) else { return nil }
-        return choices[place]
+    /// The choices by their indexes, nil where one is missing; servers that give no indexes answer in order. Nil when it is not
+    /// certain whose each is: one that counts from 1 would give every job its neighbour's answer.
+    private static func inOrder(_ choices: [JSONElement], _ count: Int) -> [JSONElement?]? {
+        let indexes = choices.map { $0["index"] }
+        if indexes.allSatisfy({ $0 == nil || $0?.kind == .null }) { return choices.count == count ? choices : nil }
+        var ordered = [JSONElement?](repeating: nil, count: count)
+        for (choice, index) in zip(choices, indexes) {
+            guard let index = index?.int, ordered.indices.contains(index), ordered[index] == nil else { return nil }
+            ordered[index] = choice
+        }
+        return ordered
     }
 
     /// Read as the answer to a request of its own would be.
