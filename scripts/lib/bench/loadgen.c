@@ -15,7 +15,7 @@
 #include <math.h>
 
 static const char *queue = "chat.jobs", *reply_to = "chat.replies", *check = "none";
-static int jobs_n = 1000, window = 1000, priority = -1, size = 300, seed = 1, dimension = 384, top_k = 4, warm_up;
+static int jobs_n = 1000, window = 1000, priority = -1, size = 300, seed = 1, dimension = 384, top_k = 4, warm_up, repeats;
 static double rate = 300, mark = 0.1, timeout = 120;
 static uint32_t run; // in every id and question, so that a run's replies are known from another's
 
@@ -36,27 +36,49 @@ static const struct {
     {"check", .text = &check}, // q: an answer belongs to its question; qd: it rests on the right documents, too
     {"dim", .number = &dimension},
     {"topk", .number = &top_k},
+    {"repeats", .number = &repeats}, // so many of 100 jobs ask one of 200 questions, the n-th 1 / n as often (Zipf)
     {"warm", .number = &warm_up},      // so many jobs at first are not counted
     {"mark", .fraction = &mark},       // rate_marked is counted from this part of the jobs on
     {"timeout", .fraction = &timeout}, // seconds without a reply (openloop: after the last job)
 };
 
 static char **questions;
+static int *asked; // the number of the job that asked it first
+static uint8_t *was_reused;
+static int distinct;
 static double *sent, *came;
 static uint8_t *has_come;
-static int got, twice, wrong, unknown, errors, most_in_flight;
+static int got, twice, wrong, unknown, errors, made, most_in_flight;
 static double first_came, marked, last_came;
 
 // --- jobs ---------------------------------------------------------------------------------------------------------
 
+enum { popular_n = 200 };
+
 static void make_questions(void) {
     static const char *topics[] = {"refund policy", "vector index", "delivery delay", "password reset",
         "invoice totals", "model latency", "queue depth", "account limits"};
+    static int first[popular_n];
+    uint64_t state = seed * 7919 + 1;
+    double sum = 0;
+    for (int i = 0; i < popular_n; i++) sum += 1.0 / (i + 1);
     questions = malloc(jobs_n * sizeof *questions);
-    for (int i = 0; i < jobs_n; i++)
+    asked = malloc(jobs_n * sizeof *asked);
+    was_reused = calloc(jobs_n, 1);
+    for (int i = 0; i < jobs_n; i++) {
+        asked[i] = i;
+        if ((int)(next_random(&state) % 100) < repeats) {
+            double left = (next_random(&state) >> 11) * (1.0 / 9007199254740992.0) * sum;
+            int item = 0;
+            while (item < popular_n - 1 && (left -= 1.0 / (item + 1)) > 0) item++;
+            if (!first[item]) first[item] = i + 1;
+            asked[i] = first[item] - 1;
+        }
+        distinct += asked[i] == i;
         if (asprintf(&questions[i], "In run %08x, what should I know about %s, item one-%07d, please?", run,
-                topics[i % 8], i) < 0)
+                topics[asked[i] % 8], asked[i]) < 0)
             die("out of memory");
+    }
 }
 
 enum { id_n = 36 };
@@ -132,6 +154,8 @@ static void take_reply(int i, amqp_bytes_t reply) {
     came[i] = last_came = now;
     if (!got++) first_came = now;
     if (contains(reply, "\"error\"")) errors++;
+    if (contains(reply, "\"cached\":\"none\"")) made++;
+    was_reused[i] = contains(reply, "\"cached\":\"memory\"") || contains(reply, "\"cached\":\"redis\"");
     if (is_right(i, reply)) return;
     if (!wrong++) fprintf(stderr, "wrong reply %d: %.*s\n", i, (int)fmin(reply.len, 300), (char *)reply.bytes);
 }
@@ -169,18 +193,23 @@ static int by_value(const void *a, const void *b) {
 static double quantile(const double *values, int n, double q) { return n ? values[(int)fmin(n - 1, floor(q * n))] : 0; }
 
 static int finish(const char *mode) {
-    double *times = malloc(jobs_n * sizeof *times);
-    int n = 0;
-    for (int i = warm_up; i < jobs_n; i++)
-        if (has_come[i] && sent[i] > 0) times[n++] = (came[i] - sent[i]) * 1e3;
+    double *times = malloc(jobs_n * sizeof *times), *hits = malloc(jobs_n * sizeof *hits);
+    int n = 0, hits_n = 0;
+    for (int i = warm_up; i < jobs_n; i++) {
+        if (!has_come[i] || sent[i] <= 0) continue;
+        times[n++] = (came[i] - sent[i]) * 1e3;
+        if (was_reused[i]) hits[hits_n++] = times[n - 1];
+    }
     qsort(times, n, sizeof *times, by_value);
+    qsort(hits, hits_n, sizeof *hits, by_value);
     double span = last_came - first_came, after_mark = last_came - marked;
     printf("RESULT {\"mode\":\"%s\",\"n\":%d,\"got\":%d,\"dup\":%d,\"wrong\":%d,\"unknown\":%d,\"errors\":%d,"
            "\"span_s\":%.4f,\"rate\":%.1f,\"rate_marked\":%.1f,\"max_in_flight\":%d,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
-           "\"max_ms\":%.3f}\n",
+           "\"max_ms\":%.3f,\"distinct\":%d,\"made\":%d,\"hits\":%d,\"hit_p50_ms\":%.3f,\"hit_p99_ms\":%.3f}\n",
         mode, jobs_n, got, twice, wrong, unknown, errors, span, span > 0 ? got / span : 0,
         marked > 0 && after_mark > 0 ? (got - (int)(mark * jobs_n)) / after_mark : 0, most_in_flight,
-        quantile(times, n, 0.5), quantile(times, n, 0.99), n ? times[n - 1] : 0);
+        quantile(times, n, 0.5), quantile(times, n, 0.99), n ? times[n - 1] : 0, distinct, made, hits_n,
+        quantile(hits, hits_n, 0.5), quantile(hits, hits_n, 0.99));
     fflush(stdout);
     return got == jobs_n ? 0 : 3;
 }

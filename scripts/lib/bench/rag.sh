@@ -4,10 +4,10 @@
 # What the simulated services take for a job that is alone in its window, with no worker around: 5.5 + 122 + 800 ms.
 backend_ms=927.5
 
-# questions COUNT RATE SEED: all of them answered, and rightly.
+# questions COUNT RATE SEED [OPTION VALUE]...: all of them answered, and rightly.
 questions() {
     loadgen openloop --queue "$queue" --reply "$reply" --n "$1" --rate "$2" --seed "$3" --check "$check" \
-        --timeout 60 >"$work/out"
+        --timeout 60 "${@:4}" >"$work/out"
     complete "$work/out"
 }
 
