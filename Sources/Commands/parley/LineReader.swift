@@ -8,6 +8,7 @@ final class LineReader {
     /// Where in the buffer the next line begins.
     private var start = 0
     private var isAtEnd = false
+    private var isFirst = true
 
     private static let chunk = 256 << 10
     /// How often a wait for input looks whether it was interrupted.
@@ -52,6 +53,9 @@ final class LineReader {
 
     private func line(upTo end: Int) -> [UInt8] {
         var line = buffer[start..<end]
+        // A byte order mark, as editors put it in front of a file.
+        if isFirst, line.starts(with: [0xEF, 0xBB, 0xBF]) { line = line.dropFirst(3) }
+        isFirst = false
         while line.last == UInt8(ascii: "\r") { line.removeLast() }
         return Array(line)
     }
