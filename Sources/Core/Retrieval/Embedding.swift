@@ -40,17 +40,36 @@ package struct Embedding: Sendable, Equatable, ExpressibleByArrayLiteral {
         }
     }
 
-    /// The same, apart from the answer that it came in: to be kept.
-    var detached: Embedding {
-        guard case .json(let json) = form, let own = try? JSONDocument(Array(json.raw)).root else { return self }
-        return Embedding(own) ?? self
+    /// A vector apart from the answer that it came in, to be kept: read when it is wanted, which few are.
+    struct Kept: Sendable {
+        fileprivate enum Form {
+            case numbers([Float])
+            case json([UInt8])
+        }
+
+        fileprivate let form: Form
+
+        /// Bytes, about.
+        var cost: Int {
+            switch form {
+            case .numbers(let numbers): 64 + numbers.count * 4
+            case .json(let bytes): 64 + bytes.count
+            }
+        }
+
+        /// It was read before, when it came; nil if it cannot be read again.
+        var vector: Embedding? {
+            switch form {
+            case .numbers(let numbers): Embedding(numbers)
+            case .json(let bytes): (try? JSONDocument(bytes).root).flatMap { Embedding($0) }
+            }
+        }
     }
 
-    /// Bytes, about.
-    var cost: Int {
+    var kept: Kept {
         switch form {
-        case .numbers(let numbers): 64 + numbers.count * 4
-        case .json(let json): 64 + json.raw.count
+        case .numbers(let numbers): Kept(form: .numbers(numbers))
+        case .json(let json): Kept(form: .json(Array(json.raw)))
         }
     }
 

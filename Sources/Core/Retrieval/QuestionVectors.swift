@@ -6,7 +6,7 @@ import Synchronization
 /// another history needs no call of the embedder.
 package final class QuestionVectors: Sendable {
     private struct Kept: Sendable {
-        let vector: Embedding
+        let vector: Embedding.Kept
         let until: ContinuousClock.Instant
     }
 
@@ -24,7 +24,7 @@ package final class QuestionVectors: Sendable {
         let vectors = kept.withLock { kept in
             questions.map { question in
                 guard let found = kept.value(of: question) else { return nil as Embedding? }
-                if found.until > now { return found.vector }
+                if found.until > now { return found.vector.vector }
                 kept.remove(question)
                 return nil
             }
@@ -34,7 +34,7 @@ package final class QuestionVectors: Sendable {
     }
 
     func keep(_ vector: Embedding, of question: String) {
-        let vector = vector.detached
+        let vector = vector.kept
         let until = ContinuousClock.now + Self.life
         kept.withLock {
             $0.keep(Kept(vector: vector, until: until), as: question, cost: vector.cost + question.utf8.count + 128)
