@@ -305,7 +305,7 @@ package actor Answering {
     /// The old answer has expired: who asks for it waits for the new one, if that is being made here.
     private func joinsRenewal(_ flight: Flight) -> Bool {
         guard let key = flight.key, flight.isShared, !flight.isRenewal, let renewal = renewals[key],
-            renewal.ending == nil
+            renewal.ending == nil, flights[renewal.lead.token] != nil
         else { return false }
         flights.close(flight)
         for member in flight.takeMembers() {
