@@ -180,6 +180,6 @@ package struct RedisAnswers: AnswerStore {
     private static let largeZstd = makeZstd()
 
     private static func makeZstd() -> Zstd? {
-        AnswerDictionary.text.withUTF8Buffer { decodeBase64($0) }.flatMap { Zstd(dictionary: $0, level: 3) }
+        decodeBase64(AnswerDictionary.text).flatMap { Zstd(dictionary: $0, level: 2) }
     }
 }

@@ -1,5 +1,13 @@
 /// RFC 4648, §4 or §5, with or without padding; nil for anything else.
-package func decodeBase64(_ text: some Collection<UInt8>) -> [UInt8]? {
+package func decodeBase64(_ text: String) -> [UInt8]? {
+    var text = text
+    return text.withUTF8 { decodeBase64($0) }
+}
+
+/// RFC 4648, §4 or §5, with or without padding; nil for anything else.
+package func decodeBase64(_ text: StaticString) -> [UInt8]? { text.withUTF8Buffer { decodeBase64($0) } }
+
+private func decodeBase64(_ text: UnsafeBufferPointer<UInt8>) -> [UInt8]? {
     var result: [UInt8] = []
     result.reserveCapacity(text.count / 4 * 3)
     var bits: UInt32 = 0

@@ -64,7 +64,8 @@ package struct Router: Sendable {
 
     func scores(of text: String) -> Scores {
         let features = TextFeatures(text)
-        var sums = [Int](repeating: 0, count: weights.outputs.count)
+        // Whole bytes of them: the last may be nobody's.
+        var sums = [Int](repeating: 0, count: 2 * weights.stride)
         let count = weights.bytes.withUnsafeBufferPointer { bytes in
             sums.withUnsafeMutableBufferPointer { sums in
                 features.forEachHash { hash in
@@ -84,22 +85,28 @@ extension RouterWeights {
     @inline(__always)
     fileprivate func slot(of hash: UInt32, in bytes: UnsafeBufferPointer<UInt8>) -> Int? {
         let check = max(UInt8(truncatingIfNeeded: hash), 1)
-        let mask = UInt32(1) << bits - 1
-        for step in 0..<Self.probes {
-            let slot = Int((hash >> (32 - UInt32(bits)) &+ step) & mask)
-            if bytes[checks + slot] == check { return slot }
+        let first = Int(hash >> (32 - UInt32(bits)))
+        // The last few go on at the beginning.
+        guard first + Self.probes <= 1 << bits else {
+            let slots = (0..<Self.probes).lazy.map { (first &+ $0) & (1 << bits - 1) }
+            return slots.first { bytes[checks &+ $0] == check }
         }
-        return nil
+        // All of them at once: the lowest byte that is zero is where the check stands (Warren, Hacker's Delight, §6-1).
+        let four = UnsafeRawBufferPointer(bytes).loadUnaligned(fromByteOffset: checks &+ first, as: UInt32.self)
+        let differences = UInt32(littleEndian: four) ^ UInt32(check) &* 0x0101_0101
+        let zeros = (differences &- 0x0101_0101) & ~differences & 0x8080_8080
+        return zeros == 0 ? nil : first &+ zeros.trailingZeroBitCount / 8
     }
 
     @inline(__always)
     fileprivate func add(_ slot: Int, to sums: UnsafeMutableBufferPointer<Int>, from bytes: UnsafeBufferPointer<UInt8>)
     {
-        let row = weights + slot * stride
-        for output in sums.indices {
-            let byte = Int8(bitPattern: bytes[row + output / 2])
-            // The low half's sign comes down with it.
-            sums[output] += Int(output % 2 == 0 ? (byte << 4) >> 4 : byte >> 4)
+        let row = weights &+ slot &* stride
+        for place in 0..<stride {
+            let byte = Int8(bitPattern: bytes[row &+ place])
+            // The low half's sign comes down with it. A text has few sequences: nothing overflows.
+            sums[2 &* place] &+= Int((byte << 4) >> 4)
+            sums[2 &* place &+ 1] &+= Int(byte >> 4)
         }
     }
 }

@@ -10,11 +10,11 @@ import ParleyPrimitives
 /// low half of a byte, in whole bytes; the SHA-256 of everything before.
 package struct RouterWeights: Sendable {
     /// Those that Parley brings along.
-    static var builtinBytes: [UInt8] { builtinText.withUTF8Buffer { decodeBase64($0) } ?? [] }
+    static var builtinBytes: [UInt8] { decodeBase64(builtinText) ?? [] }
 
     static let magic = Array("PARLEYR1".utf8)
     /// A sequence lies in the slot that its hash names or in one of the next three.
-    static let probes: UInt32 = 4
+    static let probes = 4
     private static let digestSize = 32
     /// More is no router's file, and is refused before it is looked at.
     package static let mostBytes = 16 << 20

@@ -2,9 +2,10 @@ import ChatJobs
 
 /// The tags around quoted material of one prompt: `<passage k7f2m9qd>` … `</passage k7f2m9qd>`.
 ///
-/// Nobody who writes a passage, a note or a question can write the tag that ends one: the mark is drawn from everything in
-/// the prompt and from a secret of this process, so it differs from prompt to prompt, and text that repeats a mark it has
-/// seen gets another one. The same job asked again in one process gives the same prompt.
+/// Nobody who writes a passage or a note can write the tag that ends one: the mark is drawn from all that is quoted and from
+/// a secret of this process, so text that repeats a mark it has seen gets another one. The question is not quoted, stands
+/// behind everything that is, and has no part in it: prompts with the same passages begin alike, and a server that keeps what
+/// it has read of a prompt reads them once.
 struct Fence {
     let mark: String
 
@@ -26,7 +27,6 @@ struct Fence {
                 hasher.combine(bytes: UnsafeRawBufferPointer($0))
             }
         }
-        add(request.query)
         hasher.combine(request.history.count)
         for turn in request.history {
             hasher.combine(turn.role)

@@ -75,7 +75,7 @@ enum EmbeddingAnswer {
     }
 
     private static func base64(_ text: String) -> Embedding? {
-        guard let bytes = decodeBase64(text.utf8), !bytes.isEmpty, bytes.count % 4 == 0 else { return nil }
+        guard let bytes = decodeBase64(text), !bytes.isEmpty, bytes.count % 4 == 0 else { return nil }
         let numbers = stride(from: 0, to: bytes.count, by: 4).map { at in
             let bits = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[at + $1]) << UInt32(8 * $1) }
             return Float(bitPattern: bits)
