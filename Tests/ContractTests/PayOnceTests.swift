@@ -244,6 +244,44 @@ import Testing
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func theLedgerHasTheCallsThatCameToNothingToo() async throws {
+        // A stream that breaks off; a server that is overloaded and counts nothing; a call that a revocation ends.
+        let model = try await ModelServer(delay: .milliseconds(20)) { question, count in
+            if question.contains("breaks") { return count == 1 ? .breaksOff : .answers }
+            return question.contains("busy") && count == 1 ? .fails(503) : .answers
+        }
+        let redis = try await PrivateRedis()
+        let settings = ["redis.url": redis.url(), "model.prices": "1000, 500, 2000"]
+        let own = ["model.url": model.url, "model.stream": "always", "retry.base": "50ms"]
+        let worker = try await start(settings.merging(own) { $1 })
+        try await Producer.with { producer in
+            var calls = 0
+            for kind in ["breaks", "busy"] {
+                let reply = try await producer.ask(question("\(unique()) \(kind)"), of: worker)
+                #expect(try reply.status == "succeeded")
+                calls += try reply.json["usage"]?["calls"]?.int ?? 0
+            }
+            model.answer(after: .seconds(30))
+            let id = unique()
+            try await producer.publish(question(unique()), to: worker, id: id)
+            _ = try await eventually("the call") { model.questions.count == 5 ? true : nil }
+            #expect(try await parley("revoke", id, settings: settings).status == 0)
+            _ = try await eventually("the reply") { try await producer.nextReply().status == "revoked" ? true : nil }
+            #expect(calls == 2)
+        }
+        let row = try await eventually("the ledger") {
+            let costs = try await parley("costs", "--by", "day", "--json", settings: settings)
+            let row = try costs.lines.first?["rows"]?.elements.first
+            return row?["failed_calls"]?.int == 2 ? row : nil
+        }
+        // All but the one that was refused.
+        #expect(row["calls"]?.int == model.questions.count - 1)
+        #expect(row["answers"]?.int == 2)
+        #expect(row["estimated_calls"]?.int == 2)
+        #expect(row["prompt_tokens"]?.int ?? 0 > 14 && row["completion_tokens"]?.int ?? 0 > 6)
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func whatAnswersCostIsInTheReplyAndInTheLedger() async throws {
         let model = try await ModelServer()
         let redis = try await PrivateRedis()

@@ -43,6 +43,42 @@ import Testing
         }
     }
 
+    /// What calls cost that come to no answer: as counted, else estimated; nothing where the call was refused.
+    @Test(
+        arguments: [
+            ([FakeServer.Step.streamHead, .chunk(llamaBeginning), .close], 1, true),
+            ([.streamHead, .close], 0, true),
+            ([.close], 0, true),
+            ([.answer(200, filtered)], 5, false),
+            ([.answer(503, "{}")], nil, true),
+            ([.answer(429, "{}")], nil, true),
+            ([.answer(200, "<html>no model</html>")], nil, true),
+        ] as [([FakeServer.Step], Int?, Bool)])
+    func aCallThatComesToNoAnswerSaysWhatItCost(_ steps: [FakeServer.Step], _ tokens: Int?, _ isEstimated: Bool)
+        async throws
+    {
+        let server = try FakeServer { _ in steps }
+        defer { server.stop() }
+        let call = try #require(try await failureCode(server)).call
+        #expect(call?.usage.completionTokens == tokens)
+        guard let call else { return }
+        #expect(call.usage.isEstimated == isEstimated)
+        #expect(call.usage.promptTokens > 0 && call.usage.calls == 1)
+        #expect(call.model == (tokens == 1 ? "small-1" : "small"))
+    }
+
+    private static let llamaBeginning =
+        #"data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":"Hel"}}],"model":"small-1"}"# + "\n\n"
+    private static let filtered =
+        #"{"choices":[{"finish_reason":"content_filter","message":{"content":""}}],"usage":{"prompt_tokens":9,"completion_tokens":5}}"#
+
+    @Test func nobodyIsChargedForAServerThatIsNotThere() async throws {
+        let server = try server([])
+        server.stop()
+        let failure = try #require(try await failureCode(server))
+        #expect(failure.blame == .absence && failure.call == nil)
+    }
+
     @Test func theAnswerArrivesInPiecesAndWhole() async throws {
         let server = try server([Self.llama])
         defer { server.stop() }

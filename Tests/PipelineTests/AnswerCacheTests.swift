@@ -118,7 +118,7 @@ import Testing
         // The ledger has what no reply says.
         let notes = bench.ledger.notes
         #expect(notes.count == bench.model.calls.count - 1)
-        #expect(notes.allSatisfy { !$0.isAnswer && $0.usage.promptTokens == 10 && $0.usage.calls == 1 })
+        #expect(notes.allSatisfy { $0.kind == .renewal && $0.usage.promptTokens == 10 && $0.usage.calls == 1 })
         // No answer is older than it may be.
         #expect(bench.replies.allSatisfy { $0.age ?? .zero <= .seconds(20) })
         #expect(bench.answers.beingMade == 0)

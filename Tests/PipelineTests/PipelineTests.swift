@@ -5,6 +5,17 @@ import Synchronization
 import Testing
 
 @Suite struct PipelineTests {
+    @Test func whatCallsCostThatCameToNothingIsNotedOnce() throws {
+        let bench = Workbench { job in
+            job.id.text.hasSuffix("7") ? .fails(JobFailure(.modelRejected, "no")) : .answers
+        }
+        let messages = try (0..<400).map { SimulatedMessage(number: $0, try job("j\($0)")) }
+        bench.run { await $0.broker.publish(messages) }
+        let notes = bench.ledger.notes
+        #expect(notes.count == bench.ledger.lostCalls && (5...35).contains(notes.count), "\(notes.count)")
+        #expect(notes.allSatisfy { $0.kind == .lostCall && $0.usage.completionTokens == 1 && $0.model == "simulated" })
+    }
+
     @Test func aLoneJobStartsAtOnce() throws {
         let bench = Workbench()
         bench.answer(SimulatedMessage(number: 0, try job("a")))

@@ -71,9 +71,11 @@ extension Account {
             arguments.append(.text(count.rawValue))
             arguments.append(.number(Int64(number)))
         }
-        add(.answers, isAnswer ? 1 : 0)
-        add(.reused, isReused ? 1 : 0)
+        add(.answers, kind == .answer || kind == .reused ? 1 : 0)
+        add(.reused, kind == .reused ? 1 : 0)
         add(.calls, usage.calls)
+        add(.failedCalls, kind == .lostCall ? usage.calls : 0)
+        add(.estimatedCalls, usage.isEstimated ? usage.calls : 0)
         add(.promptTokens, usage.promptTokens)
         add(.completionTokens, usage.completionTokens)
         add(.cachedTokens, usage.cachedTokens)

@@ -3,6 +3,9 @@ package struct LedgerField: Sendable, Hashable {
     /// What is counted. Money in billionths, so that sums are exact.
     package enum Count: String, Sendable, CaseIterable {
         case answers, reused, calls
+        /// Of the calls those that came to no answer, and those whose tokens are estimated, some at least.
+        case failedCalls = "failed_calls"
+        case estimatedCalls = "estimated_calls"
         case promptTokens = "prompt_tokens"
         case completionTokens = "completion_tokens"
         case cachedTokens = "cached_tokens"

@@ -21,6 +21,8 @@ package struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
     /// A service's own wish (Retry-After) before the next attempt.
     package let retryAfter: Duration?
     package let blame: Blame
+    /// The model's call that failed, when its service may charge for it.
+    package var call: LostCall?
 
     package init(_ code: ErrorCode, _ message: String, retryAfter: Duration? = nil, blame: Blame = .job) {
         self.code = code
@@ -58,4 +60,26 @@ package struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     package var description: String { "\(code.rawValue): \(message)" }
+
+    /// The same, with what its call has cost.
+    package func losing(_ call: LostCall?) -> JobFailure {
+        var failure = self
+        failure.call = call
+        return failure
+    }
+}
+
+/// A call of a model that came to no answer, and what its service may charge for it: as it counted, else estimated.
+package final class LostCall: Sendable, Equatable {
+    package let model: String
+    package let usage: Usage
+
+    package init(model: String, usage: Usage) {
+        self.model = model
+        self.usage = usage
+    }
+
+    package static func == (one: LostCall, other: LostCall) -> Bool {
+        one.model == other.model && one.usage == other.usage
+    }
 }

@@ -29,6 +29,8 @@ public struct Usage: Sendable, Equatable {
     public var calls: Int
     /// What they cost; nil where no prices are configured.
     public var cost: Cost?
+    /// The service did not say how many tokens it counted: some are estimated.
+    public var isEstimated = false
 
     /// - Parameter cachedTokens: at most `promptTokens`; 0 where the service does not say.
     public init(promptTokens: Int, completionTokens: Int, cachedTokens: Int = 0, calls: Int = 1) {
@@ -44,6 +46,7 @@ public struct Usage: Sendable, Equatable {
         completionTokens &+= other.completionTokens
         cachedTokens &+= other.cachedTokens
         calls &+= other.calls
+        isEstimated = isEstimated || other.isEstimated
         if let own = cost, let more = other.cost { cost = Cost(own.amount + more.amount, own.currency) }
     }
 
@@ -160,6 +163,7 @@ extension Reply {
                     $0.member("completion_tokens", usage?.completionTokens ?? 0)
                     $0.member("cached_tokens", usage?.cachedTokens ?? 0)
                     $0.member("calls", usage?.calls ?? 1)
+                    if usage?.isEstimated == true { $0.member("estimated", true) }
                     if let cost = usage?.cost {
                         $0.key("cost")
                         $0.object {
@@ -225,6 +229,7 @@ extension Reply {
             if let amount = read["cost"]?["amount"]?.double, let currency = read["cost"]?["currency"]?.string {
                 usage.cost = Cost(amount, currency)
             }
+            usage.isEstimated = read["estimated"]?.bool ?? false
             return usage
         }
         finishReason = root["finish_reason"]?.string.flatMap(FinishReason.init)

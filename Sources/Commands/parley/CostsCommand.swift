@@ -7,8 +7,8 @@ struct CostsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "costs", abstract: "Shows what answers have cost.",
         discussion: """
-            Answers, how many of them were reused, calls of the model, its tokens, and money where model.prices are set. Days \
-            are those of UTC; they are kept for 400 days.
+            Answers, how many of them were reused, calls of the model, how many of those came to no answer, their tokens (all \
+            calls'), and money where model.prices are set. Days are those of UTC; they are kept for 400 days.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -50,6 +50,8 @@ struct CostsCommand: AsyncParsableCommand {
                         $0.member("answers", row.answers)
                         $0.member("reused", row.reused)
                         $0.member("calls", row.calls)
+                        $0.member("failed_calls", row.failedCalls)
+                        $0.member("estimated_calls", row.estimatedCalls)
                         $0.member("prompt_tokens", row.promptTokens)
                         $0.member("completion_tokens", row.completionTokens)
                         $0.member("cached_tokens", row.cachedTokens)
@@ -64,10 +66,13 @@ struct CostsCommand: AsyncParsableCommand {
 
     private func show(_ costs: Costs, _ grouping: Costs.Grouping) {
         guard !costs.rows.isEmpty else { return printLine("nothing was answered since \(since)") }
-        var table = [[grouping.rawValue, "answers", "reused", "calls", "prompt", "completion", "cached", "cost"]]
+        var table = [
+            [grouping.rawValue, "answers", "reused", "calls", "failed", "prompt", "completion", "cached", "cost"]
+        ]
         for row in costs.rows {
             table.append([
                 row.name.isEmpty ? "-" : oneLine(row.name), "\(row.answers)", "\(row.reused)", "\(row.calls)",
+                "\(row.failedCalls)",
                 "\(row.promptTokens)", "\(row.completionTokens)", "\(row.cachedTokens)",
                 row.currency.map { "\(row.cost) \(oneLine($0))" } ?? "-",
             ])

@@ -26,7 +26,7 @@ package actor Answering {
     private let renewals: Renewals
     private let limits: (any LimitStore)?
     private lazy var asker = ModelAsker(
-        configuration, limits: limits, health: health, clock: clock, executor: executor
+        configuration, limits: limits, health: health, expenses: expenses, clock: clock, executor: executor
     ) { [unowned self] work in await self.perform(work) }
     private lazy var way = QuestionWay(
         flights: flights, asker: asker, cache: cache, health: health, clock: clock, executor: executor,

@@ -10,6 +10,7 @@ final class ModelAsker {
     private let executor: any TaskExecutor
     private let gates: Gates
     private let limits: ModelLimits
+    private let expenses: (any ExpenseLog)?
     private let perform: @Sendable (Work) async -> Void
 
     private var batches: [UInt64: PromptBatch] = [:]
@@ -26,14 +27,17 @@ final class ModelAsker {
 
     /// - Parameters:
     ///   - limits: what all workers share of the limits.
+    ///   - expenses: is told of calls that are in no reply.
     ///   - perform: has ``perform(_:)`` called, on the executor.
     init(
         _ configuration: AnsweringConfiguration, limits store: (any LimitStore)?, health: HealthMonitor,
-        clock: any PipelineClock, executor: any TaskExecutor, perform: @escaping @Sendable (Work) async -> Void
+        expenses: (any ExpenseLog)?, clock: any PipelineClock, executor: any TaskExecutor,
+        perform: @escaping @Sendable (Work) async -> Void
     ) {
         self.health = health
         self.clock = clock
         self.executor = executor
+        self.expenses = expenses
         self.perform = perform
         gates = Gates(maxWait: configuration.priorityMaxWait, clock: clock, executor: executor) { service in
             await perform(.wake(service))
@@ -90,13 +94,24 @@ final class ModelAsker {
             switch await askChoice(flight, sources, sink, hasEnded) {
             case .success(let answer)?: return .success(answer)
             case .failure(let said)?: failure = said
-            case nil:
-                failure = caller(flight).absence
-                if hasEnded() { return .failure(failure) }
+            case nil: failure = caller(flight).absence
             }
+            if hasEnded() { break }
             guard !flight.isHeldBack, trail.failed(failure, hasStreamed: !flight.streamed.isEmpty) else { break }
         }
         return .failure(trail.failure ?? caller(flight).absence)
+    }
+
+    /// The question was made to stand alone in vain.
+    func noteRewriting(of flight: Flight) {
+        if let made = flight.rewriting { note(LostCall(model: made.model, usage: made.usage), of: flight) }
+    }
+
+    /// Has a call noted that came to no answer, or whose answer is in no reply.
+    private func note(_ call: LostCall?, of flight: Flight) {
+        guard let call, let expenses else { return }
+        let (job, agent) = (flight.lead.job, flight.route.agent)
+        Task.detached(executorPreference: executor) { await expenses.note(call, for: job, by: agent) }
     }
 
     /// Asks the flight's ``Flight/choice``.
@@ -119,7 +134,7 @@ final class ModelAsker {
 
     private func finished(_ answer: Answer, _ flight: Flight) -> Answer {
         var answer = answer
-        if let rewriting = flight.rewriting { answer.usage.add(rewriting) }
+        if let rewriting = flight.rewriting { answer.usage.add(rewriting.usage) }
         if flight.choice.isFallback { flight.route.agent.metrics.fallbacks.increment() }
         return answer
     }
@@ -141,6 +156,7 @@ final class ModelAsker {
         // Who joins may have more time than the lead.
         let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
         let call = await caller.call(flight.lead, sources, within: left, onDelta: sink())
+        note(call.failure?.call, of: flight)
         if call.failure != nil, hasEnded() {
             gate.leave(.unanswered)
             return (nil, true)
@@ -167,9 +183,10 @@ final class ModelAsker {
         let call = await caller.rewrite(
             flight.lead, by: rewriter, within: flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall))
         gate.leave(flight.ending == nil ? caller.judge(call, isFirstTry: flight.lead.isFirstTry) : .unanswered)
+        note(call.failure?.call, of: flight)
         guard case .success(let answer) = call.result else { return nil }
         usage = answer.usage
-        flight.rewriting = answer.usage
+        flight.rewriting = (answer.model, answer.usage)
         return Rewrite.question(in: answer.text)
     }
 
@@ -188,6 +205,12 @@ final class ModelAsker {
         let caller = ModelCaller(agent: first.route.agent, choice: batch.choice, health: health, clock: clock)
         let (results, call) = await caller.call(batch.prompts)
         batch.end(results)
+        for (flight, result) in batch.left(results) {
+            switch result {
+            case .success(let answer): note(LostCall(model: answer.model, usage: answer.usage), of: flight)
+            case .failure(let failure): note(failure.call, of: flight)
+            }
+        }
         // One call has one fate for the service.
         let isFirstTry = batch.flights.contains { $0.lead.isFirstTry }
         gates[batch.choice].leave(
@@ -203,7 +226,8 @@ final class ModelAsker {
             seat.batch.leave(seat.place)
             return nil
         }
-        if case .failure = result, hasEnded() { return nil }
-        return result
+        guard case .failure(let failure) = result else { return result }
+        note(failure.call, of: flight)
+        return hasEnded() ? nil : result
     }
 }

@@ -50,13 +50,7 @@ struct ModelCaller: Sendable {
         metrics.modelCalls.increment()
         var results = await model.answers(to: prompts, timeout: choice.timeout)
         for place in results.indices {
-            results[place] = results[place].map { answer in
-                var answer = answer
-                answer.usage.cost = choice.prices?.cost(of: answer.usage)
-                metrics.promptTokens.increment(by: answer.usage.promptTokens)
-                metrics.completionTokens.increment(by: answer.usage.completionTokens)
-                return answer
-            }
+            results[place] = results[place].map(counted).mapError(counted)
         }
         let length = clock.now - started
         metrics.generation.recordNanoseconds(length.wholeNanoseconds)
@@ -87,19 +81,37 @@ struct ModelCaller: Sendable {
         metrics.modelCalls.increment()
         let result: Result<Answer, JobFailure>
         do throws(JobFailure) {
-            var answer = try await model.answer(
+            let answer = try await model.answer(
                 job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
-            answer.usage.cost = choice.prices?.cost(of: answer.usage)
-            metrics.promptTokens.increment(by: answer.usage.promptTokens)
-            metrics.promptTokensSpared.increment(by: answer.sparedTokens)
-            metrics.completionTokens.increment(by: answer.usage.completionTokens)
-            result = .success(answer)
+            result = .success(counted(answer))
         } catch {
-            result = .failure(error)
+            result = .failure(counted(error))
         }
         let length = clock.now - started
         metrics.generation.recordNanoseconds(length.wholeNanoseconds)
         return Call(result: result, length: length)
+    }
+
+    private func counted(_ answer: Answer) -> Answer {
+        var answer = answer
+        answer.usage = counted(answer.usage)
+        agent.metrics.promptTokensSpared.increment(by: answer.sparedTokens)
+        return answer
+    }
+
+    private func counted(_ failure: JobFailure) -> JobFailure {
+        agent.metrics.modelCallsFailed.increment()
+        guard let call = failure.call else { return failure }
+        return failure.losing(LostCall(model: call.model, usage: counted(call.usage)))
+    }
+
+    /// With what it costs.
+    private func counted(_ usage: Usage) -> Usage {
+        var usage = usage
+        usage.cost = choice.prices?.cost(of: usage)
+        agent.metrics.promptTokens.increment(by: usage.promptTokens)
+        agent.metrics.completionTokens.increment(by: usage.completionTokens)
+        return usage
     }
 
     /// What a call says of the model's service.

@@ -53,9 +53,12 @@ package struct Answer: Sendable, Equatable {
     }
 }
 
-/// Notes what was spent on an answer that nobody had asked for at that moment.
+/// Notes what was spent and stands in no reply.
 package protocol ExpenseLog: Sendable {
+    /// On an answer that nobody had asked for at that moment.
     func note(_ answer: Answer, to job: Job, by agent: Agent) async
+    /// On a call that came to no answer.
+    func note(_ call: LostCall, for job: Job, by agent: Agent) async
 }
 
 /// Takes the pieces of an answer as they come; its return is the back-pressure.

@@ -43,6 +43,7 @@ final class QuestionWay {
         let passages = await passages(of: flight)
         let retrieved = clock.now
         let result = await result(of: flight, passages)
+        if case .answered(_, nil) = result {} else { asker.noteRewriting(of: flight) }
         return Landing(route: flight.route, result: result, started: started, retrieved: retrieved, ended: clock.now)
     }
 
@@ -76,7 +77,7 @@ final class QuestionWay {
         let text = refusal(flight.lead.job.query)
         var usage = Usage(promptTokens: 0, completionTokens: 0, calls: 0)
         usage.cost = agent.configuration.prices?.cost(of: usage)
-        if let rewriting = flight.rewriting { usage.add(rewriting) }
+        if let rewriting = flight.rewriting { usage.add(rewriting.usage) }
         // Who shares the answer has it in one piece at the end.
         if !flight.isShared, let onDelta = flight.lead.onDelta { await onDelta(text) }
         return Answer(text: text, model: "builtin:refusal", usage: usage, sources: [])

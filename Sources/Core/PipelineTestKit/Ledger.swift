@@ -102,6 +102,8 @@ package final class Ledger: Sendable {
         var replies: [OutgoingReply] = []
         /// What was spent on no reply.
         var notes: [Expense] = []
+        /// Calls that came to nothing and cost something.
+        var lost = 0
         var violations: [String] = []
     }
 
@@ -115,6 +117,7 @@ package final class Ledger: Sendable {
     package var replies: [OutgoingReply] { state.withLock { $0.replies } }
     /// What was spent that belongs to no reply.
     package var notes: [Expense] { state.withLock { $0.notes } }
+    package var lostCalls: Int { state.withLock { $0.lost } }
     /// A call may be for other jobs than the one that began it, which may have ended.
     package var sharesCalls: Bool {
         get { state.withLock { $0.sharesCalls } }
@@ -355,7 +358,17 @@ package final class Ledger: Sendable {
         }
     }
 
-    func noted(_ account: Expense) { state.withLock { $0.notes.append(account) } }
+    /// What a call cost that came to nothing was told to the worker.
+    func lost() { state.withLock { $0.lost += 1 } }
+
+    func noted(_ account: Expense) {
+        state.withLock { state in
+            state.notes.append(account)
+            if state.notes.count(where: { $0.kind == .lostCall }) > state.lost {
+                state.violations.append("a call that came to nothing was noted twice")
+            }
+        }
+    }
 
     func violation(_ text: String) { state.withLock { $0.violations.append(text) } }
 }

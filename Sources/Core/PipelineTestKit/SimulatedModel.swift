@@ -88,6 +88,8 @@ package final class SimulatedModel: Sendable {
         }
     }
 
+    private static let lost = Usage(promptTokens: 10, completionTokens: 1)
+
     /// How the answer to a question ends.
     static func ending(of query: String, _ tenant: String?) -> String {
         " to \(query).\(tenant.map { " For \($0)." } ?? "")"
@@ -144,7 +146,11 @@ package final class SimulatedModel: Sendable {
         }
         if Task.isCancelled { throw JobFailure(.modelUnavailable, "the call was cancelled") }
         switch reaction {
-        case .fails(let failure): throw failure
+        case .fails(let failure):
+            // Some services have begun by then.
+            guard worker.life.isAlive, executor.chance(50) else { throw failure }
+            ledger.lost()
+            throw failure.losing(LostCall(model: "simulated", usage: Self.lost))
         case .answers, .failsAtOnce, .kills:
             return Answer(
                 text: text, model: "simulated", usage: Usage(promptTokens: 10, completionTokens: 5), sources: passages)

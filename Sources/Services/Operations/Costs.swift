@@ -15,6 +15,10 @@ package struct Costs: Sendable, Equatable {
         package var answers = 0
         package var reused = 0
         package var calls = 0
+        /// Of the calls those that came to no answer.
+        package var failedCalls = 0
+        /// Of the calls those of which the service did not say all that it counted.
+        package var estimatedCalls = 0
         package var promptTokens = 0
         package var completionTokens = 0
         package var cachedTokens = 0
@@ -51,6 +55,8 @@ package struct Costs: Sendable, Equatable {
                 case .answers: row.answers = sum(row.answers, value)
                 case .reused: row.reused = sum(row.reused, value)
                 case .calls: row.calls = sum(row.calls, value)
+                case .failedCalls: row.failedCalls = sum(row.failedCalls, value)
+                case .estimatedCalls: row.estimatedCalls = sum(row.estimatedCalls, value)
                 case .promptTokens: row.promptTokens = sum(row.promptTokens, value)
                 case .completionTokens: row.completionTokens = sum(row.completionTokens, value)
                 case .cachedTokens: row.cachedTokens = sum(row.cachedTokens, value)

@@ -45,6 +45,7 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_embeddings_reused_total": "Questions whose vectors were known: the embedder was not asked.",
         "parley_reranks_total": "Questions whose passages the reranking service was asked about, by what came of it.",
         "parley_model_calls_total": "Calls to the model.",
+        "parley_model_calls_failed_total": "Calls to the model that came to no answer.",
         "parley_model_calls_in_flight": "Calls to the model that are under way.",
         "parley_model_batch_size": "Prompts in a call to a model that takes several.",
         "parley_fallbacks_total": "Answers given by a model that stood in for the agent's own.",
@@ -62,7 +63,8 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_cache_refreshes_total": "Answers made anew before they expired, while the old ones were given.",
         "parley_cache_memory_bytes": "What the answers kept in memory take, about.",
         "parley_cache_memory_entries": "Answers kept in memory.",
-        "parley_completion_tokens_total": "Tokens of answers, as the model's service counts them.",
+        "parley_completion_tokens_total":
+            "Tokens of answers, those that broke off included, as the model's service counts them.",
     ]
     for (label, sentence) in sentences { registry.describe(label, sentence) }
     registry.describe(

@@ -8,6 +8,8 @@ struct AgentMetrics: Sendable {
     let refused: Counter
     let ungrounded: Counter
     let modelCalls: Counter
+    /// Those that came to no answer.
+    let modelCallsFailed: Counter
     /// Answers that a model gave which stood in.
     let fallbacks: Counter
     /// Prompts in a call, of models that take several.
@@ -26,6 +28,7 @@ struct AgentMetrics: Sendable {
         refused = Counter(label: "parley_answers_refused_total", dimensions: label)
         ungrounded = Counter(label: "parley_answers_ungrounded_total", dimensions: label)
         modelCalls = Counter(label: "parley_model_calls_total", dimensions: label)
+        modelCallsFailed = Counter(label: "parley_model_calls_failed_total", dimensions: label)
         fallbacks = Counter(label: "parley_fallbacks_total", dimensions: label)
         batch = Recorder(label: "parley_model_batch_size", dimensions: label)
         promptTokens = Counter(label: "parley_prompt_tokens_total", dimensions: label)

@@ -34,7 +34,7 @@ final class PromptBatch {
     private(set) var flights: [Flight] = []
     private(set) var prompts: [BatchPrompt] = []
     private(set) var results: [Result<Answer, JobFailure>]?
-    private var gone = 0
+    private var gone: Set<Int> = []
     var task: Task<Void, Never>?
 
     struct Seat {
@@ -58,10 +58,15 @@ final class PromptBatch {
     }
 
     /// Nobody waits for it any more.
-    var isAbandoned: Bool { gone == flights.count }
+    var isAbandoned: Bool { gone.count == flights.count }
+
+    /// Those who have left, with what they would have been told.
+    func left(_ results: [Result<Answer, JobFailure>]) -> [(Flight, Result<Answer, JobFailure>)] {
+        gone.sorted().filter(results.indices.contains).map { (flights[$0], results[$0]) }
+    }
 
     func leave(_ place: Int) {
-        gone += 1
+        gone.insert(place)
         if isAbandoned { task?.cancel() }
     }
 

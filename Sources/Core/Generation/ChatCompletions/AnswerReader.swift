@@ -37,6 +37,9 @@ struct AnswerReader: Sendable {
         answer = ChatAnswer(keepsThinking: keepsThinking, expectation: expectation)
     }
 
+    /// What came, if anything came, was of a model.
+    var mayCost: Bool { bytesRead == 0 || answer.isOfModel }
+
     /// The model has stopped; only its usage and `[DONE]` are still to come.
     var hasEnded: Bool { isDone || answer.hasEnded }
 

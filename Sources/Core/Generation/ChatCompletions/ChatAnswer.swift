@@ -44,6 +44,9 @@ struct ChatAnswer: Sendable {
     /// Text has come that is no thinking.
     var hasText: Bool { !thinking.answer.isEmpty }
 
+    /// A model has been at work.
+    var isOfModel: Bool { hasBegun || hasChoice || promptTokens != nil }
+
     /// The model has said why it stopped.
     var hasEnded: Bool { isWhole || reason != nil }
 
@@ -233,9 +236,11 @@ struct ChatAnswer: Sendable {
         let prompt =
             promptTokens
             ?? messages().reduce(0) { $0 + TokenEstimate.tokens(in: $1.content) + TokenEstimate.perMessage }
-        return Usage(
+        var usage = Usage(
             promptTokens: prompt, completionTokens: completionTokens ?? TokenEstimate.tokens(in: text),
             cachedTokens: min(cachedTokens ?? 0, prompt))
+        usage.isEstimated = promptTokens == nil || completionTokens == nil
+        return usage
     }
 }
 

@@ -35,7 +35,8 @@ extension ChatCompletionsModel {
         let request = GenerationRequest(query: "ping", maxTokens: 1, timeout: .seconds(20))
         let failures = failures(for: request)
         do throws(JobFailure) {
-            var reader = try await exchange(request, failures, nil).reader
+            var begun: AnswerReader?
+            var reader = try await exchange(request, failures, nil, &begun).reader
             if reader.answer.reason == .cut { return nil }
             _ = try reader.finish()
             return nil

@@ -9,9 +9,12 @@ extension ChatCompletionsModel {
     /// Asks, and asks again at once when the server refuses what can be left out or said otherwise: within one attempt of
     /// the job and its time. What helped is remembered for the model.
     ///
+    /// - Parameter begun: how far the answer had come that the last call failed in; nil when the call was refused, or
+    ///   nothing of it was sent.
     /// - Returns: also which passages the model was shown, and how many tokens were spared it.
     func exchange(
-        _ request: GenerationRequest, _ failures: FailureMapping, _ onDelta: DeltaHandler?
+        _ request: GenerationRequest, _ failures: FailureMapping, _ onDelta: DeltaHandler?,
+        _ begun: inout AnswerReader?
     ) async throws(JobFailure) -> (reader: AnswerReader, offered: [Source], spared: Int) {
         let asked = asked(request)
         let began = ContinuousClock.now
@@ -28,7 +31,7 @@ extension ChatCompletionsModel {
                 failures, keepsThinking: behaviour.keepsThinking,
                 expectation: memory.beginsInThought(asked) ? .yes : .init(ofModel: asked))
             do throws(ExchangeError) {
-                let answered = try await ask(consume message, reader, failures, onDelta)
+                let answered = try await ask(consume message, reader, failures, onDelta, &begun)
                 if forms.count > 1 { memory.remember(form, of: asked) }
                 return (answered, offered, spared)
             } catch {
@@ -63,10 +66,13 @@ extension ChatCompletionsModel {
     ///
     /// - Parameter message: nobody holds it while the answer is waited for.
     private func ask(
-        _ message: consuming HTTPRequest, _ reader: AnswerReader, _ failures: FailureMapping, _ onDelta: DeltaHandler?
+        _ message: consuming HTTPRequest, _ reader: AnswerReader, _ failures: FailureMapping, _ onDelta: DeltaHandler?,
+        _ begun: inout AnswerReader?
     ) async throws(ExchangeError) -> AnswerReader {
+        begun = nil
         let response: HTTPStreamedResponse
         do throws(HTTPError) { response = try await http.stream(message) } catch {
+            if error.wasSent { begun = reader }
             throw .failed(failures.failure(error))
         }
         guard response.status == 200 || response.status == 201 else {
@@ -74,9 +80,12 @@ extension ChatCompletionsModel {
             let body = (try? await response.collect(upTo: Self.maxBodyBytes)) ?? []
             throw .refused(Refusal(status: response.status, headers: response.headers, error: ServerError(body)))
         }
+        var reader = reader
         do throws(ExchangeError) {
-            return try await read(response, reader, failures, onDelta)
+            try await read(response, &reader, failures, onDelta)
+            return reader
         } catch {
+            if reader.mayCost { begun = reader }
             guard case .refused(var refusal) = error else { throw error }
             refusal.headers = response.headers
             throw .refused(refusal)
@@ -84,9 +93,9 @@ extension ChatCompletionsModel {
     }
 
     private func read(
-        _ response: HTTPStreamedResponse, _ reader: AnswerReader, _ failures: FailureMapping, _ onDelta: DeltaHandler?
-    ) async throws(ExchangeError) -> AnswerReader {
-        var reader = reader
+        _ response: HTTPStreamedResponse, _ reader: inout AnswerReader, _ failures: FailureMapping,
+        _ onDelta: DeltaHandler?
+    ) async throws(ExchangeError) {
         var chunks = response.body.makeAsyncIterator()
         // A body of known length ends by itself.
         let mayStayOpen = response.header("content-length") == nil
@@ -102,20 +111,16 @@ extension ChatCompletionsModel {
                 // Broken or ended: an answer that has come whole is there, whatever became of the connection.
                 let added = try reader.end(isBroken: broken != nil)
                 if let broken, !reader.hasEnded { throw .failed(failures.failure(broken)) }
-                try await deliver(added, onDelta)
-                return reader
+                return try await deliver(added, onDelta)
             }
             // One piece for all that has arrived: no more messages than reads.
             try await deliver(reader.feed(chunk), onDelta)
         }
-        if reader.isDone {
-            drain(chunks)
-            return reader
-        }
-        let (last, added) = try await readTail(chunks, reader)
+        if reader.isDone { return drain(chunks) }
+        let added: String
+        (reader, added) = try await readTail(chunks, reader)
         try await deliver(added, onDelta)
         if Task.isCancelled { throw .failed(failures.cancelled) }
-        return last
     }
 
     private func deliver(_ delta: String, _ onDelta: DeltaHandler?) async throws(ExchangeError) {

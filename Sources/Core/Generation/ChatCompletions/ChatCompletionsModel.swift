@@ -87,17 +87,34 @@ package struct ChatCompletionsModel: LanguageModel {
         _ request: GenerationRequest, onDelta: DeltaHandler?
     ) async throws(JobFailure) -> Generation {
         let failures = failures(for: request)
-        let exchanged = try await exchange(request, failures, onDelta)
-        var reader = exchanged.reader
-        let rest = try reader.finish()
-        if let onDelta, !rest.isEmpty { try await pass(rest, to: onDelta) }
+        var begun: AnswerReader?
+        var (reader, offered, spared): (AnswerReader, [Source], Int)
+        do throws(JobFailure) {
+            (reader, offered, spared) = try await exchange(request, failures, onDelta, &begun)
+        } catch {
+            throw error.losing(lost(begun, request))
+        }
+        do throws(JobFailure) {
+            let rest = try reader.finish()
+            if let onDelta, !rest.isEmpty { try await pass(rest, to: onDelta) }
+        } catch {
+            throw error.losing(lost(reader, request))
+        }
         let answer = reader.answer
         learn(from: answer, request, failures)
         return Generation(
             answer: answer.text, model: answer.model ?? request.model ?? name ?? "",
             usage: answer.usage(of: prompt.messages(for: request)),
-            finishReason: answer.reason == .cut ? .length : .stop, sources: exchanged.offered,
-            sparedTokens: exchanged.spared)
+            finishReason: answer.reason == .cut ? .length : .stop, sources: offered,
+            sparedTokens: spared)
+    }
+
+    /// - Parameter begun: what the last call had come to; nil when it was refused, or never went out.
+    @inline(never)
+    private func lost(_ begun: AnswerReader?, _ request: GenerationRequest) -> LostCall? {
+        guard let answer = begun?.answer else { return nil }
+        return LostCall(
+            model: answer.model ?? asked(request), usage: answer.usage(of: prompt.messages(for: request)))
     }
 
     func failures(for request: GenerationRequest) -> FailureMapping {

@@ -6,7 +6,8 @@ extension ArrayModel {
     enum Exchange {
         case answers([Result<Generation, JobFailure>])
         case refused(Refusal)
-        case failed(JobFailure)
+        /// - Parameter wasSent: its service may have begun.
+        case failed(JobFailure, wasSent: Bool)
     }
 
     /// One call for all of the prompts; another at once when the server refuses what can be left out.
@@ -19,7 +20,7 @@ extension ArrayModel {
             let (request, sent) = request(prompts, form, within: limit)
             let response: HTTPResponse
             do throws(HTTPError) { response = try await chat.http.send(request) } catch {
-                return .failed(mapping(first).failure(error))
+                return .failed(mapping(first).failure(error), wasSent: error.wasSent)
             }
             guard response.status == 200 || response.status == 201 else {
                 let refusal = Refusal(
@@ -79,18 +80,19 @@ extension ArrayModel {
 
     private func read(_ response: HTTPResponse, _ prompts: [ArrayPrompt]) -> Exchange {
         guard let root = (try? JSONDocument(response.body))?.root, root.kind == .object else {
-            return .failed(mapping(prompts[0]).garbage("its answer is not JSON"))
+            return .failed(mapping(prompts[0]).garbage("its answer is not JSON"), wasSent: false)
         }
         let choices = root["choices"]?.elements ?? []
         if choices.isEmpty, let error = ErrorInAnswer.find(in: root, event: nil) {
             return .refused(Refusal(error: ServerError(error)))
         }
         guard let choices = Self.inOrder(choices, prompts.count) else {
-            return .failed(mapping(prompts[0]).garbage("its answer does not say which text is whose"))
+            let failure = mapping(prompts[0]).garbage("its answer does not say which text is whose")
+            return .failed(failure, wasSent: true)
         }
         let named = root["model"]?.string
         var answers = prompts.indices.map { place in answer(to: prompts[place], choices[place], model: named) }
-        divide(root["usage"], prompts, &answers)
+        divide(root["usage"], prompts, &answers, model: named ?? chat.asked(prompts[0].request))
         return .answers(answers)
     }
 
@@ -142,7 +144,8 @@ extension ArrayModel {
 
     /// What the server counted for all, by their estimates. Some, llama.cpp among them, count the first prompt alone.
     private func divide(
-        _ usage: JSONElement?, _ prompts: [ArrayPrompt], _ answers: inout [Result<Generation, JobFailure>]
+        _ usage: JSONElement?, _ prompts: [ArrayPrompt], _ answers: inout [Result<Generation, JobFailure>],
+        model: String
     ) {
         var shares = UsageShares(
             prompts: prompts.map(\.promptTokens),
@@ -158,11 +161,13 @@ extension ArrayModel {
                 answer: usages.reduce(0) { $0 + $1.completionTokens } / usages.count)
         }
         for place in answers.indices {
+            var usage = shares.usages[place]
+            usage.isEstimated = !shares.isCounted
             answers[place] = answers[place].map { answer in
                 var answer = answer
-                answer.usage = shares.usages[place]
+                answer.usage = usage
                 return answer
-            }
+            }.mapError { $0.losing(LostCall(model: model, usage: usage)) }
         }
     }
 

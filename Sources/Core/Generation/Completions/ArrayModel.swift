@@ -50,7 +50,7 @@ package final class ArrayModel: LanguageModel {
             return
                 "model.feed is prompts, and \(mapping(prompt).failure(refusal).message); is \(completionsURL) there? requests asks for "
                 + "chats instead"
-        case .failed(let failure): return failure.message
+        case .failed(let failure, _): return failure.message
         }
     }
 
@@ -120,7 +120,8 @@ package final class ArrayModel: LanguageModel {
         }
         switch await ask(prompts, within: left) {
         case .answers(let answers): return answers
-        case .failed(let failure): return prompts.map { _ in .failure(failure) }
+        case .failed(let failure, let wasSent):
+            return prompts.map { .failure(wasSent ? failure.losing(lost($0)) : failure) }
         case .refused(let refusal):
             let isTooMuch = refusal.kind == .tooLong && refusal.status == 413 || ErrorClues(refusal.error).isOutOfMemory
             guard prompts.count > 1, isTooMuch || refusal.isOfContent else {
@@ -131,6 +132,12 @@ package final class ArrayModel: LanguageModel {
             let first = await halved(Array(prompts[..<middle]), until: end)
             return first + (await halved(Array(prompts[middle...]), until: end))
         }
+    }
+
+    private func lost(_ prompt: ArrayPrompt) -> LostCall {
+        var usage = Usage(promptTokens: prompt.promptTokens, completionTokens: 0)
+        usage.isEstimated = true
+        return LostCall(model: chat.asked(prompt.request), usage: usage)
     }
 
     func mapping(_ prompt: ArrayPrompt) -> FailureMapping {
