@@ -83,14 +83,18 @@ private struct Meaning: Sendable, CustomTestStringConvertible {
         RetrieverSource(retriever: Retriever(embedder: FakeEmbedder(embedder), store: FakeStore(store)))
     }
 
+    private func questions(_ texts: String...) -> [PassageQuestion] {
+        texts.map { PassageQuestion($0, tenant: nil) }
+    }
+
     private func failures(_ source: RetrieverSource) async -> [PassageFailure?] {
-        await source.passages(for: ["a", "b"], topK: 1, timeout: .seconds(60)).map { result in
+        await source.passages(for: questions("a", "b"), topK: 1, timeout: .seconds(60)).map { result in
             if case .failure(let failure) = result { failure } else { nil }
         }
     }
 
     @Test func whatIsFoundIsGivenAsSources() async throws {
-        let found = await source().passages(for: ["a", "b", "a"], topK: 1, timeout: .seconds(60))
+        let found = await source().passages(for: questions("a", "b", "a"), topK: 1, timeout: .seconds(60))
         #expect(try found.map { try $0.get().map(\.id) } == [["a#1"], ["b#1"], ["a#1"]])
         #expect(await source().isReady())
         #expect(await source().trouble() == nil)

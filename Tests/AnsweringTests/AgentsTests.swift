@@ -110,9 +110,9 @@ struct Unasked: AnswerModel {
 struct NoPassages: PassageSource {
     var isLocal: Bool { true }
     func isReady() async -> Bool { true }
-    func version() async -> String? { "1" }
+    func state() async -> KnowledgeState? { KnowledgeState("1") }
     func passages(
-        for questions: [String], topK: Int, timeout: Duration
+        for questions: [PassageQuestion], topK: Int, timeout: Duration
     ) async -> [Result<[Source], PassageFailure>] { questions.map { _ in .success([]) } }
     func probe(_ dependency: Dependency) async -> Bool { true }
 }

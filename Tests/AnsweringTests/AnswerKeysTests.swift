@@ -24,11 +24,13 @@ import Testing
     }
 
     private func key(
-        _ keys: AnswerKeys? = nil, _ agents: Agents? = nil, knowledge: String? = "1",
+        _ keys: AnswerKeys? = nil, _ agents: Agents? = nil, knowledge: String? = "1", hasTenants: Bool = false,
         _ change: (inout Job) -> Void = { _ in }
     ) throws -> AnswerKey? {
         let job = try job(change)
-        return (keys ?? self.keys()).key(of: job, (agents ?? self.agents()).route(of: job), knowledge: knowledge)
+        return (keys ?? self.keys()).key(
+            of: job, (agents ?? self.agents()).route(of: job),
+            knowledge: knowledge.map { KnowledgeState($0, hasTenants: hasTenants) })
     }
 
     private static let changes: [(what: String, change: @Sendable (inout Job) -> Void)] = [
@@ -102,6 +104,20 @@ import Testing
                 != key(keys(.user)) {
                     $0.tenant = nil
                     $0.userID = "a"
+                })
+        // What was found in a tenant's passages is no other's, whoever else shares.
+        let other: (inout Job) -> Void = { $0.tenant = "other" }
+        #expect(try key(keys(.all), hasTenants: true) != key(keys(.all), nil, hasTenants: true, other))
+        #expect(try key(keys(.all), hasTenants: true) { $0.userID = "u2" } == key(keys(.all), hasTenants: true))
+        #expect(try #require(try key(keys(.all), hasTenants: true)).text.hasPrefix("shop:"))
+        let apart = AnswerKeys(scope: .all, separatesTenants: true)
+        #expect(try key(apart) != key(apart, nil, other))
+        let without: (inout Job) -> Void = { $0.options.retrieve = .never }
+        #expect(
+            try key(apart, nil, hasTenants: true, without)
+                == key(apart, hasTenants: true) {
+                    other(&$0)
+                    without(&$0)
                 })
         // What they begin with is what `parley forget` looks for.
         #expect(try #require(try key()).text.hasPrefix("shop:"))

@@ -133,4 +133,36 @@ extension LeastPrivilegeTests {
             #expect(reply["status"]?.string == "succeeded" && reply["attempts"]?.int == 2)
         }
     }
+
+    /// From the broker's word to the passages, the answer cache between them being everybody's.
+    @Test func aTenantsDocumentsAnswerItsQuestionsAlone() async throws {
+        let folder = try Folder()
+        for (tenant, price) in [("shop-eu", 17), ("operator", 99)] {
+            try folder.write(
+                "\(tenant).md", "---\ntenant: \(tenant)\n---\n# Zebra\n\nThe zebra costs \(price) euros in this shop.\n")
+        }
+        try folder.write("parcel.md", "# Parcels\n\nThe parcel of a zebra is large.\n")
+        let index = ["vectors.url": "file:\(folder.path)/.k.index"]
+        #expect(try await parley("ingest", folder.path, settings: index).status == 0)
+        let knowing = index.merging(["model.url": "builtin:extractive", "cache.scope": "all"]) { $1 }
+        try await withTenants(knowing) { worker in
+            for (user, tenant) in [("producer", "shop-eu"), ("operator", "operator"), ("producer", "shop-eu")] {
+                let id = unique()
+                try await publish(
+                    #"{"query":"How much does the zebra cost?","options":{"retrieve":"always"}}"#, as: user, id: id,
+                    userID: user, to: worker)
+                let reply = try await stored("chat:result:\(tenant):\(id)")
+                let sources = reply["sources"]?.elements.compactMap { $0["id"]?.string } ?? []
+                #expect(sources.first == "\(tenant).md#1")
+                #expect(Set(sources) == ["\(tenant).md#1", "parcel.md#1"])
+                #expect(reply["answer"]?.string?.contains(tenant == "operator" ? "99" : "17") == true)
+            }
+        }
+        let everybodys = try await parley("search", "zebra", "--json", settings: index)
+        #expect(!everybodys.output.contains("euros") && everybodys.output.contains("parcel.md"))
+        let ours = try await parley("search", "zebra", "--tenant", "shop-eu", "--json", settings: index)
+        #expect(ours.output.contains("17 euros") && !ours.output.contains("99 euros"))
+        let wrong = try await parley("search", "zebra", "--filter", "tenant=operator", settings: index)
+        #expect(wrong.status == 2 && wrong.errors.contains("tenant cannot be set"))
+    }
 }

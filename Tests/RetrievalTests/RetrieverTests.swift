@@ -18,7 +18,7 @@ import Testing
         #expect(found.map { $0.map(\.id) } == [["a#1"], ["b#1"], ["a#1"]])
         #expect(found[0][0].title == "A" && found[0][0].text == "parcel" && abs(found[0][0].score - 1) < 1e-6)
         #expect(embedder.calls == [["parcel", "refund"]])
-        #expect(try await retriever.retrieve([], topK: 1, timeout: .seconds(60)).isEmpty)
+        #expect(try await retriever.retrieve([] as [String], topK: 1, timeout: .seconds(60)).isEmpty)
         #expect(try await retriever.retrieve(["x"], topK: 0, timeout: .seconds(60)) == [[]])
     }
 

@@ -17,17 +17,24 @@ package struct RetrieverSource: PassageSource {
 
     package func isReady() async -> Bool { await retriever.hasIndex() }
 
-    package func version() async -> String? {
+    package func state() async -> KnowledgeState? {
         // An index file that is another one is read then.
-        retriever.store.computes ? await offTheLoop { await retriever.version() } : await retriever.version()
+        retriever.store.computes ? await offTheLoop { await look() } : await look()
+    }
+
+    /// Whether there are tenants is looked at behind the version: of the two the newer one may have more of them.
+    private func look() async -> KnowledgeState? {
+        guard let version = await retriever.version() else { return nil }
+        return KnowledgeState(version, hasTenants: await retriever.hasTenants())
     }
 
     /// What is wrong although jobs are answered: an index file that is gone or damaged while the last one is in use.
     package func trouble() async -> String? { await retriever.store.trouble() }
 
     package func passages(
-        for questions: [String], topK: Int, timeout: Duration
+        for questions: [PassageQuestion], topK: Int, timeout: Duration
     ) async -> [Result<[Source], PassageFailure>] {
+        let questions = questions.map { RetrievalQuestion($0.text, filter: PassageFilter(tenant: $0.tenant)) }
         // Two requests and some JSON are cheaper here than the changes of thread.
         let found =
             retriever.store.computes

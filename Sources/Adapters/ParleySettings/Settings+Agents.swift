@@ -36,7 +36,7 @@ extension Settings {
         "model.api_key_file", "model.omit", "model.stream", "model.reasoning", "model.timeout", "model.max_concurrency",
         "model.prices", "model.fallbacks", "model.feed", "model.max_batch", "model.max_batch_tokens", "model.template",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "retrieval.hybrid",
-        "retrieval.min_score", "retrieval.empty", "prompt.system", "prompt.user", "prompt.refusal",
+        "retrieval.min_score", "retrieval.empty", "retrieval.filter", "prompt.system", "prompt.user", "prompt.refusal",
         "prompt.history_tokens", "prompt.context_tokens", "limits.requests_per_minute", "limits.tokens_per_minute",
         "limits.concurrent",
     ]
@@ -156,6 +156,7 @@ extension Settings {
         reader.flag(prefix + "retrieval.hybrid", &agent.retrieval.hybrid)
         reader.double(prefix + "retrieval.min_score", &agent.retrieval.minScore, in: 0...1)
         reader.choice(prefix + "retrieval.empty", &agent.retrieval.empty)
+        reader.string(prefix + "retrieval.filter", &agent.retrieval.filter)
         reader.string(prefix + "prompt.system", &agent.prompt.system)
         reader.string(prefix + "prompt.user", &agent.prompt.user)
         reader.string(prefix + "prompt.refusal", &agent.prompt.refusal)

@@ -142,6 +142,7 @@ extension Settings {
         reader.flag("retrieval.hybrid", &retrieval.hybrid)
         reader.double("retrieval.min_score", &retrieval.minScore, in: 0...1)
         reader.choice("retrieval.empty", &retrieval.empty)
+        reader.string("retrieval.filter", &retrieval.filter)
         reader.string("rerank.url", &rerank.url)
         reader.string("rerank.model", &rerank.model)
         reader.secret("rerank.api_key", &rerank.apiKey)
@@ -212,7 +213,8 @@ extension Settings {
         "model.max_batch_tokens", "model.template", "cache.memory", "cache.memory_ttl", "cache.ttl",
         "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "cache.embeddings",
         "analytics.questions",
-        "retrieval.hybrid", "retrieval.min_score", "retrieval.empty", "rerank.url", "rerank.model", "rerank.api_key",
+        "retrieval.hybrid", "retrieval.min_score", "retrieval.empty", "retrieval.filter", "rerank.url", "rerank.model",
+        "rerank.api_key",
         "rerank.api_key_file", "rerank.candidates", "prompt.refusal",
         "routing.model", "retrieval.rewrite", "retrieval.mode", "retrieval.top_k", "retrieval.timeout",
         "retrieval.max_connections",

@@ -144,6 +144,8 @@ package struct Settings: Sendable, Equatable {
         /// Passages with a lower score are dropped; 0 drops none.
         package var minScore = 0.0
         package var empty = Empty.ask
+        /// What passages have to be: `language=en, tag=public`.
+        package var filter: String?
         package var topK = 4
         package var timeout: Duration = .seconds(10)
         /// Nil follows `worker.prefetch`.

@@ -110,7 +110,10 @@ private struct EvaluationSearcher {
             for start in stride(from: 0, to: questions.count, by: Self.window) {
                 let window = questions[start..<min(start + Self.window, questions.count)]
                 let found = try await agent.retriever.matches(
-                    window.map { text($0, of: agent) }, topK: Evaluation.depth, timeout: Self.timeout)
+                    window.map { question in
+                        RetrievalQuestion(
+                            text(question, of: agent), filter: PassageFilter(tenant: question.tenant))
+                    }, topK: Evaluation.depth, timeout: Self.timeout)
                 for (question, matches) in zip(window, found) {
                     evaluation.add(question, found: matches.map(\.passage.documentID))
                 }

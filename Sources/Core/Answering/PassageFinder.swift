@@ -10,6 +10,7 @@ struct PassageFinder: Sendable {
     /// What is looked for.
     struct Question: Sendable {
         let text: String
+        let tenant: String?
         let topK: Int
         /// It fails when there is nothing to search.
         let isMust: Bool
@@ -36,7 +37,8 @@ struct PassageFinder: Sendable {
         }
         let started = clock.now
         let results = await source.passages(
-            for: questions.map(\.text), topK: questions.map(\.topK).max() ?? agent.configuration.topK,
+            for: questions.map { PassageQuestion($0.text, tenant: $0.tenant) },
+            topK: questions.map(\.topK).max() ?? agent.configuration.topK,
             timeout: agent.configuration.retrievalTimeout)
         agent.metrics.retrieval.recordNanoseconds((clock.now - started).wholeNanoseconds)
         judge(results, isFirstTry: questions.contains(where: \.isFirstTry))

@@ -13,18 +13,43 @@ package struct PassageFailure: Error, Sendable, Equatable {
     }
 }
 
+/// What passages are looked for with, and whose question it is: a tenant's passages are found by nobody else.
+package struct PassageQuestion: Sendable, Equatable {
+    package let text: String
+    package let tenant: String?
+
+    package init(_ text: String, tenant: String?) {
+        self.text = text
+        self.tenant = tenant
+    }
+}
+
+/// Which state of the knowledge questions are answered from.
+package struct KnowledgeState: Sendable, Equatable {
+    /// Another after each change of it, the same in all workers; `none` when there is nothing to search.
+    package let version: String
+    /// Some of it is one tenant's alone: two tenants' questions have two answers.
+    package let hasTenants: Bool
+
+    package init(_ version: String, hasTenants: Bool = false) {
+        self.version = version
+        self.hasTenants = hasTenants
+    }
+}
+
 /// Finds passages.
 package protocol PassageSource: Sendable {
     /// It asks no service: what is found twice costs nothing.
     var isLocal: Bool { get }
     /// Whether there is anything to search, for `retrieve: auto`.
     func isReady() async -> Bool
-    /// Which state of the knowledge questions are answered from: another after each change of it, the same in all workers;
-    /// `none` when there is nothing to search, nil when it cannot be told.
-    func version() async -> String?
+    /// Nil when it cannot be told.
+    func state() async -> KnowledgeState?
     /// The nearest passages of each question, nearest first, in one call for the whole window. One question's failure
     /// is that question's alone. All of it, retries included, ends within `timeout`.
-    func passages(for questions: [String], topK: Int, timeout: Duration) async -> [Result<[Source], PassageFailure>]
+    func passages(
+        for questions: [PassageQuestion], topK: Int, timeout: Duration
+    ) async -> [Result<[Source], PassageFailure>]
     /// Whether the service answers; costs nothing. One that times out is not there.
     func probe(_ dependency: Dependency) async -> Bool
 }

@@ -23,7 +23,7 @@ final class WindowSearch {
         let route = flight.route
         questions.append(
             PassageFinder.Question(
-                text: route.rewrittenQuery ?? flight.lead.job.query, topK: route.topK,
+                text: route.rewrittenQuery ?? flight.lead.job.query, tenant: flight.lead.job.tenant, topK: route.topK,
                 isMust: route.retrieve == .always,
                 isFirstTry: flight.lead.isFirstTry))
     }

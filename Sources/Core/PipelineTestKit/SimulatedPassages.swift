@@ -31,7 +31,7 @@ package final class SimulatedPassages: PassageSource {
         self.failing = failing
     }
 
-    package func version() async -> String? { state.withLock { $0.version } }
+    package func state() async -> KnowledgeState? { KnowledgeState(state.withLock { $0.version }) }
 
     /// As an ingest does.
     package func change() { state.withLock { $0.version += "+" } }
@@ -58,10 +58,10 @@ package final class SimulatedPassages: PassageSource {
     package func isReady() async -> Bool { ready }
 
     package func passages(
-        for questions: [String], topK: Int, timeout: Duration
+        for questions: [PassageQuestion], topK: Int, timeout: Duration
     ) async -> [Result<[Source], PassageFailure>] {
         state.withLock {
-            $0.calls.append(questions)
+            $0.calls.append(questions.map(\.text))
             $0.topKs.append(topK)
         }
         if !isThere {
@@ -81,7 +81,8 @@ package final class SimulatedPassages: PassageSource {
             }
             return .success(
                 (0..<topK).map {
-                    Source(id: "doc.md#\($0)", score: 1 - Double($0) / 100, title: "Doc", text: "\($0): \(question)")
+                    Source(
+                        id: "doc.md#\($0)", score: 1 - Double($0) / 100, title: "Doc", text: "\($0): \(question.text)")
                 })
         }
     }

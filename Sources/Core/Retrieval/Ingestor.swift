@@ -209,7 +209,7 @@ package struct Ingestor: Sendable {
         do throws(RetrievalError) {
             guard let index = try await store.open() else { return true }
             guard let embedder = index.embedder else { return true }
-            guard EmbedderIdentity.matches(embedder, self.embedder.identity) else { return false }
+            guard EmbedderIdentity.matches(embedder, self.embedder.identity), !index.isOutdated else { return false }
             var dimension = self.embedder.dimension
             if dimension == nil, index.dimension != nil {
                 let vectors = try await self.embedder.vectors(
@@ -224,9 +224,10 @@ package struct Ingestor: Sendable {
 
     private func contentHash(_ document: Document) -> String {
         var hash = ContentHash()
-        for text in [options.chunker.identity, document.title, document.language ?? "", document.text] {
-            hash.add(text)
-        }
+        for text in [
+            options.chunker.identity, document.title, document.language ?? "", document.attributes.digest,
+            document.text,
+        ] { hash.add(text) }
         return hash.hex
     }
 }
@@ -291,7 +292,8 @@ private struct Filler {
         for (document, hash, passages) in documents {
             ready.append(
                 EmbeddedDocument(
-                    id: document.id, title: document.title, contentHash: hash, passages: passages,
+                    id: document.id, title: document.title, contentHash: hash, attributes: document.attributes,
+                    passages: passages,
                     vectors: Array(vectors[start..<(start + passages.count)])))
             start += passages.count
         }

@@ -14,12 +14,15 @@ package struct Passage: Sendable, Equatable {
     package var text: String
     /// As the document says; nil when it does not.
     package var language: String?
+    /// Its document's.
+    package var attributes: Attributes
 
     /// - Parameter id: made of the document's and the place in it when nil.
     package init(
         id: String? = nil, documentID: String, ordinal: Int, title: String, heading: String? = nil, text: String,
-        language: String? = nil
+        language: String? = nil, attributes: Attributes = .init()
     ) {
+        self.attributes = attributes
         self.id = id ?? "\(documentID)#\(ordinal)"
         self.documentID = documentID
         self.ordinal = ordinal
@@ -59,11 +62,14 @@ package struct SearchQuery: Sendable, Equatable {
     package var vector: Embedding
     /// The passages' words count beside their vectors, where the store knows them.
     package var isHybrid = false
-    /// How likely it is, 0 … 1, that the documents in folders of these names answer.
+    /// How likely it is, 0 … 1, that the documents of these agents, or in folders of these names, answer.
     package var folders: [String: Float] = [:]
+    /// What may be found: of the passages that somebody owns none, unless it says whose.
+    package var filter: PassageFilter
 
-    package init(text: String = "", vector: Embedding) {
+    package init(text: String = "", vector: Embedding, filter: PassageFilter = .init()) {
         self.text = text
         self.vector = vector
+        self.filter = filter
     }
 }

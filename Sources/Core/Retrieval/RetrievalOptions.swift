@@ -4,6 +4,8 @@ package struct RetrievalOptions: Sendable {
     package var minScore = 0.0
     /// `retrieval.hybrid`: ranks by words and ranks by vectors are fused, where the store can. Default true.
     package var isHybrid = true
+    /// `retrieval.filter`: what its questions may find, their tenants apart. Default: everything.
+    package var filter = PassageFilter()
     /// Puts what was found into a better order; nil leaves it.
     package var reranker: Reranker?
     /// How likely it is that documents in folders of some names answer a question; nil, or nothing of a question: all are alike.

@@ -22,6 +22,9 @@ package struct Retriever: Sendable {
     /// Whether there is an index: for "with no index, no retrieval". See ``VectorStore/hasIndex()``.
     package func hasIndex() async -> Bool { await store.hasIndex() }
 
+    /// See ``VectorStore/hasTenants()``.
+    package func hasTenants() async -> Bool { await store.hasTenants() }
+
     /// See ``VectorStore/version()``; another one, too, when questions are embedded by another model.
     package func version() async -> String? { await store.version().map { "\(embedder.identity) \($0)" } }
 
@@ -41,36 +44,17 @@ package struct Retriever: Sendable {
         return index
     }
 
-    /// The passages nearest to each question, nearest first, at most `topK`.
-    ///
-    /// - Parameter timeout: for embedding and searching together.
-    /// - Throws: the first question's failure.
-    package func retrieve(
-        _ questions: [String], topK: Int, timeout: Duration
-    ) async throws(RetrievalError) -> [[Source]] {
-        try await matches(questions, topK: topK, timeout: timeout).map { $0.map(\.source) }
-    }
-
-    /// Like ``retrieve(_:topK:timeout:)``, with all that is known of the passages.
-    package func matches(
-        _ questions: [String], topK: Int, timeout: Duration
-    ) async throws(RetrievalError) -> [[Match]] {
-        var matches: [[Match]] = []
-        for result in await results(questions, topK: topK, timeout: timeout) { matches.append(try result.get()) }
-        return matches
-    }
-
     /// What is found for each question. One that the embedder or the store refuses is a failure of its own; any other
-    /// failure is that of all questions that have no passages yet. Equal questions are asked once.
+    /// failure is that of all questions that have no passages yet. Equal questions with equal filters are asked once.
     ///
     /// - Parameter timeout: for all of it, however often refused questions are asked anew in smaller numbers.
     package func results(
-        _ questions: [String], topK: Int, timeout: Duration
+        _ questions: [RetrievalQuestion], topK: Int, timeout: Duration
     ) async -> [Result<[Match], RetrievalError>] {
         guard !questions.isEmpty, topK > 0 else { return questions.map { _ in .success([]) } }
         if questions.count == 1 { return await distinct(questions, topK: topK, timeout: timeout) }
-        var places: [String: Int] = [:]
-        var unique: [String] = []
+        var places: [RetrievalQuestion: Int] = [:]
+        var unique: [RetrievalQuestion] = []
         for question in questions where places[question] == nil {
             places[question] = unique.count
             unique.append(question)
@@ -80,7 +64,7 @@ package struct Retriever: Sendable {
     }
 
     private func distinct(
-        _ questions: [String], topK: Int, timeout: Duration
+        _ questions: [RetrievalQuestion], topK: Int, timeout: Duration
     ) async -> [Result<[Match], RetrievalError>] {
         let deadline = ContinuousClock.now + timeout
         do throws(RetrievalError) {
@@ -89,16 +73,18 @@ package struct Retriever: Sendable {
         } catch {
             return questions.map { _ in .failure(error) }
         }
-        let embedded = await embed(questions, deadline)
+        let embedded = await embed(questions.map(\.text), deadline)
         var results = [Result<[Match], RetrievalError>](repeating: .success([]), count: questions.count)
         var queries: [SearchQuery] = []
         var places: [Int] = []
         for (place, vector) in embedded.enumerated() {
             switch vector {
             case .success(let vector):
-                var query = SearchQuery(text: questions[place], vector: vector)
+                let question = questions[place]
+                var query = SearchQuery(
+                    text: question.text, vector: vector, filter: options.filter.admitting(question.filter))
                 query.isHybrid = options.isHybrid
-                query.folders = options.folders?(questions[place]) ?? [:]
+                query.folders = options.folders?(question.text) ?? [:]
                 queries.append(query)
                 places.append(place)
             case .failure(let error): results[place] = .failure(error.blamed(on: .embedder))
@@ -184,7 +170,10 @@ package struct Retriever: Sendable {
                     throw RetrievalError(
                         .invalidResponse, "\(store.location) answered \(range.count) queries with \(rows.count) rows")
                 }
-                return rows
+                // Whatever the store makes of filters, nobody is shown what they forbid.
+                return zip(rows, queries[range]).map { matches, query in
+                    matches.filter { query.filter.admits($0.passage) }
+                }
             } catch {
                 throw error.blamed(on: error.code == .timedOut ? slow : .store)
             }

@@ -10,8 +10,13 @@ package struct StoreDescription: Sendable, Equatable {
     package var passages: Int
     /// Nil where counting them would mean to read everything.
     package var documents: Int?
+    /// What the embedder made of a text of its own choice then; nil when the index does not say.
+    package var probe: EmbedderProbe?
+    /// An earlier version made it, and nothing can be added to it: the next ingest makes it anew.
+    package var isOutdated = false
 
-    package init(dimension: Int?, embedder: String?, passages: Int, documents: Int?) {
+    package init(dimension: Int?, embedder: String?, passages: Int, documents: Int?, probe: EmbedderProbe? = nil) {
+        self.probe = probe
         self.dimension = dimension
         self.embedder = embedder
         self.passages = passages
@@ -25,11 +30,16 @@ package struct EmbeddedDocument: Sendable, Equatable {
     package var title: String
     /// Changes when anything that the passages depend on changes.
     package var contentHash: String
+    package var attributes: Attributes
     package var passages: [Passage]
     /// One for each passage.
     package var vectors: [[Float]]
 
-    package init(id: String, title: String, contentHash: String, passages: [Passage], vectors: [[Float]]) {
+    package init(
+        id: String, title: String, contentHash: String, attributes: Attributes = .init(), passages: [Passage],
+        vectors: [[Float]]
+    ) {
+        self.attributes = attributes
         self.id = id
         self.title = title
         self.contentHash = contentHash
@@ -49,11 +59,14 @@ package struct StoreUpdate: Sendable {
     package var documents: [EmbeddedDocument]
     /// Ids of documents to remove.
     package var removed: [String]
+    /// The embedder's; nil leaves what the index has.
+    package var probe: EmbedderProbe?
 
     package init(
         embedder: String, dimension: Int, startsOver: Bool = false, documents: [EmbeddedDocument] = [],
-        removed: [String] = []
+        removed: [String] = [], probe: EmbedderProbe? = nil
     ) {
+        self.probe = probe
         self.embedder = embedder
         self.dimension = dimension
         self.startsOver = startsOver
@@ -78,11 +91,14 @@ package protocol VectorStore: Sendable {
     /// Which state of its contents searches find: another after each change of them, the same for all who search it; looked
     /// at anew, if not more than once a second. `none` when there is no index, nil when it cannot be told.
     func version() async -> String?
+    /// Whether some passages are one tenant's alone: then two tenants' questions have two answers. True when it cannot be told.
+    func hasTenants() async -> Bool
     /// What is wrong although searches go on, in one sentence.
     func trouble() async -> String?
     /// Looks at the index; nil when there is none yet.
     func open(timeout: Duration) async throws(RetrievalError) -> StoreDescription?
-    /// The nearest passages of each query, nearest first, at most `topK`; all queries in one call.
+    /// The nearest passages of each query, nearest first, at most `topK`, of those that its filter admits and of no others; all
+    /// queries in one call.
     func search(_ queries: [SearchQuery], topK: Int, timeout: Duration) async throws(RetrievalError) -> [[Match]]
     /// The content hash of every stored document, by id; empty when there is no index.
     func contentHashes() async throws(RetrievalError) -> [String: String]
@@ -97,6 +113,8 @@ extension VectorStore {
     package func useToken(_ token: String) {}
 
     package func trouble() async -> String? { nil }
+
+    package func hasTenants() async -> Bool { true }
 
     package func open() async throws(RetrievalError) -> StoreDescription? { try await open(timeout: .seconds(10)) }
 

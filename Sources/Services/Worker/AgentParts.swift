@@ -39,11 +39,12 @@ package struct AgentParts: Sendable {
     /// The agents of a worker, the default one first.
     ///
     /// - Parameters:
-    ///   - store: makes an agent's store, nil when its settings are refused; `model` its model likewise. `key` is what the
-    ///     agent's keys begin with.
+    ///   - store: makes an agent's store, nil when its settings are refused; `filter` and `model` its filter and model likewise.
+    ///     `key` is what the agent's keys begin with.
     static func all(
         _ settings: Settings, embedder: any Embedder, reranker: Reranker?, router: Router?,
         store: (_ agent: Settings.Agent, _ key: String) -> (any VectorStore)?,
+        filter: (_ agent: Settings.Agent, _ key: String) -> PassageFilter?,
         model makeModel: (_ agent: Settings.Agent, _ key: String, _ prompt: PromptTemplate?) -> (any LanguageModel)?
     ) -> [AgentParts] {
         var all: [AgentParts] = []
@@ -56,7 +57,8 @@ package struct AgentParts: Sendable {
             let asModel = all.first { $0.settings.hasModel(of: own) }
             // Both, so that what is wrong with either is told.
             let (store, model) = (asStore?.store ?? store(own, key), asModel?.model ?? makeModel(own, key, nil))
-            guard let store, let model else { continue }
+            let filter = filter(own, key)
+            guard let store, let model, let filter else { continue }
             var rewriter: (any LanguageModel)?
             if own.retrieval.rewrite == .model, !own.model.url.hasPrefix("builtin:") {
                 rewriter = makeModel(own, key, .rewriting(historyTokens: own.prompt.historyTokens))
@@ -64,6 +66,7 @@ package struct AgentParts: Sendable {
             var options = RetrievalOptions()
             options.minScore = own.retrieval.minScore
             options.isHybrid = own.retrieval.hybrid
+            options.filter = filter
             options.reranker = reranker
             if let router { options.folders = { router.likelihoods(query: $0) } }
             let asService = all.first { $0.settings.hasService(of: own) }
@@ -139,6 +142,7 @@ extension AgentConfiguration {
             settings.rerank.url, settings.rerank.model,
             settings.rerank.url.map { _ in "\(settings.rerank.candidates)" },
         ]
+        if let filter = agent.retrieval.filter { parts += ["filter", filter] }
         if model.feed == .prompts { parts += ["prompts", model.template] }
         for other in model.fallbacks {
             parts += [

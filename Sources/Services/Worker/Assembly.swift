@@ -80,6 +80,10 @@ package struct Assembly: Sendable {
                         url: agent.vectorsURL, token: agent.vectorsToken, indexesWords: agent.retrieval.hybrid,
                         http: http, logger: logger)
                 }, { key + Self.words($0) })
+        } filter: { agent, key in
+            part(
+                { try PassageFilter(parsing: agent.retrieval.filter ?? "") },
+                { "\(key)retrieval.filter: \(Self.words($0))" })
         } model: { agent, key, prompt in
             let prompt = prompt ?? part({ try PromptTemplate(agent.prompt) }, { key + Self.words($0) })
             return part(

@@ -42,13 +42,13 @@ final class AnswerCache {
     /// Looks at an agent's vector store, unless it is known to be away: then nothing that rests on it is shared.
     func look(at agent: Agent, isAway: Bool) async {
         knowledge.looks(at: agent)
-        let version = isAway ? nil : await agent.passageSource?.version()
-        knowledge.found(version, at: agent, now: clock.now)
+        let state = isAway ? nil : await agent.passageSource?.state()
+        knowledge.found(state, at: agent, now: clock.now)
     }
 
     /// Nil when the job's answer is not shared.
     func key(of job: Job, _ route: Route) -> AnswerKey? {
-        settings.keys.key(of: job, route, knowledge: knowledge.version(of: route.agent))
+        settings.keys.key(of: job, route, knowledge: knowledge.state(of: route.agent))
     }
 
     // MARK: - Finding

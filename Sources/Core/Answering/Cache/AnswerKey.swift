@@ -57,7 +57,7 @@ package enum CacheScope: String, Sendable, CaseIterable {
     case user
     /// All users of a tenant. Jobs without a tenant share among themselves.
     case tenant
-    /// Everybody.
+    /// Everybody; but what was answered from passages only where no tenant has passages of its own.
     case all
 }
 
@@ -65,13 +65,21 @@ package enum CacheScope: String, Sendable, CaseIterable {
 package struct AnswerKeys: Sendable {
     package let scope: CacheScope
 
-    package init(scope: CacheScope) { self.scope = scope }
+    /// Tenants are kept apart: what is answered from passages is never another's, whatever is known of the passages.
+    package let separatesTenants: Bool
+
+    package init(scope: CacheScope, separatesTenants: Bool = false) {
+        self.scope = scope
+        self.separatesTenants = separatesTenants
+    }
 
     /// - Parameter knowledge: which state of the vector store the job is answered from; nil when that is not known.
     /// - Returns: nil when no answer may be shared.
-    func key(of job: Job, _ route: Route, knowledge: String?) -> AnswerKey? {
+    func key(of job: Job, _ route: Route, knowledge: KnowledgeState?) -> AnswerKey? {
         let needsKnowledge = route.retrieve != .never
         guard job.options.cache != .bypass, !needsKnowledge || knowledge != nil else { return nil }
+        let isTenants = needsKnowledge && (separatesTenants || knowledge?.hasTenants == true)
+        let scope = isTenants && self.scope == .all ? .tenant : self.scope
         var text = KeyText(route.agent.configuration.identity, capacity: 160 + job.query.utf8.count)
         if scope != .all { text.add(job.tenant) }
         if scope == .user { text.add(job.userID) }
@@ -90,7 +98,7 @@ package struct AnswerKeys: Sendable {
         text.add(route.retrieve.rawValue)
         if needsKnowledge {
             text.add(route.topK)
-            text.add(knowledge)
+            text.add(knowledge?.version)
         }
         // Without SHA-256 no answer is shared.
         return SHA256.digest(of: text.bytes).map {

@@ -2,7 +2,7 @@
 /// another state is given again.
 struct Knowledge {
     private struct Seen {
-        var version: String?
+        var state: KnowledgeState?
         var looked: Duration
         var isLooking = false
     }
@@ -15,8 +15,8 @@ struct Knowledge {
     private static let trustFor = Duration.seconds(3)
 
     /// Nil when it is not known.
-    func version(of agent: Agent) -> String? {
-        agent.passageSource == nil ? "none" : seen[agent.vectors]?.version
+    func state(of agent: Agent) -> KnowledgeState? {
+        agent.passageSource == nil ? KnowledgeState("none") : seen[agent.vectors]?.state
     }
 
     /// How well the state of an agent's store is known.
@@ -30,7 +30,7 @@ struct Knowledge {
 
     mutating func looks(at agent: Agent) { seen[agent.vectors]?.isLooking = true }
 
-    mutating func found(_ version: String?, at agent: Agent, now: Duration) {
-        seen[agent.vectors] = Seen(version: version, looked: now)
+    mutating func found(_ state: KnowledgeState?, at agent: Agent, now: Duration) {
+        seen[agent.vectors] = Seen(state: state, looked: now)
     }
 }

@@ -38,7 +38,7 @@ extension ChromaStore {
     package func replace(_ update: StoreUpdate) async throws(RetrievalError) {
         let collection = try await prepared(for: update)
         // Before and after: what was answered from half of it is not taken for an answer from all of it.
-        try await renewVersion(of: collection)
+        try await renewVersion(of: collection, with: update)
         try await removeStale(update, in: collection)
         var records: [(passage: Passage, vector: [Float], hash: String)] = []
         for document in update.documents {
@@ -56,22 +56,38 @@ extension ChromaStore {
             let batch = records[start..<min(start + Self.upsertSize, records.count)]
             _ = try await call(collection, "upsert", Self.upsertBody(batch))
         }
-        try await renewVersion(of: collection)
+        try await renewVersion(of: try await lookUp(timeout: Self.writeTimeout) ?? collection, with: update)
         _ = try await lookUp(timeout: Self.writeTimeout)
     }
 
     /// Workers that look see that the contents are others.
-    private func renewVersion(of collection: Collection) async throws(RetrievalError) {
+    private func renewVersion(
+        of collection: Collection, with update: StoreUpdate
+    ) async throws(RetrievalError) {
+        var changed: [String: [UInt8]] = [:]
+        func set(_ name: String, _ write: (inout JSONWriter) -> Void) {
+            var writer = JSONWriter()
+            write(&writer)
+            changed[name] = writer.bytes
+        }
+        set(Self.versionKey) { $0.string(String(UInt64.random(in: 0...UInt64.max), radix: 16)) }
+        if let probe = update.probe {
+            set(Self.probeKey) { $0.string(probe.numbers.map { "\($0)" }.joined(separator: ",")) }
+        }
+        // Before the first of their passages is there.
+        if update.documents.contains(where: { $0.attributes.tenant != nil }) { set(Self.tenantsKey) { $0.bool(true) } }
         var writer = JSONWriter()
         writer.object { json in
             json.key("new_metadata")
             json.object { json in
-                for (name, value) in collection.metadata where name != Self.versionKey {
+                for (name, value) in collection.metadata where changed[name] == nil {
                     json.key(named: name)
                     json.raw(value)
                 }
-                json.key(named: Self.versionKey)
-                json.string(String(UInt64.random(in: 0...UInt64.max), radix: 16))
+                for (name, value) in changed.sorted(by: { $0.key < $1.key }) {
+                    json.key(named: name)
+                    json.raw(value)
+                }
             }
         }
         let url = "\(base)/collections/\(collection.id)"
@@ -115,6 +131,8 @@ extension ChromaStore {
             json.object {
                 $0.key(named: Self.embedderKey)
                 $0.string(update.embedder)
+                $0.key(named: Self.formatKey)
+                $0.int(Self.format)
             }
         }
         let json = try await service.json("POST", "\(base)/collections", body: writer.bytes, timeout: Self.writeTimeout)
@@ -180,7 +198,7 @@ extension ChromaStore {
                         $0.member("hash", record.hash)
                         $0.member("title", record.passage.title)
                         $0.member("heading", record.passage.heading)
-                        $0.member("language", record.passage.language)
+                        ChromaAttributes.write(record.passage, to: &$0)
                     }
                 }
             }

@@ -17,6 +17,10 @@ package final class ChromaStore: VectorStore {
         /// Similarity is one minus this much of the distance: Chroma's `l2` is the square of the Euclidean distance,
         /// which for unit vectors is twice `cosine`'s and `ip`'s.
         var distanceScale: Double
+        /// Its records have attributes, which Chroma can filter by.
+        var hasAttributes = false
+        /// Some records are one tenant's alone, or may be.
+        var hasTenants = true
         /// `cosine` scales by itself; with the other spaces a score means something for unit vectors only.
         var needsUnitVectors: Bool
     }
@@ -32,6 +36,13 @@ package final class ChromaStore: VectorStore {
     /// The keys of a collection's metadata that hold the embedder's identity, and what every ingest draws anew.
     static let embedderKey = "parley_embedder"
     static let versionKey = "parley_version"
+    /// Says how records are written: 2 with attributes.
+    static let formatKey = "parley_format"
+    static let format = 2
+    /// True when some document is one tenant's alone.
+    static let tenantsKey = "parley_tenants"
+    /// ``EmbedderProbe``: its numbers, with commas between.
+    static let probeKey = "parley_probe"
     /// What was missing or could not be told is looked for again when this has passed.
     private static let lookAgainAfter: Duration = .seconds(2)
     private static let lookTimeout: Duration = .seconds(2)
@@ -99,6 +110,8 @@ package final class ChromaStore: VectorStore {
             return nil
         }
     }
+
+    package func hasTenants() async -> Bool { known?.hasTenants ?? true }
 
     package func open(timeout: Duration) async throws(RetrievalError) -> StoreDescription? {
         let deadline = ContinuousClock.now + timeout
@@ -181,13 +194,21 @@ package final class ChromaStore: VectorStore {
             throw JSONError("id is missing", at: 0)
         }
         let space = json["configuration_json"]?["hnsw"]?["space"]?.string
+        let metadata = json["metadata"]
+        var description = StoreDescription(
+            dimension: json["dimension"]?.int, embedder: metadata?[Self.embedderKey]?.string, passages: 0,
+            documents: nil)
+        let numbers = metadata?[Self.probeKey]?.string?.split(separator: ",").compactMap { Float($0) }
+        description.probe = numbers.flatMap { EmbedderProbe(numbers: $0) }
+        let hasAttributes = metadata?[Self.formatKey]?.int ?? 1 >= Self.format
+        description.isOutdated = description.embedder != nil && !hasAttributes
         return Collection(
-            id: id, queryURL: "\(base)/collections/\(id)/query",
-            description: StoreDescription(
-                dimension: json["dimension"]?.int, embedder: json["metadata"]?[Self.embedderKey]?.string, passages: 0,
-                documents: nil),
-            metadata: (json["metadata"]?.members ?? []).map { ($0.name, Self.text($0.value)) },
-            distanceScale: space == "l2" ? 0.5 : 1, needsUnitVectors: space == "l2" || space == "ip")
+            id: id, queryURL: "\(base)/collections/\(id)/query", description: description,
+            metadata: (metadata?.members ?? []).map { ($0.name, Self.text($0.value)) },
+            distanceScale: space == "l2" ? 0.5 : 1, hasAttributes: hasAttributes,
+            // What Parley wrote without attributes is everybody's; what others wrote may be anybody's.
+            hasTenants: description.embedder == nil || metadata?[Self.tenantsKey]?.bool == true,
+            needsUnitVectors: space == "l2" || space == "ip")
     }
 
     private static func text(_ value: JSONElement) -> [UInt8] {

@@ -24,7 +24,7 @@ package struct Chunker: Sendable, Equatable {
         return packer.finished.enumerated().map { index, finished in
             Passage(
                 documentID: document.id, ordinal: index + 1, title: document.title, heading: finished.heading,
-                text: finished.text, language: document.language)
+                text: finished.text, language: document.language, attributes: document.attributes)
         }
     }
 }

@@ -6,6 +6,7 @@ package struct Document: Sendable, Equatable {
     /// Markdown or plain text.
     package var text: String
     package var language: String?
+    package var attributes: Attributes
     /// The file it was read from; nil when it comes from elsewhere.
     package var origin: Origin?
 
@@ -20,7 +21,11 @@ package struct Document: Sendable, Equatable {
         package var path: String { Files.joined(root, file) }
     }
 
-    package init(id: String, title: String, text: String, language: String? = nil, origin: Origin? = nil) {
+    package init(
+        id: String, title: String, text: String, language: String? = nil, attributes: Attributes = .init(),
+        origin: Origin? = nil
+    ) {
+        self.attributes = attributes
         self.id = id
         self.title = title
         self.text = text

@@ -1,7 +1,5 @@
-import ParleyJSON
-
-/// Reads documents from files and folders: Markdown (`.md`, `.markdown`), plain text (`.txt`, `.text`) and JSON Lines
-/// (`.jsonl`, `.ndjson`: a line is `{"id", "title", "text" or "content", "language"}`, of which id and text are needed).
+/// Reads documents from files and folders (see ``DocumentFormat``), with what front matter, members of JSON Lines and folders
+/// called `key=value` say of them.
 ///
 /// Folders are walked with all below them, in the order of names, hidden files left out. Links in them are followed to files
 /// within the folder that was named, and nowhere else: what else the user may read is not what was meant.
@@ -141,54 +139,39 @@ package struct DocumentReader: Sendable {
     ) {
         let path = shown ?? file
         let name = id.split(separator: "/").last.map(String.init) ?? id
-        let stem = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
         let ending = name.lastIndex(of: ".").map { name[$0...].dropFirst().lowercased() } ?? ""
-        guard ["md", "markdown", "txt", "text", "jsonl", "ndjson"].contains(ending) else {
-            return reading.skip(path, "is not Markdown (.md), text (.txt) or JSON Lines (.jsonl)")
+        guard let format = DocumentFormat(ending: ending) else {
+            return reading.skip(path, "is not \(DocumentFormat.readable)")
         }
         let origin = Document.Origin(root: reading.base, file: id)
         do throws(RetrievalError) {
             // What was named itself is meant, wherever it is.
-            var bytes = try Files.read(
+            let bytes = try Files.read(
                 file, limit: maxFileBytes, followsLinks: followsLinks, within: followsLinks ? nil : reading.root)
-            if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
-            if ending == "jsonl" || ending == "ndjson" {
-                return addLines(bytes, path: path, of: origin, into: &reading)
+            let parser = DocumentParser(
+                path: path, id: id, origin: origin, folders: try Self.folders(of: origin, leadingTo: file))
+            for parsed in parser.parse(bytes, as: format) {
+                switch parsed {
+                case .document(let document, let place): keep(document, from: place, into: &reading)
+                case .unreadable(let place, let reason): reading.skip(place, reason, below: id)
+                }
             }
-            guard let text = String(validating: bytes, as: UTF8.self) else {
-                return reading.skip(path, "is not valid UTF-8", below: id)
-            }
-            let isMarkdown = ending == "md" || ending == "markdown"
-            let title = isMarkdown ? Document.markdownTitle(of: text) : nil
-            keep(Document(id: id, title: title ?? stem, text: text, origin: origin), from: path, into: &reading)
         } catch {
             reading.skip(path, error.message, below: id)
         }
     }
 
-    private func addLines(_ bytes: [UInt8], path: String, of origin: Document.Origin, into reading: inout Reading) {
-        let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
-        for (index, line) in lines.enumerated() {
-            let place = "\(path):\(index + 1)"
-            guard line.contains(where: { $0 != 0x20 && $0 != 0x09 && $0 != 0x0D }) else { continue }
-            do throws(JSONError) {
-                let json = try JSONDocument(Array(line)).root
-                guard let id = json["id"]?.string ?? json["id"]?.int.map(String.init), !id.isEmpty else {
-                    reading.skip(place, "has no id: each line needs {\"id\": …, \"text\": …}", below: origin.file)
-                    continue
-                }
-                guard let text = json["text"]?.string ?? json["content"]?.string else {
-                    reading.skip(place, "has no text: each line needs {\"id\": …, \"text\": …}", below: origin.file)
-                    continue
-                }
-                let title = json["title"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? Document.markdownTitle(of: text)
-                let language = json["language"]?.string ?? json["lang"]?.string
-                keep(
-                    Document(id: id, title: title ?? id, text: text, language: language, origin: origin), from: place,
-                    into: &reading)
-            } catch {
-                reading.skip(place, "is not JSON: \(error)", below: origin.file)
-            }
+    /// What the folders say on the way to a file: on the one it was found by, and, where that is a link, on its own. So a
+    /// tenant's document is not everybody's because somebody linked to it.
+    private static func folders(
+        of origin: Document.Origin, leadingTo file: String
+    ) throws(RetrievalError) -> AttributeList {
+        do throws(AttributeList.Mistake) {
+            var list = try AttributeList(folders: Files.resolved(file) ?? file)
+            try list.add(try AttributeList(folders: origin.path))
+            return list
+        } catch {
+            throw RetrievalError(.unreadable, error.message)
         }
     }
 

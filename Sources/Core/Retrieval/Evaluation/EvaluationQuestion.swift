@@ -4,13 +4,15 @@ import ParleyJSON
 /// A question and where its answer stands: a line of a file that `parley evaluate` reads.
 ///
 /// `{"query": "…", "article": "returns.md", "lang": "en", "agent": "aftersale"}`; `article` may be a list of articles of which
-/// each answers, and is null (or empty, or `none`) where nothing does. `history` and `rewritten_query` are a job's.
+/// each answers, and is null (or empty, or `none`) where nothing does. `tenant`, `history` and `rewritten_query` are a job's.
 package struct EvaluationQuestion: Sendable, Equatable {
     package var query: String
     /// Any of them answers; none: nothing ought to be found.
     package var articles: [String]
     package var language: String?
     package var agent: String?
+    /// Whose question it is.
+    package var tenant: String?
     package var history: [Turn] = []
     package var rewrittenQuery: String?
 
@@ -41,6 +43,7 @@ package struct EvaluationQuestion: Sendable, Equatable {
             query: query, articles: try Self.articles(root), language: try Self.text("lang", root),
             agent: try Self.text("agent", root))
         if language == nil { language = try Self.text("language", root) }
+        tenant = try Self.text("tenant", root)
         rewrittenQuery = try Self.text("rewritten_query", root)
         guard let turns = root["history"], !turns.isNull else { return }
         guard turns.kind == .array else { throw Mistake(message: "history is no list of turns") }

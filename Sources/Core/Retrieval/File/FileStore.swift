@@ -59,6 +59,11 @@ package final class FileStore: VectorStore {
         return snapshot.version
     }
 
+    @concurrent
+    package func hasTenants() async -> Bool {
+        do throws(RetrievalError) { return try snapshot(lookNow: false)?.hasTenants ?? false } catch { return true }
+    }
+
     /// Why the index in use is not the file's, or why there is none in use.
     @concurrent
     package func trouble() async -> String? {
@@ -118,6 +123,7 @@ package final class FileStore: VectorStore {
             file = old
             file.remove(Set(update.documents.map(\.id)).union(update.removed))
         }
+        file.probe = update.probe ?? file.probe
         for document in update.documents {
             guard document.vectors.count == document.passages.count,
                 document.vectors.allSatisfy({ $0.count == update.dimension })

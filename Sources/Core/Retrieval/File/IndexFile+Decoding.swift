@@ -13,15 +13,15 @@ extension IndexFile {
         guard header.take(Self.magic.count) != nil, let version: UInt32 = header.integer() else {
             throw corrupt("is cut off")
         }
-        guard version == Self.version else {
-            throw corrupt("has format \(version), this program reads \(Self.version)")
+        guard (1...Self.version).contains(version) else {
+            throw corrupt("has format \(version), this program reads 1 to \(Self.version)")
         }
         guard let _: UInt32 = header.integer(), let size: UInt64 = header.integer(),
             let checksum: UInt64 = header.integer(), size == UInt64(bytes.count - Self.headerSize)
         else { throw corrupt("is cut off") }
         guard Self.checksum(header.rest) == checksum else { throw corrupt("is damaged (its checksum does not match)") }
         // The checksum holds, so what follows fails only for a file that somebody made on purpose.
-        guard let index = Self(payload: header) else { throw corrupt("is damaged") }
+        guard let index = Self(payload: header, version: version) else { throw corrupt("is damaged") }
         self = index
     }
 
@@ -40,20 +40,27 @@ extension IndexFile {
                 + "update this program, or name another file in vectors.url")
     }
 
-    private init?(payload: ByteReader) {
+    private init?(payload: ByteReader, version: UInt32) {
         var reader = payload
         guard let embedder = reader.text(), let dimension: UInt32 = reader.integer(),
-            dimension <= Self.maxDimension, let hasVectors: UInt32 = reader.integer(),
-            let documentCount: UInt32 = reader.integer()
+            dimension <= Self.maxDimension, let hasVectors: UInt32 = reader.integer()
         else { return nil }
         self.init(embedder: String(decoding: embedder, as: UTF8.self), dimension: Int(dimension))
         guard hasVectors == (self.hasVectors ? 1 : 0) else { return nil }
+        if version > 1 {
+            guard let count: UInt32 = reader.integer(), count <= EmbedderProbe.size,
+                let numbers = reader.floats(Int(count))
+            else { return nil }
+            probe = EmbedderProbe(numbers: numbers)
+        }
+        guard let documentCount: UInt32 = reader.integer() else { return nil }
         for _ in 0..<documentCount {
             guard let id = reader.text(), let title = reader.text(), let hash = reader.text() else { return nil }
+            guard let attributes = version > 1 ? reader.attributes() : Attributes() else { return nil }
             documents.append(
                 StoredDocument(
                     id: String(decoding: id, as: UTF8.self), title: String(decoding: title, as: UTF8.self),
-                    contentHash: String(decoding: hash, as: UTF8.self)))
+                    contentHash: String(decoding: hash, as: UTF8.self), attributes: attributes))
         }
         guard let passageCount: UInt32 = reader.integer() else { return nil }
         for _ in 0..<passageCount {
@@ -108,6 +115,24 @@ private struct ByteReader {
     mutating func integer<Value: FixedWidthInteger & UnsignedInteger>() -> Value? {
         guard let bytes = take(MemoryLayout<Value>.size) else { return nil }
         return bytes.reversed().reduce(0) { $0 << 8 | Value($1) }
+    }
+
+    mutating func floats(_ count: Int) -> [Float]? {
+        var numbers: [Float] = []
+        for _ in 0..<count {
+            guard let bits: UInt32 = integer() else { return nil }
+            numbers.append(Float(bitPattern: bits))
+        }
+        return numbers
+    }
+
+    mutating func attributes() -> Attributes? {
+        guard let tenant = text(), let agent = text(), let tags = text(), let date: UInt32 = integer() else {
+            return nil
+        }
+        func string(_ text: ArraySlice<UInt8>) -> String? { text.isEmpty ? nil : String(decoding: text, as: UTF8.self) }
+        let names = tags.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
+        return Attributes(tenant: string(tenant), agent: string(agent), tags: names, date: CalendarDate(number: date))
     }
 
     mutating func text() -> ArraySlice<UInt8>? {

@@ -5,12 +5,15 @@
 ///     "PARLEYIX"  version u32  zero u32  payload length u64  ContentHash of the payload u64
 ///     payload:
 ///       embedder text, dimension u32, 1 when vectors follow u32
-///       documents u32, each: id, title, content hash as texts
+///       ^ probe: numbers u32, each a float (see ``EmbedderProbe``)
+///       documents u32, each: id, title, content hash as texts; ^ tenant, agent, tags (a line each) as texts, date u32 (0: none)
 ///       passages u32, each: document's place u32, ordinal u32, language (empty: unknown), heading, text as texts
 ///       vectors: for each passage `dimension` floats
+///
+/// What is marked ^ is not in version 1, which is still read.
 struct IndexFile: Sendable, Equatable {
     static let magic = Array("PARLEYIX".utf8)
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     static let headerSize = 32
     static let maxDimension = 65_536
 
@@ -18,6 +21,7 @@ struct IndexFile: Sendable, Equatable {
         var id: String
         var title: String
         var contentHash: String
+        var attributes = Attributes()
     }
 
     /// Texts stay bytes until a search shows them: a hundred thousand Strings cost more than the file.
@@ -27,12 +31,15 @@ struct IndexFile: Sendable, Equatable {
         var language: Text
         var heading: Text
         var text: Text
+
+        var languageTag: String? { language.isEmpty ? nil : String(decoding: language, as: UTF8.self) }
     }
 
     typealias Text = ArraySlice<UInt8>
 
     var embedder: String
     var dimension: Int
+    var probe: EmbedderProbe?
     var documents: [StoredDocument] = []
     var passages: [StoredPassage] = []
     /// One after another; empty when the index looks at words.
@@ -55,12 +62,13 @@ struct IndexFile: Sendable, Equatable {
             documentID: document.id, ordinal: Int(stored.ordinal), title: document.title,
             heading: String(decoding: stored.heading, as: UTF8.self),
             text: String(decoding: stored.text, as: UTF8.self),
-            language: stored.language.isEmpty ? nil : String(decoding: stored.language, as: UTF8.self))
+            language: stored.languageTag, attributes: document.attributes)
     }
 
     var description: StoreDescription {
         StoreDescription(
-            dimension: dimension, embedder: embedder, passages: passages.count, documents: documents.count)
+            dimension: dimension, embedder: embedder, passages: passages.count, documents: documents.count, probe: probe
+        )
     }
 
     // MARK: - Changing
@@ -94,7 +102,9 @@ struct IndexFile: Sendable, Equatable {
     mutating func append(_ document: EmbeddedDocument) {
         let place = UInt32(documents.count)
         documents.append(
-            StoredDocument(id: document.id, title: document.title, contentHash: document.contentHash))
+            StoredDocument(
+                id: document.id, title: document.title, contentHash: document.contentHash,
+                attributes: document.attributes))
         for (passage, vector) in zip(document.passages, document.vectors) {
             passages.append(
                 StoredPassage(
@@ -113,9 +123,16 @@ struct IndexFile: Sendable, Equatable {
         payload.append(text: Array(embedder.utf8))
         payload.append(UInt32(dimension))
         payload.append(UInt32(hasVectors ? 1 : 0))
+        payload.append(UInt32(probe?.numbers.count ?? 0))
+        for value in probe?.numbers ?? [] { payload.append(value.bitPattern) }
         payload.append(UInt32(documents.count))
         for document in documents {
-            for text in [document.id, document.title, document.contentHash] { payload.append(text: Array(text.utf8)) }
+            let attributes = document.attributes
+            for text in [
+                document.id, document.title, document.contentHash, attributes.tenant ?? "", attributes.agent ?? "",
+                attributes.tags.joined(separator: "\n"),
+            ] { payload.append(text: Array(text.utf8)) }
+            payload.append(attributes.date?.number ?? 0)
         }
         payload.append(UInt32(passages.count))
         for passage in passages {

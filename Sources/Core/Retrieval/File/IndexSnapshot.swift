@@ -7,6 +7,7 @@ final class IndexSnapshot: Sendable {
     /// A digest of the documents in it; nil when there is no SHA-256.
     let version: String?
     private let terms: TermIndex?
+    private let selections: Selections
     private let graph = Mutex<VectorGraph?>(nil)
 
     /// - Parameter indexesWords: also of an index of vectors.
@@ -17,12 +18,14 @@ final class IndexSnapshot: Sendable {
             for text in [document.id, document.contentHash] { digest?.update(Array("\(text)\n".utf8)) }
         }
         version = (digest?.finish()).map { $0.prefix(16).hex }
+        selections = Selections(file)
         terms =
             file.hasVectors && !indexesWords
             ? nil
             : TermIndex(file.passages.lazy.map { ($0.heading, $0.text) })
     }
 
+    var hasTenants: Bool { selections.hasTenants }
     var hasGraph: Bool { graph.withLock { $0 != nil } }
 
     /// Blocks for as long as it takes.
@@ -38,6 +41,7 @@ final class IndexSnapshot: Sendable {
     /// in the order: a sum of ranks says nothing of how well a passage fits.
     func search(_ query: SearchQuery, topK: Int) throws(RetrievalError) -> [Match] {
         let depth = max(topK, Self.depth)
+        let selection = selections.selection(for: query.filter, of: file)
         var ranking = Ranking()
         if file.hasVectors {
             guard query.vector.count == file.dimension else {
@@ -46,9 +50,9 @@ final class IndexSnapshot: Sendable {
             }
             var vector = query.vector.numbers
             normalize(&vector)
-            let near = graph.withLock { $0 }?.search(vector, topK: depth) ?? exact(vector, topK: depth)
+            let near = nearest(vector, topK: depth, in: selection)
             if query.isHybrid, !query.text.isEmpty, let terms {
-                ranking.fuse(near, terms.search(query.text, topK: depth)) { self.score(vector, $0) }
+                ranking.fuse(near, terms.search(query.text, topK: depth, in: selection)) { self.score(vector, $0) }
             } else {
                 ranking.take(near: near)
             }
@@ -56,7 +60,7 @@ final class IndexSnapshot: Sendable {
             guard !query.text.isEmpty || query.vector.isEmpty, let terms else {
                 throw RetrievalError(.incompatible, "an index of \(file.embedder) is searched by text, not by vectors")
             }
-            ranking.take(worded: terms.search(query.text, topK: depth))
+            ranking.take(worded: terms.search(query.text, topK: depth, in: selection))
         }
         ranking.favour { likelihood($0, query.folders) }
         ranking.lowerRepeats { Int(file.passages[$0].document) }
@@ -66,8 +70,9 @@ final class IndexSnapshot: Sendable {
     /// How likely it is that a passage's folder is the one that answers.
     private func likelihood(_ passage: Int, _ folders: [String: Float]) -> Float {
         guard !folders.isEmpty else { return 0 }
-        let names = file.documents[Int(file.passages[passage].document)].id.split(separator: "/").dropLast()
-        return names.compactMap { folders[String($0)] }.max() ?? 0
+        let document = file.documents[Int(file.passages[passage].document)]
+        if let agent = document.attributes.agent { return folders[agent] ?? 0 }
+        return document.id.split(separator: "/").dropLast().compactMap { folders[String($0)] }.max() ?? 0
     }
 
     private func score(_ query: [Float], _ passage: Int) -> Float {
@@ -79,13 +84,26 @@ final class IndexSnapshot: Sendable {
         }
     }
 
+    /// The graph knows no filters: of a large part it is asked for so many more that enough of them are of that part; a small
+    /// one is looked at whole, and one of which the graph has not found enough.
+    private func nearest(_ query: [Float], topK: Int, in selection: Selection?) -> [(index: Int, score: Float)] {
+        guard let graph = graph.withLock({ $0 }) else { return exact(query, topK: topK, in: selection) }
+        guard let selection else { return graph.search(query, topK: topK) }
+        guard selection.count > topK, selection.count * 4 >= file.passages.count else {
+            return exact(query, topK: topK, in: selection)
+        }
+        let wanted = min(file.passages.count, topK * file.passages.count / selection.count * 3 / 2)
+        let found = graph.search(query, topK: wanted).filter { selection.contains($0.index) }
+        return found.count >= topK ? Array(found.prefix(topK)) : exact(query, topK: topK, in: selection)
+    }
+
     /// Looks at every vector.
-    func exact(_ query: [Float], topK: Int) -> [(index: Int, score: Float)] {
+    func exact(_ query: [Float], topK: Int, in selection: Selection? = nil) -> [(index: Int, score: Float)] {
         var best = TopMatches(count: topK)
         let dimension = file.dimension
         query.withUnsafeBufferPointer { query in
             file.vectors.withUnsafeBufferPointer { vectors in
-                for index in file.passages.indices {
+                for index in file.passages.indices where selection?.contains(index) ?? true {
                     let vector = UnsafeBufferPointer(rebasing: vectors[(index * dimension)..<((index + 1) * dimension)])
                     best.offer(index: index, score: dotProduct(query, vector))
                 }

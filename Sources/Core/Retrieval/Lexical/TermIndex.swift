@@ -136,7 +136,11 @@ struct TermIndex: Sendable {
 
     /// The best passages for `question`, best first; none that has nothing of it but words that every text has, unless the
     /// question has no others.
-    func search(_ question: String, topK: Int) -> [(index: Int, score: Float)] {
+    ///
+    /// - Parameter selection: the passages that may be found; nil: all. How rare a word is, is known of all passages.
+    func search(
+        _ question: String, topK: Int, in selection: Selection? = nil
+    ) -> [(index: Int, score: Float)] {
         let (own, others) = wanted(question)
         var scores = [Float](repeating: 0, count: count)
         var total: Float = 0
@@ -151,7 +155,9 @@ struct TermIndex: Sendable {
             for term in own where term.isStop { add(term, to: scores, onlyWhereSome: true) }
         }
         var best = TopMatches(count: topK)
-        for (index, score) in scores.enumerated() where score > 0 { best.offer(index: index, score: score) }
+        for (index, score) in scores.enumerated() where score > 0 && selection?.contains(index) ?? true {
+            best.offer(index: index, score: score)
+        }
         // A term counts k1 + 1 at most, however often a passage has it.
         return best.sorted.map { ($0.index, min(1, $0.score / (total * (Self.k1 + 1)))) }
     }
