@@ -179,7 +179,7 @@ package struct RedisAnswers: AnswerStore {
     private static let zstd = makeZstd()
     private static let largeZstd = makeZstd()
 
-    private static func makeZstd() -> Zstd? {
+    static func makeZstd() -> Zstd? {
         AnswerDictionary.text.withUTF8Buffer { decodeBase64($0) }.flatMap { Zstd(dictionary: $0, level: 3) }
     }
 }

@@ -58,12 +58,13 @@ final class QuestionWay {
                 self.ending(of: flight) != nil
             }
             switch asked {
-            case .success(let answer):
+            case .answered(let answer):
                 if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {
                     flight.route.agent.metrics.ungrounded.increment()
                 }
                 return .answered(answer, reuse: nil)
-            case .failure(let failure): return standIn(for: failure, flight)
+            case .failed(let failure): return standIn(for: failure, flight)
+            case .later(let delay): return .later(delay)
             }
         }
     }
