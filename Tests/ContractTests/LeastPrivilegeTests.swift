@@ -265,6 +265,21 @@ struct LeastPrivilegeTests {
         }
     }
 
+    @Test func workersKeepBookOfTheirBatches() async throws {
+        let server = try BatchServer()
+        try await withWorker(["model.url": server.url, "model.name": "m", "model.feed": "batch"]) { _ in
+            let job = #"{"id":"\#(unique())","query":"Is there a batch?","priority":0}"#
+            #expect(try await parley("publish", settings: settings("producer"), input: job).status == 0)
+            try await waitUntil("the batch is asked for") { server.looks > 0 && server.batches[0].isDone }
+            try await withRedis("operator") { client in
+                try await waitUntil("its result is there") {
+                    let page = try await client.send(RedisCommand("SCAN", 0, "MATCH", "chat:result:*", "COUNT", 1000))
+                    return page.array?.last?.array?.isEmpty == false
+                }
+            }
+        }
+    }
+
     @Test func aWorkerRetriesAfterADelay() async throws {
         let model = try await ModelServer { _, _ in .fails(500) }
         try await withWorker(["model.url": model.url, "retry.base": "100ms", "retry.max_attempts": "2"]) { _ in

@@ -26,9 +26,22 @@ import Testing
         #expect(settings.model.feed == .requests && settings.model.maxConcurrency == 512)
     }
 
+    @Test func bulkMayGoInBatches() async throws {
+        let settings = try await load([
+            ("model.url", "http://h/v1"), ("model.feed", "batch"), ("model.batch_hours", "22-6"),
+            ("model.batch_prices", "1, 0.5, 2"), ("agents.day.model.feed", "requests"),
+        ])
+        #expect(settings.model.feed == .batch && settings.model.maxConcurrency == 512)
+        #expect(settings.model.batchHours == .init(start: 22, end: 6))
+        #expect(settings.model.batchPrices == [1, 0.5, 2])
+        #expect(settings.agents["day"]?.model.feed == .requests)
+    }
+
     @Test func mistakesAreNamed() async {
         for (key, value, said) in [
-            ("model.feed", "streams", "requests, prompts"), ("model.template", "jinja", "chatml, llama3"),
+            ("model.feed", "streams", "requests, prompts, batch"), ("model.batch_hours", "22", "such as 22-6"),
+            ("model.batch_hours", "6-6", "such as 22-6"), ("model.batch_hours", "22-25", "such as 22-6"),
+            ("model.feed", "batch", "no batch interface"), ("model.template", "jinja", "chatml, llama3"),
             ("model.max_batch", "0", "from 1 to 1024"),
         ] {
             do {

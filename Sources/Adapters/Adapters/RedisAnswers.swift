@@ -179,7 +179,7 @@ package struct RedisAnswers: AnswerStore {
     private static let zstd = makeZstd()
     private static let largeZstd = makeZstd()
 
-    private static func makeZstd() -> Zstd? {
+    static func makeZstd() -> Zstd? {
         decodeBase64(AnswerDictionary.text).flatMap { Zstd(dictionary: $0, level: 2) }
     }
 }

@@ -35,6 +35,7 @@ extension Settings {
         "vectors.url", "vectors.token", "vectors.token_file", "model.url", "model.name", "model.api_key",
         "model.api_key_file", "model.omit", "model.stream", "model.reasoning", "model.timeout", "model.max_concurrency",
         "model.prices", "model.fallbacks", "model.feed", "model.max_batch", "model.max_batch_tokens", "model.template",
+        "model.batch_hours", "model.batch_prices",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "retrieval.hybrid",
         "retrieval.min_score", "retrieval.empty", "retrieval.filter", "prompt.system", "prompt.user", "prompt.refusal",
         "prompt.history_tokens", "prompt.context_tokens", "limits.requests_per_minute", "limits.tokens_per_minute",

@@ -95,8 +95,8 @@ package struct Settings: Sendable, Equatable {
         }
         package enum Stream: String, Sendable, CaseIterable { case auto, always }
         package enum Reasoning: String, Sendable, CaseIterable { case strip, keep }
-        /// How it is asked: one chat request a job, or an array of prompts for several.
-        package enum Feed: String, Sendable, CaseIterable { case requests, prompts }
+        /// How it is asked: one chat request a job, an array of prompts for several, or bulk by its provider's batch interface.
+        package enum Feed: String, Sendable, CaseIterable { case requests, prompts, batch }
         package var url = "builtin:extractive"
         package var name: String?
         package var apiKey: String?
@@ -111,6 +111,14 @@ package struct Settings: Sendable, Equatable {
         /// `model.template`: how prompts are written. One of ``templates``.
         package var template = "chatml"
         package static let templates = ["chatml", "llama3", "mistral", "gemma", "phi3", "zephyr", "plain"]
+        /// `model.batch_hours`, as `22-6`, in UTC; nil: all day.
+        package var batchHours: Hours?
+        package struct Hours: Sendable, Equatable {
+            package var start: Int
+            package var end: Int
+        }
+        /// Of answers that come by a batch; nil: as of others.
+        package var batchPrices: [Double]?
         /// Per million tokens: of prompts, of prompts that the service had read before, of answers.
         package var prices: [Double]?
         package var currency = "USD"

@@ -54,6 +54,8 @@ package struct RedisKeys: Sendable, Equatable {
     package func limit(_ name: String) -> String { "\(prefix):limit:\(name)" }
     /// The workers that take from the limits.
     package var limitWorkers: String { "\(prefix):limit:workers" }
+    /// Of batches that a model's provider is asked for: a question's name, a batch's state, what came of it.
+    package func batch(_ name: String) -> String { "\(prefix):batch:\(name)" }
     /// Counts revocations, so that workers see that there is a new one.
     package var revocations: String { "\(prefix):revocations" }
     /// There while the worker of this token lives; holds what `parley status` shows of it, as JSON.

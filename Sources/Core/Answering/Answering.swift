@@ -150,7 +150,6 @@ package actor Answering {
         _ inquiry: Inquiry, _ route: Route, _ key: AnswerKey?, _ foreseen: AnswerCache.Found?
     ) -> Flight? {
         let flight = Flight(inquiry, route, key: key)
-        route.agent.metrics.questions.increment()
         if let key, flight.isShared {
             if let other = flights.joinable(key) {
                 add(inquiry, to: other).backlog = other.streamed
@@ -260,6 +259,32 @@ package actor Answering {
 
     private func start(_ begun: [Flight]) {
         let begun = begun.filter { !joinsRenewal($0) }
+        let bulk = begun.filter { asker.desk.office(of: $0) != nil }.map(\.lead.token)
+        guard !bulk.isEmpty else { return setOut(begun) }
+        Task.detached(executorPreference: executor) { await self.lookAtBatches(bulk) }
+        setOut(begun.filter { !bulk.contains($0.lead.token) })
+    }
+
+    /// Bulk jobs may be in a batch of their model's already.
+    private func lookAtBatches(_ leads: [UInt64]) async {
+        let known = await asker.desk.look(for: leads.compactMap { flights[$0] })
+        var rest: [Flight] = []
+        for flight in leads.compactMap({ flights[$0] }) {
+            guard let result = known[flight.lead.token] else {
+                rest.append(flight)
+                continue
+            }
+            let landing = Landing(of: flight, result, at: clock.now)
+            keep(landing, of: flight)
+            flights.close(flight)
+            for (place, member) in flight.takeMembers().enumerated() {
+                conclude(member, landing.outcome(for: member, isFirst: place == 0))
+            }
+        }
+        setOut(rest)
+    }
+
+    private func setOut(_ begun: [Flight]) {
         guard !begun.isEmpty else { return }
         for search in WindowSearch.forming(begun.filter { !$0.route.isToBeRewritten }) { way.begin(search) }
         for flight in begun {
@@ -410,6 +435,8 @@ package actor Answering {
     private func carryOut(_ token: UInt64, _ outcome: AnswerOutcome) async {
         guard let member = flights.member(token) else { return }
         member.deadline?.cancel()
+        // What is in a batch comes again and again.
+        if case .later = outcome.result {} else { outcome.route.agent.metrics.questions.increment() }
         if case .answered(let answer, _) = outcome.result, let onDelta = member.inquiry.onDelta {
             // Who has joined late, or is given what was answered before, has it in one piece.
             let rest = member.hasPieces ? member.backlog : answer.text

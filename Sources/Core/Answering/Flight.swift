@@ -32,6 +32,8 @@ final class Flight {
     var choice: ModelChoice
     /// Its place in a call that it shares.
     var seat: PromptBatch.Seat?
+    /// It goes with the next batch of its model's.
+    var isForBatch = false
     /// Its limits let it ask no model.
     var isHeldBack = false
     /// Of the call that made the question stand alone.
@@ -109,6 +111,19 @@ struct Landing {
     /// When its passages were there.
     let retrieved: Duration
     let ended: Duration
+
+    init(route: Route, result: AnswerOutcome.Result, started: Duration, retrieved: Duration, ended: Duration) {
+        self.route = route
+        self.result = result
+        self.started = started
+        self.retrieved = retrieved
+        self.ended = ended
+    }
+
+    /// It took no time.
+    init(of flight: Flight, _ result: AnswerOutcome.Result, at now: Duration) {
+        self.init(route: flight.route, result: result, started: now, retrieved: now, ended: now)
+    }
 
     /// - Parameter isFirst: the member accounts for the model's call.
     func outcome(for member: Flight.Member, isFirst: Bool) -> AnswerOutcome {

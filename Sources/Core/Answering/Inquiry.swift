@@ -32,6 +32,8 @@ package struct AnswerOutcome: Sendable {
         /// - Parameter reuse: where it comes from, when it was not made for this inquiry.
         case answered(Answer, reuse: Reuse?)
         case failed(JobFailure)
+        /// It is on its way, and nobody has to wait for it here: it is to be asked for again after so long.
+        case later(Duration)
         /// It was ended before it was answered.
         case ended(Ending)
     }

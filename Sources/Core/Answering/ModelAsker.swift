@@ -12,6 +12,7 @@ final class ModelAsker {
     private let limits: ModelLimits
     private let expenses: (any ExpenseLog)?
     private let perform: @Sendable (Work) async -> Void
+    let desk: BatchDesk
 
     private var batches: [UInt64: PromptBatch] = [:]
     private var nextBatch: UInt64 = 0
@@ -23,6 +24,16 @@ final class ModelAsker {
         case limits(ModelLimits.Work)
         /// Makes a call for several.
         case batch(UInt64)
+        /// Makes batches of bulk jobs.
+        case bulk(BatchOffice)
+    }
+
+    /// What came of asking.
+    enum Asked {
+        case answered(Answer)
+        case failed(JobFailure)
+        /// It is in a batch.
+        case later(Duration)
     }
 
     /// - Parameters:
@@ -46,6 +57,7 @@ final class ModelAsker {
             await perform(.limits(work))
         }
         gates.weights = configuration.tenantWeights
+        desk = BatchDesk(clock: clock, executor: executor) { office in await perform(.bulk(office)) }
     }
 
     func perform(_ work: Work) async {
@@ -53,6 +65,7 @@ final class ModelAsker {
         case .wake(let service): gates.holdIsOver(service)
         case .limits(let work): await limits.perform(work)
         case .batch(let number): await carryOut(number)
+        case .bulk(let office): await desk.makeBatches(office)
         }
     }
 
@@ -67,12 +80,16 @@ final class ModelAsker {
     }
 
     /// Somebody of a better rank waits for the same answer.
-    func promote(_ flight: Flight) { gates[flight.choice].promote(flight.rank) }
+    func promote(_ flight: Flight) {
+        gates[flight.choice].promote(flight.rank)
+        if desk.office(of: flight) == nil { desk.withdraw(flight.lead.token) }
+    }
 
     /// The flight waits for nothing any more.
     func withdraw(_ flight: Flight) {
         gates[flight.choice].withdraw(flight.lead.token)
         limits.withdraw(flight.lead.token)
+        desk.withdraw(flight.lead.token)
     }
 
     // MARK: - Asking
@@ -86,20 +103,38 @@ final class ModelAsker {
     ///   - hasEnded: the flight was ended, whatever comes of this.
     func ask(
         _ flight: Flight, _ sources: [Source], sink: () -> DeltaSink?, hasEnded: () -> Bool
-    ) async -> Result<Answer, JobFailure> {
+    ) async -> Asked {
+        if flight.isForBatch, let asked = await joinBatch(flight, sources, hasEnded) { return asked }
         var trail = ModelTrail()
         for choice in flight.route.agent.choices {
             flight.choice = choice
             let failure: JobFailure
             switch await askChoice(flight, sources, sink, hasEnded) {
-            case .success(let answer)?: return .success(answer)
+            case .success(let answer)?: return .answered(answer)
             case .failure(let said)?: failure = said
             case nil: failure = caller(flight).absence
             }
             if hasEnded() { break }
             guard !flight.isHeldBack, trail.failed(failure, hasStreamed: !flight.streamed.isEmpty) else { break }
         }
-        return .failure(trail.failure ?? caller(flight).absence)
+        return .failed(trail.failure ?? caller(flight).absence)
+    }
+
+    /// Bulk is patient: no other model is asked when there can be no batch at the moment.
+    ///
+    /// - Returns: nil when it is to be asked by itself, since somebody has joined who does not wait.
+    private func joinBatch(_ flight: Flight, _ sources: [Source], _ hasEnded: () -> Bool) async -> Asked? {
+        let standing = await desk.enrol(flight, sources)
+        if hasEnded() { return .failed(caller(flight).absence) }
+        // Who joined while the batch was made has it asked all the same.
+        guard desk.office(of: flight) != nil else { return nil }
+        switch standing {
+        case .later(let delay)?:
+            flight.route.agent.metrics.modelCalls.increment()
+            return .later(delay)
+        case .failed(let failure)?: return .failed(failure)
+        case .absent?, .urgent?, .answered?, nil: return nil
+        }
     }
 
     /// The question was made to stand alone in vain.

@@ -43,7 +43,11 @@ final class QuestionWay {
         let passages = await passages(of: flight)
         let retrieved = clock.now
         let result = await result(of: flight, passages)
-        if case .answered(_, nil) = result {} else { asker.noteRewriting(of: flight) }
+        switch result {
+        // Its answer accounts for it, now or when its batch has ended.
+        case .answered(_, nil), .later: break
+        default: asker.noteRewriting(of: flight)
+        }
         return Landing(route: flight.route, result: result, started: started, retrieved: retrieved, ended: clock.now)
     }
 
@@ -59,12 +63,13 @@ final class QuestionWay {
                 self.ending(of: flight) != nil
             }
             switch asked {
-            case .success(let answer):
+            case .answered(let answer):
                 if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {
                     flight.route.agent.metrics.ungrounded.increment()
                 }
                 return .answered(answer, reuse: nil)
-            case .failure(let failure): return standIn(for: failure, flight)
+            case .failed(let failure): return standIn(for: failure, flight)
+            case .later(let delay): return .later(delay)
             }
         }
     }

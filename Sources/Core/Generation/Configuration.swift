@@ -25,10 +25,11 @@ package struct GenerationConfigurationError: Error, Sendable, Equatable, CustomS
 ///   - apiKey: sent as a bearer token; nil sends none. The builtin models need none.
 ///   - behaviour: of a service; the builtin models have none.
 ///   - feed: many prompts a call; nil: a chat request a job.
+///   - isBatched: bulk jobs go by the service's batch interface.
 /// - Throws: ``GenerationConfigurationError`` naming `model.url` or `model.api_key`.
 package func makeModel(
     url: String, name: String? = nil, apiKey: String? = nil, prompt: PromptTemplate = .standard,
-    behaviour: ChatBehaviour = .init(), feed: PromptFeed? = nil, http: HTTPClient,
+    behaviour: ChatBehaviour = .init(), feed: PromptFeed? = nil, isBatched: Bool = false, http: HTTPClient,
     logger: Logger = Logger(label: "parley.model")
 ) throws(GenerationConfigurationError) -> any LanguageModel {
     switch url {
@@ -43,6 +44,7 @@ package func makeModel(
         }
         let chat = try ChatCompletionsModel(
             baseURL: url, name: name, apiKey: apiKey, prompt: prompt, behaviour: behaviour, http: http, logger: logger)
+        if isBatched { return try BatchModel(chat, baseURL: url) }
         guard let feed else { return chat }
         return try ArrayModel(chat, feed: feed, baseURL: url)
     }

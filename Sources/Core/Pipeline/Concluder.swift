@@ -18,7 +18,7 @@ struct Concluder: Sendable {
         /// It comes back after so long.
         case postponed(Duration)
         /// It is to be tried again, but the broker has taken the delivery back.
-        case void(Postponement, JobFailure)
+        case void(Postponement, JobFailure?)
     }
 
     /// - Parameter isAbandoned: the worker is leaving.
@@ -31,7 +31,7 @@ struct Concluder: Sendable {
             return await settle(
                 delivery,
                 .answer(answer, reuse, at: reference, to: delivery, outcome, now: clock.now, wall: clock.wall))
-        case .failed where isAbandoned, .ended(.abandoned):
+        case .failed where isAbandoned, .later where isAbandoned, .ended(.abandoned):
             await settler.giveUp(delivery, countingAttempt: hasStreamed)
             await settler.handBack(delivery.incoming)
             return .over(settled: false)
@@ -49,11 +49,22 @@ struct Concluder: Sendable {
                         failure, of: delivery, outcome, now: clock.now,
                         last: failure.code.isRetryable ? LastWord(kept: resultLife) : nil))
             }
-            if await settler.intake.isVoid(delivery.incoming.receipt) { return .void(postponement, failure) }
-            let isDone = await settler.postpone(
-                delivery, postponement, because: failure, releasing: delivery.isClaimed)
-            return isDone ? .postponed(postponement.delay) : .over(settled: false)
+            return await putOff(delivery, postponement, because: failure)
+        case .later(let delay):
+            // At its deadline it is here, to end.
+            let left = delivery.job.deadline?.since(clock.wall) ?? delay
+            return await putOff(
+                delivery, Postponement(unchanged: delivery.incoming.envelope, delay: max(.zero, min(delay, left))),
+                because: nil)
         }
+    }
+
+    private func putOff(
+        _ delivery: JobDelivery, _ postponement: Postponement, because failure: JobFailure?
+    ) async -> Conclusion {
+        if await settler.intake.isVoid(delivery.incoming.receipt) { return .void(postponement, failure) }
+        let isDone = await settler.postpone(delivery, postponement, because: failure, releasing: delivery.isClaimed)
+        return isDone ? .postponed(postponement.delay) : .over(settled: false)
     }
 
     private enum NextTry {

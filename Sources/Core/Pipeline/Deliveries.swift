@@ -313,7 +313,7 @@ actor Deliveries {
 
     /// The broker delivers the job again. Another copy in the delay queues would be one too many: the redelivery takes over
     /// what counts, when it is here already; otherwise the claim remembers it.
-    private func handOver(_ delivery: JobDelivery, _ postponement: Postponement, _ failure: JobFailure) async {
+    private func handOver(_ delivery: JobDelivery, _ postponement: Postponement, _ failure: JobFailure?) async {
         let followers = jobs.complete(delivery.key)
         var heir: JobDelivery?
         for follower in followers.reversed() where heir == nil && follower.identity == delivery.identity {

@@ -31,6 +31,7 @@ package actor Pipeline {
 
     /// - Parameters:
     ///   - passageSource: of the default agent, as are `model`, `rewriter` and `fallbacks`.
+    ///   - batches: those of the default agent's model.
     ///   - agents: the others.
     ///   - router: tells which agent a question is for, and whether it needs passages; nil: nobody does.
     ///   - answers: the answer cache's second tier.
@@ -40,8 +41,9 @@ package actor Pipeline {
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
     package init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
-        model: any AnswerModel, rewriter: (any AnswerModel)? = nil, fallbacks: [ModelChoice] = [], agents: [Agent] = [],
-        router: Router? = nil, answers: (any AnswerStore)? = nil, questions: (any QuestionLog)? = nil,
+        model: any AnswerModel, rewriter: (any AnswerModel)? = nil, fallbacks: [ModelChoice] = [],
+        batches: BatchOffice? = nil, agents: [Agent] = [], router: Router? = nil,
+        answers: (any AnswerStore)? = nil, questions: (any QuestionLog)? = nil,
         objects: (any ObjectStore)? = nil, limits: (any LimitStore)? = nil, decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
@@ -53,7 +55,7 @@ package actor Pipeline {
         let agents = Agents(
             Agent(
                 passageSource: passageSource, model: model, rewriter: rewriter, fallbacks: fallbacks,
-                configuration: configuration.answering.agent),
+                batches: batches, configuration: configuration.answering.agent),
             named: agents, router: router)
         health = HealthMonitor(
             probe: DependencyProbes(results: results, outbox: outbox, agents: agents.all),

@@ -2,6 +2,7 @@ import Adapters
 import Answering
 import ChatJobs
 import Generation
+import Logging
 import ParleyDigest
 import ParleySettings
 import Retrieval
@@ -84,12 +85,26 @@ package struct AgentParts: Sendable {
     }
 
     /// As the pipeline has it.
-    func agent(_ settings: Settings, router: Router?) -> Agent {
+    ///
+    /// - Parameter records: what workers know of batches.
+    func agent(_ settings: Settings, router: Router?, records: any BatchRecords, logger: Logger) -> Agent {
         Agent(
             name: name, passageSource: RetrieverSource(retriever: retriever), vectors: vectors,
             model: answeringPort(of: model), rewriter: rewriter.map { GeneratedAnswers(model: $0) },
             service: service, fallbacks: fallbacks.map { $0.choice(currency: settings.model.currency) },
+            batches: batches(settings, records, logger),
             configuration: AgentConfiguration(self.settings, of: settings, router: router))
+    }
+
+    /// Nil when its bulk jobs go like the others.
+    func batches(_ settings: Settings, _ records: any BatchRecords, _ logger: Logger) -> BatchOffice? {
+        let own = self.settings.model
+        return (model as? BatchModel).map { model in
+            BatchOffice(
+                service: ModelBatches(model.batches), records: records, clock: SystemClock(),
+                hours: own.batchHours.map { BatchHours(start: $0.start, end: $0.end) },
+                prices: Prices(own.batchPrices ?? own.prices, currency: settings.model.currency), logger: logger)
+        }
     }
 }
 
@@ -117,7 +132,7 @@ extension AgentConfiguration {
         modelConcurrency = agent.model.maxConcurrency
         modelTimeout = agent.model.timeout
         limitName = agent.model.limitName
-        prices = Prices(agent.model, currency: settings.model.currency)
+        prices = Prices(agent.model.prices, currency: settings.model.currency)
         retrievalTimeout = agent.retrieval.timeout
         retrieve = JobOptions.Retrieve(rawValue: agent.retrieval.mode.rawValue) ?? .auto
         topK = agent.retrieval.topK

@@ -91,7 +91,7 @@ package struct Assembly: Sendable {
                     try makeModel(
                         url: agent.model.url, name: agent.model.name, apiKey: agent.model.apiKey,
                         prompt: prompt ?? .standard, behaviour: ChatBehaviour(agent.model),
-                        feed: PromptFeed(agent.model),
+                        feed: PromptFeed(agent.model), isBatched: agent.model.feed == .batch,
                         http: modelHTTP, logger: logger)
                 }, { key + Self.words($0) })
         }

@@ -54,7 +54,7 @@ package struct FallbackParts: Sendable {
     func choice(currency: String) -> ModelChoice {
         ModelChoice(
             fallback: GeneratedAnswers(model: model), service: service, concurrency: settings.maxConcurrency,
-            timeout: settings.timeout, prices: Prices(settings, currency: currency),
+            timeout: settings.timeout, prices: Prices(settings.prices, currency: currency),
             limitName: settings.limitName)
     }
 }
@@ -69,8 +69,8 @@ extension Settings.Model {
 
 extension Prices {
     /// Nil when none are set.
-    init?(_ model: Settings.Model, currency: String) {
-        guard let prices = model.prices, prices.count == 3 else { return nil }
+    init?(_ prices: [Double]?, currency: String) {
+        guard let prices, prices.count == 3 else { return nil }
         self.init(input: prices[0], cached: prices[1], output: prices[2], currency: currency)
     }
 }

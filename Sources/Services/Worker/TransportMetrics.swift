@@ -48,6 +48,7 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_model_calls_failed_total": "Calls to the model that came to no answer.",
         "parley_model_calls_in_flight": "Calls to the model that are under way.",
         "parley_model_batch_size": "Prompts in a call to a model that takes several.",
+        "parley_batches_total": "Batches of bulk jobs at the model's provider, by what became of them.",
         "parley_fallbacks_total": "Answers given by a model that stood in for the agent's own.",
         "parley_limit_waits_total": "Times that a limit of a model, agent or tenant was found used up.",
         "parley_limit_delays_total": "Jobs put off to the delay queues because a limit is used up.",

@@ -94,6 +94,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         answers =
             settings.cache.ttl > .zero
             ? RedisAnswers(redis: redis, keys: assembly.keys, worker: results.worker) : nil
+        let batches = RedisBatches(redis: redis, keys: assembly.keys, worker: results.worker)
         pipeline = Pipeline(
             intake: RabbitMQIntake(consumer: consumer, clock: clock, relay: relay, renewing: outbox, limits),
             results: results, outbox: outbox,
@@ -101,7 +102,10 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             model: answeringPort(of: assembly.standard.model),
             rewriter: assembly.standard.rewriter.map { GeneratedAnswers(model: $0) },
             fallbacks: assembly.standard.fallbacks.map { $0.choice(currency: settings.model.currency) },
-            agents: assembly.agents.dropFirst().map { $0.agent(settings, router: assembly.router) },
+            batches: assembly.standard.batches(settings, batches, logger),
+            agents: assembly.agents.dropFirst().map {
+                $0.agent(settings, router: assembly.router, records: batches, logger: logger)
+            },
             router: assembly.router,
             answers: answers,
             questions: settings.recordsQuestions ? RedisQuestions(redis: redis, keys: assembly.keys) : nil,

@@ -22,7 +22,7 @@ package final class Agent: Sendable {
     package init(
         name: String? = nil, passageSource: (any PassageSource)?, vectors: Dependency = .vectors,
         model: any AnswerModel, rewriter: (any AnswerModel)? = nil, service: Dependency = .model,
-        fallbacks: [ModelChoice] = [], configuration: AgentConfiguration
+        fallbacks: [ModelChoice] = [], batches: BatchOffice? = nil, configuration: AgentConfiguration
     ) {
         self.name = name
         self.passageSource = passageSource
@@ -30,7 +30,7 @@ package final class Agent: Sendable {
         self.model = model
         self.rewriter = rewriter
         self.service = service
-        choices = [ModelChoice(model, service, configuration)] + fallbacks
+        choices = [ModelChoice(model, service, configuration, batches: batches)] + fallbacks
         self.configuration = configuration
         metrics = AgentMetrics(agent: name)
     }

@@ -11,12 +11,14 @@ package final class ModelChoice: Sendable {
     let prices: Prices?
     /// What it is known by in all workers that share its limits.
     let limitName: String
+    /// Takes bulk jobs (`model.feed: batch`); nil when they go like the others.
+    let batches: BatchOffice?
     /// It is not the agent's own: a job's wish for a model of that is none for this one.
     let isFallback: Bool
 
     private init(
         _ model: any AnswerModel, _ service: Dependency, _ concurrency: Int, _ timeout: Duration, _ prices: Prices?,
-        limitName: String, isFallback: Bool
+        limitName: String, batches: BatchOffice?, isFallback: Bool
     ) {
         self.model = model
         self.service = service
@@ -24,6 +26,7 @@ package final class ModelChoice: Sendable {
         self.timeout = timeout
         self.prices = prices
         self.limitName = limitName
+        self.batches = batches
         self.isFallback = isFallback
     }
 
@@ -32,14 +35,16 @@ package final class ModelChoice: Sendable {
         fallback model: any AnswerModel, service: Dependency, concurrency: Int, timeout: Duration, prices: Prices?,
         limitName: String
     ) {
-        self.init(model, service, concurrency, timeout, prices, limitName: limitName, isFallback: true)
+        self.init(model, service, concurrency, timeout, prices, limitName: limitName, batches: nil, isFallback: true)
     }
 
     /// An agent's own.
-    convenience init(_ model: any AnswerModel, _ service: Dependency, _ configuration: AgentConfiguration) {
+    convenience init(
+        _ model: any AnswerModel, _ service: Dependency, _ configuration: AgentConfiguration, batches: BatchOffice?
+    ) {
         self.init(
             model, service, configuration.modelConcurrency, configuration.modelTimeout, configuration.prices,
-            limitName: configuration.limitName, isFallback: false)
+            limitName: configuration.limitName, batches: batches, isFallback: false)
     }
 }
 

@@ -1,0 +1,305 @@
+import ChatJobs
+import Logging
+import Metrics
+import ParleyPrimitives
+
+/// Has a model's bulk jobs answered in batches of its provider's, with all other workers, so that none is paid for twice.
+///
+/// The jobs wait in the broker. Whenever one is back it is looked here what is known of it; whoever looks first after a while
+/// asks the provider for all. Each step is written down before it is done:
+///
+/// | state | a worker that finds it |
+/// |---|---|
+/// | uploading | dissolves the batch when its maker is dead or its lease over: nothing was created, and its maker, should it live, finds that out before it creates anything |
+/// | creating | looks for the batch at the provider when its maker is dead or its lease over; dissolves it when it is not there and the lease is over |
+/// | created | asks how far it is, and keeps what came of it |
+/// | ended | reads its answer; what has none is in no batch any more |
+package final class BatchOffice: Sendable {
+    private let service: any BatchService
+    private let records: any BatchRecords
+    private let clock: any PipelineClock
+    private let hours: BatchHours?
+    private let logger: Logger
+    /// Of an answer that comes by a batch.
+    let prices: Prices?
+    private let batches = Dictionary(
+        uniqueKeysWithValues: ["created", "completed", "failed", "recovered"].map {
+            ($0, Counter(label: "parley_batches_total", dimensions: [("event", $0)]))
+        })
+
+    /// So long a batch that is being made is left alone: its maker's call has ended by then.
+    package static let uploadLease = Duration.seconds(180)
+    static let creationLease = Duration.seconds(45)
+    /// So often a batch is asked for, and a job comes back: the older the batch, the more seldom.
+    private static let soonest = Duration.seconds(2)
+    private static let latestLook = Duration.seconds(60)
+    private static let latestReturn = Duration.seconds(300)
+    /// Who has less time than this does not wait for a batch.
+    private static let leastTime = Duration.seconds(3600)
+    /// The longest time in the broker until the hours begin, before it is looked again.
+    private static let longestRest = Duration.seconds(6 * 3600)
+
+    package init(
+        service: any BatchService, records: any BatchRecords, clock: any PipelineClock, hours: BatchHours? = nil,
+        prices: Prices? = nil, logger: Logger
+    ) {
+        self.service = service
+        self.records = records
+        self.clock = clock
+        self.hours = hours
+        self.prices = prices
+        self.logger = logger
+    }
+
+    /// A question for a batch.
+    package struct Question: Sendable {
+        /// What it is found by: its job, then whatever else has the same answer.
+        package let names: [String]
+        package let job: Job
+
+        package init(names: [String], job: Job) {
+            self.names = names
+            self.job = job
+        }
+    }
+
+    /// How a question stands.
+    package enum Standing: Sendable, Equatable {
+        /// It is in no batch, and may join the next.
+        case absent
+        /// It is to be asked by itself: there is no time for a batch.
+        case urgent
+        case later(Duration)
+        /// - pays: whoever asked accounts for the call.
+        case answered(Answer, pays: Bool)
+        case failed(JobFailure)
+    }
+
+    // MARK: - Looking
+
+    /// How questions stand, in order.
+    package func standings(of questions: [Question]) async -> [Standing] {
+        var entries = await look(for: questions)
+        var tended: [String: Bool] = [:]
+        for entry in entries {
+            guard case .success(let entry?) = entry, entry.line == nil, tended[entry.batch] == nil else { continue }
+            tended[entry.batch] = await tend(entry)
+        }
+        // What was found out for one holds for all of its batch.
+        if tended.values.contains(true) { entries = await look(for: questions) }
+        var standings: [Standing] = []
+        for (question, entry) in zip(questions, entries) { standings.append(await standing(question, entry)) }
+        return standings
+    }
+
+    private typealias Look = Result<BatchEntry?, Outage>
+
+    private func look(for questions: [Question]) async -> [Look] {
+        await withTaskGroup(of: (Int, Look).self) { group in
+            for (place, question) in questions.enumerated() {
+                group.addTask { [records] in
+                    do throws(Outage) {
+                        return (place, .success(try await records.look(for: question.names, payer: question.names[0])))
+                    } catch {
+                        return (place, .failure(error))
+                    }
+                }
+            }
+            var looks = [Look](repeating: .success(nil), count: questions.count)
+            for await (place, look) in group { looks[place] = look }
+            return looks
+        }
+    }
+
+    private func standing(_ question: Question, _ look: Look) async -> Standing {
+        // In doubt it waits: it may have been paid for.
+        guard case .success(let found) = look else { return later(.zero, question.job) }
+        guard let entry = found else { return standing(new: question.job) }
+        guard let line = entry.line else {
+            switch entry.state {
+            case .uploading, .creating: return later(.zero, question.job)
+            case .created(_, let at): return later(clock.wall.since(at), question.job)
+            case .ended(let failure):
+                await records.forget(question.names)
+                return failure.map { .failed($0) } ?? standing(new: question.job)
+            }
+        }
+        switch service.answer(line, to: question.job, entry.draft) {
+        case .answered(let answer): return .answered(answer, pays: entry.pays)
+        case .failed(let failure):
+            // Another try is another question.
+            await records.forget(question.names)
+            return .failed(failure)
+        case .unasked:
+            await records.forget(question.names)
+            return standing(new: question.job)
+        }
+    }
+
+    private func standing(new job: Job) -> Standing {
+        let left = job.deadline?.since(clock.wall)
+        if let left, left < Self.leastTime { return .urgent }
+        guard let wait = hours?.wait(at: clock.wall) else { return .absent }
+        if let left, left < wait + Self.leastTime { return .urgent }
+        // Spread over some minutes: not all at the first moment.
+        return .later(min(wait, Self.longestRest) + .seconds(300) * clock.random())
+    }
+
+    /// - Parameter age: of its batch.
+    private func later(_ age: Duration, _ job: Job) -> Standing {
+        .later(min(Self.latestReturn, max(Self.soonest, age / 4)) * (0.8 + 0.4 * clock.random()))
+    }
+
+    // MARK: - Tending
+
+    /// Does what is due for a batch.
+    ///
+    /// - Returns: whether something has changed.
+    private func tend(_ entry: BatchEntry) async -> Bool {
+        do throws(Outage) {
+            switch entry.state {
+            case .uploading:
+                guard !entry.isMakerAlive || !entry.isLeased else { return false }
+                return try await records.move(entry.batch, from: entry.state, to: nil, lease: nil)
+            case .creating:
+                guard !entry.isMakerAlive || !entry.isLeased,
+                    try await records.takeTurn(at: entry.batch, for: Self.soonest)
+                else { return false }
+                return try await recover(entry)
+            case .created(let id, let at):
+                let rest = min(Self.latestLook, max(Self.soonest, clock.wall.since(at) / 10))
+                guard try await records.takeTurn(at: entry.batch, for: rest) else { return false }
+                return try await ask(entry, id)
+            case .ended: return false
+            }
+        } catch {
+            return false
+        }
+    }
+
+    private func recover(_ entry: BatchEntry) async throws(Outage) -> Bool {
+        let id: String?
+        do throws(JobFailure) { id = try await service.find(entry.batch) } catch {
+            note("a batch cannot be looked for", error)
+            return false
+        }
+        guard let id else {
+            // A call of its dead maker's may still be on its way to the provider.
+            guard !entry.isLeased else { return false }
+            return try await records.move(entry.batch, from: entry.state, to: nil, lease: nil)
+        }
+        let isMoved = try await records.move(
+            entry.batch, from: entry.state, to: .created(id: id, at: clock.wall), lease: nil)
+        if isMoved {
+            batches["recovered"]?.increment()
+            logger.notice("a batch was found again whose worker has died", metadata: ["batch": "\(id)"])
+        }
+        return isMoved
+    }
+
+    private func ask(_ entry: BatchEntry, _ id: String) async throws(Outage) -> Bool {
+        let progress: BatchProgress
+        do throws(JobFailure) { progress = try await service.look(at: id) } catch {
+            note("a batch cannot be asked for", error)
+            return false
+        }
+        switch progress {
+        case .running: return false
+        case .unknown:
+            logger.warning(
+                "the provider knows nothing of a batch: its jobs are asked anew", metadata: ["batch": "\(id)"])
+            return try await records.move(entry.batch, from: entry.state, to: nil, lease: nil)
+        case .ended(let lines, let failure):
+            try await records.keep(lines, of: entry.batch)
+            guard try await records.move(entry.batch, from: entry.state, to: .ended(failure), lease: nil) else {
+                return true
+            }
+            batches[failure == nil ? "completed" : "failed"]?.increment()
+            logger.info("a batch has ended", metadata: ["batch": "\(id)", "results": "\(lines.count)"])
+            if let failure { note("a batch has failed", failure) }
+            return true
+        }
+    }
+
+    private func note(_ what: Logger.Message, _ failure: JobFailure) {
+        logger.warning(what, metadata: ["reason": "\(failure.message)"])
+    }
+
+    // MARK: - Making
+
+    /// Makes a batch of questions that are in none.
+    ///
+    /// - Returns: of each how it stands: later, or failed.
+    package func submit(_ items: [(question: Question, passages: [Source], rewriting: Usage?)]) async -> [Standing] {
+        let batch = Self.name()
+        let made = items.enumerated().map { number, item in
+            var (line, draft) = service.line(number, of: batch, item.question.job, item.passages)
+            draft.rewriting = item.rewriting
+            return (names: item.question.names, draft: draft, line: line)
+        }
+        do throws(Outage) {
+            let areIn = try await records.begin(batch, made.map { ($0.names, $0.draft) })
+            let lines = zip(made, areIn).filter(\.1).map(\.0.line)
+            let failure = lines.isEmpty ? nil : try await make(batch, lines)
+            return zip(items, areIn).map { item, isIn in
+                if isIn, let failure { .failed(failure) } else { later(.zero, item.question.job) }
+            }
+        } catch {
+            return items.map { later(.zero, $0.question.job) }
+        }
+    }
+
+    /// - Returns: why there is none; nil when there is one, or may be.
+    private func make(_ batch: String, _ lines: [[UInt8]]) async throws(Outage) -> JobFailure? {
+        let uploading = BatchState.uploading(worker: records.worker)
+        let creating = BatchState.creating(worker: records.worker)
+        let file: String
+        do throws(JobFailure) { file = try await service.upload(lines, batch: batch) } catch {
+            note("a batch cannot be uploaded", error)
+            return try await records.move(batch, from: uploading, to: nil, lease: nil) ? error.ofBatch : nil
+        }
+        // Others took this worker for dead: its questions are in other batches by now.
+        guard try await records.move(batch, from: uploading, to: creating, lease: Self.creationLease) else {
+            return nil
+        }
+        do throws(BatchCreationFailure) {
+            let id = try await service.create(file, batch: batch)
+            do throws(Outage) {
+                let created = BatchState.created(id: id, at: clock.wall)
+                guard try await records.move(batch, from: creating, to: created, lease: nil) else {
+                    // Others took this worker for dead, and have found the batch, or have its questions in another.
+                    if try await records.state(of: batch) == nil { await service.cancel(id) }
+                    return nil
+                }
+            } catch {
+                // It is found at the provider when the lease is over.
+                return nil
+            }
+            batches["created"]?.increment()
+            logger.info("a batch was made", metadata: ["batch": "\(id)", "questions": "\(lines.count)"])
+            return nil
+        } catch {
+            switch error {
+            case .refused(let failure):
+                note("a batch cannot be created", failure)
+                return try await records.move(batch, from: creating, to: nil, lease: nil) ? failure.ofBatch : nil
+            case .unclear(let failure):
+                note("it is not clear whether a batch was created", failure)
+                return nil
+            }
+        }
+    }
+
+    private static func name() -> String {
+        [UInt64.random(in: 0...UInt64.max), UInt64.random(in: 0...UInt64.max)]
+            .map { String($0, radix: 36) }.joined()
+    }
+}
+
+extension JobFailure {
+    /// What fails of a batch is no job's own doing.
+    fileprivate var ofBatch: JobFailure {
+        guard blame == .job else { return self }
+        return JobFailure(.modelUnavailable, message, retryAfter: retryAfter, blame: .gateway)
+    }
+}
