@@ -65,11 +65,12 @@ import Testing
     }
 
     @Test func aHundredWhoAskTheSameAtOnceCostOneCall() async throws {
-        let model = try await ModelServer(delay: .milliseconds(300))
+        let model = try await ModelServer(delay: .seconds(30))
         let worker = try await start(["model.url": model.url])
         try await Producer.with { producer in
             let text = unique()
             for _ in 0..<100 { try await producer.publish(question(text), to: worker, id: unique()) }
+            model.answer(after: .milliseconds(300))
             var calls = 0
             var from: [String: Int] = [:]
             for _ in 0..<100 {

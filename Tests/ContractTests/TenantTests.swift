@@ -139,7 +139,8 @@ extension LeastPrivilegeTests {
         let folder = try Folder()
         for (tenant, price) in [("shop-eu", 17), ("operator", 99)] {
             try folder.write(
-                "\(tenant).md", "---\ntenant: \(tenant)\n---\n# Zebra\n\nThe zebra costs \(price) euros in this shop.\n")
+                "\(tenant).md", "---\ntenant: \(tenant)\n---\n# Zebra\n\nThe zebra costs \(price) euros in this shop.\n"
+            )
         }
         try folder.write("parcel.md", "# Parcels\n\nThe parcel of a zebra is large.\n")
         let index = ["vectors.url": "file:\(folder.path)/.k.index"]
