@@ -139,7 +139,8 @@ extension LeastPrivilegeTests {
         let folder = try Folder()
         for (tenant, price) in [("shop-eu", 17), ("operator", 99)] {
             try folder.write(
-                "\(tenant).md", "---\ntenant: \(tenant)\n---\n# Zebra\n\nThe zebra costs \(price) euros in this shop.\n")
+                "\(tenant).md", "---\ntenant: \(tenant)\n---\n# Zebra\n\nThe zebra costs \(price) euros in this shop.\n"
+            )
         }
         try folder.write("parcel.md", "# Parcels\n\nThe parcel of a zebra is large.\n")
         let index = ["vectors.url": "file:\(folder.path)/.k.index"]
@@ -153,8 +154,7 @@ extension LeastPrivilegeTests {
                     userID: user, to: worker)
                 let reply = try await stored("chat:result:\(tenant):\(id)")
                 let sources = reply["sources"]?.elements.compactMap { $0["id"]?.string } ?? []
-                #expect(sources.first == "\(tenant).md#1")
-                #expect(Set(sources) == ["\(tenant).md#1", "parcel.md#1"])
+                #expect(sources == ["\(tenant).md#1"])
                 #expect(reply["answer"]?.string?.contains(tenant == "operator" ? "99" : "17") == true)
             }
         }
