@@ -31,9 +31,12 @@ func room(_ name: String, on floor: Floor, uses: [Target.Dependency] = []) -> Ta
 func shim(_ name: String) -> Target { .systemLibrary(name: name, path: "Sources/Basics/\(name)") }
 
 /// The tests of a room, under Tests/.
-func tests(of name: String, uses: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+func tests(
+    of name: String, uses: [Target.Dependency] = [], exclude: [String] = [], resources: [Resource] = []
+) -> Target {
     .testTarget(
-        name: name + "Tests", dependencies: [.byName(name: name)] + uses, resources: resources, swiftSettings: strict)
+        name: name + "Tests", dependencies: [.byName(name: name)] + uses, exclude: exclude, resources: resources,
+        swiftSettings: strict)
 }
 
 let package = Package(
@@ -197,7 +200,9 @@ let package = Package(
         tests(of: "Telemetry", uses: ["ParleyJSON", logging, metrics]),
         tests(
             of: "Routing", uses: ["ChatJobs", "ParleyDigest", "ParleyJSON"], resources: [.copy("golden.jsonl")]),
-        tests(of: "Retrieval", uses: ["Routing", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging]),
+        tests(
+            of: "Retrieval", uses: ["Routing", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging],
+            exclude: ["Golden"]),
         tests(
             of: "Generation", uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging],
             resources: [.copy("Recorded")]),

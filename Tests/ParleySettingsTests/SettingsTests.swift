@@ -296,6 +296,7 @@ private func load(
                 "PARLEY_RETRIEVAL_EMPTY": "refuse",
                 "PARLEY_PROMPT_REFUSAL": "Call us.", "PARLEY_RERANK_URL": "http://r:1/v1",
                 "PARLEY_RERANK_CANDIDATES": "7",
+                "PARLEY_RETRIEVAL_FILTER": "language=en", "PARLEY_AGENTS_VIP_RETRIEVAL_FILTER": "tag=vip",
                 "PARLEY_AGENTS_VIP_RETRIEVAL_EMPTY": "ask", "PARLEY_AGENTS_VIP_RETRIEVAL_MIN_SCORE": "0.5",
                 "PARLEY_AGENTS_VIP_RETRIEVAL_HYBRID": "true", "PARLEY_AGENTS_VIP_PROMPT_REFUSAL": "No.",
             ], defaultFile: "none.yaml")
@@ -304,6 +305,7 @@ private func load(
         let vip = try #require(set.agents["vip"])
         #expect(vip.retrieval.hybrid && vip.retrieval.minScore == 0.5 && vip.retrieval.empty == .ask)
         #expect(vip.prompt.refusal == "No.")
+        #expect(set.retrieval.filter == "language=en" && vip.retrieval.filter == "tag=vip")
     }
 
     @Test(arguments: [

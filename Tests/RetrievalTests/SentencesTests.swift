@@ -68,3 +68,26 @@ import Testing
         }
     }
 }
+
+/// Where sentences end in other languages than English.
+@Suite struct SentencesOfLanguagesTests {
+    @Test(arguments: [
+        (
+            "Am 3. März ist es z. B. so. Die 2. Mahnung kommt.",
+            ["Am 3. März ist es z. B. so. ", "Die 2. Mahnung kommt."]
+        ),
+        ("Bis zum 24. Dezember usw. Danach 4,50 Euro.", ["Bis zum 24. Dezember usw. ", "Danach 4,50 Euro."]),
+        (
+            "Das gilt seit 2024. Danach nicht. Kosten: 1.000,50 Euro.",
+            ["Das gilt seit 2024. ", "Danach nicht. ", "Kosten: 1.000,50 Euro."]
+        ),
+        ("We sold 12. Then more came.", ["We sold 12. ", "Then more came."]),
+        ("七天内可以退货.运费由买家承担!有问题吗?请联系", ["七天内可以退货.", "运费由买家承担!", "有问题吗?", "请联系"]),
+        ("型号iPhone 15.2不支持。版本3.5可以.", ["型号iPhone 15.2不支持。", "版本3.5可以."]),
+        ("هل يمكن؟نعم. شكرًا۔ نعم", ["هل يمكن؟", "نعم. ", "شكرًا۔ ", "نعم"]),
+        ("शुल्क 4.50 है। क्या? हाँ॥", ["शुल्क 4.50 है। ", "क्या? ", "हाँ॥"]),
+    ])
+    func sentencesEndWhereTheyShould(_ text: String, _ expected: [String]) {
+        #expect(Sentences.split(text[...]).map(String.init) == expected)
+    }
+}

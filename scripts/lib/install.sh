@@ -4,8 +4,10 @@
 build_packages=(librabbitmq-dev libhiredis-dev libcurl4-openssl-dev zlib1g-dev libzstd-dev libhnswlib-dev g++ pkg-config)
 server_packages=(rabbitmq-server redis-server)
 tool_packages=(openssl curl jq ca-certificates)
-# The tests' peer for HTTP/2, and clocks that can be set back.
-test_packages=(nghttp2-server faketime)
+# The tests' peer for HTTP/2, clocks that can be set back, what reads PDF; and in CI what reads Word, which is large: elsewhere its
+# test is skipped without it.
+test_packages=(nghttp2-server faketime poppler-utils)
+[ -z "${CI-}" ] || test_packages+=(pandoc)
 
 # ensure_packages PACKAGE...: returns at once when all are there. On systems without dpkg it trusts the reader.
 ensure_packages() {

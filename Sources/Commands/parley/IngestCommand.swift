@@ -9,7 +9,7 @@ import Worker
 struct IngestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ingest",
-        abstract: "Loads Markdown, text or JSON Lines documents into the vector store.",
+        abstract: "Loads documents into the vector store: Markdown, text, HTML, CSV, JSON Lines, PDF, Word.",
         discussion: """
             Run again, it replaces changed documents and removes those that are gone from the files and folders that are named: \
             what lies elsewhere stays, and so does what cannot be read. When more than a fifth of all would go, it asks on a \

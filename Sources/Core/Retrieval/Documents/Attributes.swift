@@ -146,4 +146,6 @@ struct AttributeList {
     }
 
     init() {}
+
+    mutating func suggest(language: String) { self.language = language }
 }

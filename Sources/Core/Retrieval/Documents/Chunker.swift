@@ -13,7 +13,7 @@ package struct Chunker: Sendable, Equatable {
     }
 
     /// Whatever changes passages changes this.
-    var identity: String { "v1/\(maxTokens)/\(overlapTokens)" }
+    var identity: String { "v2/\(maxTokens)/\(overlapTokens)" }
 
     /// The passages of `document`, in order; none when it is empty. A heading that begins a passage is not in its text
     /// but in ``Passage/heading``.
@@ -39,9 +39,12 @@ private struct Section {
     static func cut(_ document: Document) -> [Section] {
         var sections = [Section(trail: document.title, pieces: [])]
         var path: [(level: Int, title: String)] = []
-        for block in MarkdownBlock.parse(document.text) {
+        let blocks =
+            document.syntax == .plain
+            ? MarkdownBlock.parsePlain(document.text) : MarkdownBlock.parse(document.text)
+        for block in blocks {
             guard case .heading(let level, let title) = block.kind else {
-                let kind: Piece.Kind = block.kind == .code ? .code : .text
+                let kind: Piece.Kind = block.kind == .code ? .code : block.kind == .table ? .table : .text
                 sections[sections.count - 1].pieces.append(Piece(kind: kind, text: block.text, separator: "\n\n"))
                 continue
             }
@@ -58,7 +61,7 @@ private struct Section {
 
 /// What is put into passages whole.
 private struct Piece {
-    enum Kind { case heading, text, code }
+    enum Kind { case heading, text, code, table }
     var kind: Kind
     var text: String
     /// What stands between it and the piece before.
@@ -72,8 +75,23 @@ private struct Piece {
         cost = TokenEstimate.milliTokens(text)
     }
 
-    /// Its sentences, or lines of code; white space at their ends becomes the separator of the next.
-    func parts() -> [Piece] {
+    /// The first two rows of a table, which say what is in its columns: rows that stand elsewhere mean nothing without them. Nil of
+    /// what is no table, or one whose columns' names leave no room.
+    func header(within limit: Int) -> Piece? {
+        guard kind == .table else { return nil }
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        let header = Piece(kind: .table, text: lines.prefix(2).joined(separator: "\n"), separator: "\n\n")
+        return lines.count > 2 && header.cost <= limit / 2 ? header : nil
+    }
+
+    /// Its sentences, or lines of code, or rows; white space at their ends becomes the separator of the next.
+    ///
+    /// - Parameter header: of a table; is one part.
+    func parts(behind header: Piece? = nil) -> [Piece] {
+        if let header {
+            let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+            return [header] + lines.dropFirst(2).map { Piece(kind: .table, text: String($0), separator: "\n") }
+        }
         let parts: [Substring] =
             kind == .text
             ? Sentences.split(text[...])
@@ -148,8 +166,22 @@ private struct Packer {
             close(overlapping: true, next: section.trail, room: limit - piece.cost)
             return append(piece)
         }
-        for part in piece.parts().flatMap({ $0.cut(to: limit) }) {
-            if cost + part.cost > limit { close(overlapping: true, next: section.trail, room: limit - part.cost) }
+        let header = piece.header(within: limit)
+        let most = limit - (header?.cost ?? 0)
+        let parts = piece.parts(behind: header).flatMap { $0.cut(to: most) }
+        // Columns' names with no row below them would say nothing.
+        if header != nil, cost + parts.prefix(2).reduce(0, { $0 + $1.cost }) > limit {
+            close(overlapping: true, next: section.trail, room: 0)
+        }
+        for part in parts {
+            if cost + part.cost > limit {
+                close(overlapping: true, next: section.trail, room: limit - part.cost)
+                if let header, finished.last.map({ $0.text.contains(header.text) }) ?? false, open.isEmpty {
+                    open = [header]
+                    repeated = 1
+                    cost = header.cost
+                }
+            }
             append(part)
         }
     }

@@ -3,12 +3,15 @@ package struct Document: Sendable, Equatable {
     /// Unique in an index: for files the path below the folder that was given, or the file's name.
     package var id: String
     package var title: String
-    /// Markdown or plain text.
     package var text: String
     package var language: String?
     package var attributes: Attributes
+    /// How ``text`` is written.
+    package var syntax: Syntax
     /// The file it was read from; nil when it comes from elsewhere.
     package var origin: Origin?
+
+    package enum Syntax: String, Sendable { case markdown, plain }
 
     /// A file, by the folder that its id is relative to.
     package struct Origin: Sendable, Hashable {
@@ -23,8 +26,9 @@ package struct Document: Sendable, Equatable {
 
     package init(
         id: String, title: String, text: String, language: String? = nil, attributes: Attributes = .init(),
-        origin: Origin? = nil
+        syntax: Syntax = .markdown, origin: Origin? = nil
     ) {
+        self.syntax = syntax
         self.attributes = attributes
         self.id = id
         self.title = title
@@ -33,7 +37,7 @@ package struct Document: Sendable, Equatable {
         self.origin = origin
     }
 
-    /// The first heading of level 1 (`# Title`) outside code fences.
+    /// The first heading of level 1 (`# Title`, or underlined) outside code fences.
     static func markdownTitle(of text: String) -> String? {
         for block in MarkdownBlock.parse(text) {
             if case .heading(let level, let title) = block.kind, level == 1, !title.isEmpty { return title }

@@ -2,16 +2,21 @@ import ParleyJSON
 
 /// What a file's name says of its contents.
 enum DocumentFormat: Equatable {
-    case markdown, text, jsonLines
+    case markdown, text, html, separatedValues, jsonLines, pdf, docx
 
-    static let readable = "Markdown (.md), text (.txt) or JSON Lines (.jsonl)"
+    static let readable =
+        "Markdown (.md), text (.txt), HTML (.html), CSV (.csv), JSON Lines (.jsonl), PDF (.pdf) or Word (.docx)"
 
     /// - Parameter ending: of a file's name, in lower case; nil: it is none that can be read.
     init?(ending: String) {
         switch ending {
         case "md", "markdown": self = .markdown
         case "txt", "text": self = .text
+        case "html", "htm", "xhtml": self = .html
+        case "csv", "tsv": self = .separatedValues
         case "jsonl", "ndjson": self = .jsonLines
+        case "pdf": self = .pdf
+        case "docx": self = .docx
         default: return nil
         }
     }
@@ -33,34 +38,70 @@ struct DocumentParser {
     let origin: Document.Origin
     /// What its folders say.
     let folders: AttributeList
+    var pdf = Converter.pdf
+    var docx = Converter.docx
 
     func parse(_ bytes: [UInt8], as format: DocumentFormat) -> [Parsed] {
+        switch format {
+        case .pdf: return [converted(bytes, by: pdf, .plain)]
+        case .docx: return [converted(bytes, by: docx, .markdown)]
+        case .markdown, .text, .html, .separatedValues, .jsonLines: break
+        }
         let text: String
         do throws(TextEncoding.Mistake) { text = try TextEncoding.text(of: bytes) } catch {
             return [.unreadable(place: path, reason: error.message)]
         }
         switch format {
         case .markdown: return [markdown(text)]
-        case .text: return [document(id: id, title: stem, text: text, place: path)]
-        case .jsonLines: return lines(text)
+        case .text: return [document(id: id, title: stem, text: text, syntax: .plain, place: path)]
+        case .html: return [html(text)]
+        case .separatedValues: return rows(text)
+        case .jsonLines, .pdf, .docx: return lines(text)
         }
     }
 
+    private func converted(_ bytes: [UInt8], by converter: Converter, _ syntax: Document.Syntax) -> Parsed {
+        var text: String
+        do throws(Converter.Failure) { text = try converter.text(of: bytes) } catch {
+            return .unreadable(place: path, reason: error.message)
+        }
+        if syntax == .markdown {
+            // What pandoc writes between two lists.
+            text = text.split(separator: "\n", omittingEmptySubsequences: false).filter { $0 != "&nbsp;" }
+                .joined(separator: "\n")
+        }
+        guard text.contains(where: { !$0.isWhitespace && $0 != "\u{C}" }) else {
+            return .unreadable(place: path, reason: "has no text in it: pictures of text are not read")
+        }
+        let title = syntax == .markdown ? Document.markdownTitle(of: text) : nil
+        return document(id: id, title: title ?? stem, text: text, syntax: syntax, place: path)
+    }
+
+    private func html(_ text: String) -> Parsed {
+        let page = HTMLText(text)
+        var list = AttributeList()
+        if let language = page.language { list.suggest(language: language) }
+        let title = Document.markdownTitle(of: page.text) ?? page.title ?? stem
+        return document(id: id, title: title, text: page.text, list, place: path)
+    }
+
     /// The file's name without its ending.
-    private var stem: String {
+    var stem: String {
         let name = id.split(separator: "/").last.map(String.init) ?? id
         return name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
     }
 
-    private func document(
-        id: String, title: String, text: String, _ own: AttributeList = .init(), place: String
+    func document(
+        id: String, title: String, text: String, _ own: AttributeList = .init(), syntax: Document.Syntax = .markdown,
+        place: String
     ) -> Parsed {
         var list = folders
         do throws(AttributeList.Mistake) { try list.add(own) } catch {
             return .unreadable(place: place, reason: error.message)
         }
         let document = Document(
-            id: id, title: title, text: text, language: list.language, attributes: list.attributes, origin: origin)
+            id: id, title: title, text: text, language: list.language, attributes: list.attributes,
+            syntax: syntax, origin: origin)
         return .document(document, place: place)
     }
 

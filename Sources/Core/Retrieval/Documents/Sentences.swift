@@ -1,4 +1,5 @@
-/// Cuts texts at the ends of sentences, English and Chinese alike.
+/// Cuts texts at the ends of sentences, in English, German, Chinese, Arabic, Hindi and their like. Thai marks no ends: it is cut at
+/// its spaces where it has to be.
 enum Sentences {
     /// The sentences of `text`, with the white space behind each; together they are `text` again.
     static func split(_ text: Substring) -> [Substring] {
@@ -55,12 +56,16 @@ enum Sentences {
     ) -> Substring.Index? {
         var end = text.index(after: at)
         if character.isNewline { return skipSpace(from: end, in: text) }
-        if "。！？；".contains(character) {
-            end = skip(from: end, in: text) { "。！？；!?”’」』）)".contains($0) }
+        if Self.ends.contains(character) {
+            end = skip(from: end, in: text) { Self.ends.contains($0) || "!?”’」』）)\"»".contains($0) }
             return skipSpace(from: end, in: text)
         }
         guard ".!?".contains(character) else { return nil }
-        end = skip(from: end, in: text) { ".!?\"'”’)]*_`".contains($0) }
+        end = skip(from: end, in: text) { ".!?\"'”’»“)]*_`".contains($0) }
+        // ASCII marks in Chinese, which has no spaces behind them. Between a letter and a digit they may be part of a name.
+        if at > start, isChinese(text[text.index(before: at)]), end == text.endIndex || isChinese(text[end]) {
+            return skipSpace(from: end, in: text)
+        }
         // A decimal, a file name, a host: no white space follows.
         guard end == text.endIndex || text[end].isWhitespace else { return nil }
         let next = skipSpace(from: end, in: text)
@@ -68,10 +73,49 @@ enum Sentences {
         return next
     }
 
+    /// What ends a sentence whatever follows.
+    private static let ends: Set<Character> = ["。", "｡", "！", "？", "；", "؟", "۔", "؛", "।", "॥", "…", "።", "။"]
+
+    private static func isChinese(_ character: Character) -> Bool {
+        guard let scalar = character.unicodeScalars.first?.value else { return false }
+        return (0x3040...0x30FF).contains(scalar) || (0x3400...0x9FFF).contains(scalar)
+            || (0x20000...0x3FFFF).contains(scalar) || "“”‘’「」『』（）《》".contains(character)
+    }
+
     private static let abbreviations: Set<String> = [
         "e.g", "i.e", "etc", "vs", "cf", "ca", "approx", "incl", "excl", "max", "min", "no", "nr", "mr", "mrs", "ms",
         "dr", "prof", "st", "jr", "sr", "inc", "ltd", "co", "corp", "dept", "fig", "tel", "ext", "p", "pp", "vol",
+        // German; "z. B." and "d. h." are of single letters.
+        "z.b", "d.h", "u.a", "o.ä", "u.ä", "i.d.r", "s.o", "s.u", "v.a", "m.e", "z.t", "ggf", "bzw", "evtl", "inkl",
+        "exkl",
+        "zzgl", "abzgl", "vgl", "bspw", "usw", "sog", "abs", "art", "hr", "fr", "frl", "str", "mio", "mrd", "mind",
+        "geb", "gem",
+        "lt", "stk", "std", "jan", "feb", "apr", "jun", "jul", "aug", "sep", "sept", "okt", "oct", "nov", "dez", "dec",
+        "s", "z",
+        // Spanish and French.
+        "ud", "uds", "sra", "srta", "av", "núm", "pág", "mme", "mlle", "mm",
     ]
+
+    /// German dates and ordinal numbers have a full stop: "am 3. März", "die 2. Mahnung".
+    private static let months: Set<String> = [
+        "januar", "jänner", "februar", "märz", "april", "mai", "juni", "juli", "august", "september", "oktober",
+        "november",
+        "dezember",
+    ]
+    private static let beforeOrdinals: Set<String> = [
+        "am", "im", "zum", "vom", "beim", "der", "die", "das", "dem", "den", "des", "ab", "bis", "seit", "ein", "eine",
+        "einem",
+        "einen", "einer", "jeder", "jede", "jedes", "ihr", "ihre", "und",
+    ]
+
+    private static func isOrdinal(
+        _ word: Substring, _ next: Substring.Index, sentenceFrom start: Substring.Index, in text: Substring
+    ) -> Bool {
+        guard word.count <= 2, word.allSatisfy(\.isNumber) else { return false }
+        let following = text[next...].prefix { $0.isLetter }.lowercased()
+        let before = text[start..<word.startIndex].split { !$0.isLetter }.last?.lowercased()
+        return months.contains(following) || before.map(beforeOrdinals.contains) == true && !following.isEmpty
+    }
 
     /// Whether the full stop at `stop` ends a sentence, and not an abbreviation, an initial or a list's number.
     private static func isSentenceEnd(
@@ -92,10 +136,17 @@ enum Sentences {
         if isNo { return !(next < text.endIndex && text[next].isNumber) }
         if abbreviations.contains(word.lowercased()) {
             // "etc." and its like may end a sentence: then a capital follows.
-            let mayEnd = ["etc", "inc", "ltd", "co", "corp", "approx"].contains(word.lowercased())
+            let mayEnd = ["etc", "usw", "inc", "ltd", "co", "corp", "approx"].contains(word.lowercased())
             return mayEnd && (next == text.endIndex || text[next].isUppercase)
         }
         if word.count == 1, word.first?.isUppercase == true, word != "I" { return false }
+        // "z. B.", "d. h."
+        if word.count == 1, next < text.endIndex, text[next].isLetter,
+            let after = text[next...].dropFirst().first, after == "."
+        {
+            return false
+        }
+        if isOrdinal(word, next, sentenceFrom: start, in: text) { return false }
         return !(next < text.endIndex && text[next].isLowercase)
     }
 
