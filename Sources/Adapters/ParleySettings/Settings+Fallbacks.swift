@@ -6,7 +6,8 @@ import Yams
 extension Settings {
     /// What a fallback in a list may have.
     private static let fallbackKeys: Set<String> = [
-        "url", "name", "api_key", "api_key_file", "omit", "stream", "reasoning", "timeout", "max_concurrency", "prices",
+        "url", "name", "api_key", "api_key_file", "omit", "stream", "reasoning", "timeout", "max_concurrency",
+        "concurrency", "prices",
     ]
     private static let mostFallbacks = 8
 
@@ -115,6 +116,7 @@ extension Settings {
                 reader.choice(prefix + "reasoning", &fallback.reasoning)
                 reader.duration(prefix + "timeout", &fallback.timeout, in: .milliseconds(1) ... .seconds(1500))
                 reader.int(prefix + "max_concurrency", &fallback.maxConcurrency, in: 1...65_535)
+                reader.choice(prefix + "concurrency", &fallback.concurrency)
                 reader.prices(prefix + "prices", &fallback.prices)
                 fallbacks.append(fallback)
             }
@@ -132,6 +134,7 @@ extension Settings {
         var fallback = Model()
         fallback.timeout = model.timeout
         fallback.maxConcurrency = model.maxConcurrency
+        fallback.concurrency = model.concurrency
         fallback.reasoning = model.reasoning
         return fallback
     }

@@ -54,6 +54,7 @@ package struct FallbackParts: Sendable {
     func choice(currency: String) -> ModelChoice {
         ModelChoice(
             fallback: GeneratedAnswers(model: model), service: service, concurrency: settings.maxConcurrency,
+            findsConcurrency: settings.concurrency == .auto,
             timeout: settings.timeout, prices: Prices(settings.prices, currency: currency),
             limitName: settings.limitName)
     }
