@@ -69,6 +69,6 @@ struct ModelTrail {
         self.failure = self.failure ?? failure
         guard !hasStreamed, failure.code != .internal else { return false }
         // What its own model refuses, the job is not answered by going elsewhere.
-        return !isOwn || failure.code != .modelRejected
+        return !isOwn || failure.code != .modelRejected && !failure.isFinal
     }
 }
