@@ -37,7 +37,7 @@ import Testing
                 let (at, length) = ends.remove(at: next)
                 now = max(now, at)
                 answered += 1
-                gate.leave(.answered(after: length))
+                gate.leave(.answered(after: length), now: now)
             } else if let held {
                 now = held
             }

@@ -13,7 +13,7 @@ import Testing
     private func order(_ gate: inout Gate, now: Duration = .zero) -> [UInt64] {
         var order: [UInt64] = []
         while true {
-            gate.leave(.unanswered)
+            gate.leave(.unanswered, now: .zero)
             guard let next = gate.next(now: now) else { return order }
             order.append(next)
         }
@@ -64,17 +64,17 @@ import Testing
         var rounds: [Int] = []
         while gate.limit < 512 {
             rounds.append(gate.limit)
-            for _ in 0..<gate.limit { gate.leave(.answered(after: .zero)) }
+            for _ in 0..<gate.limit { gate.leave(.answered(after: .zero), now: .zero) }
         }
         #expect(rounds == [1, 2, 4, 8, 16, 32, 64, 128, 256])
-        gate.leave(.answered(after: .zero))
+        gate.leave(.answered(after: .zero), now: .zero)
         #expect(gate.limit == 512)
     }
 
     @Test func slowingDownHalvesWhatRuns() {
         var gate = gate(512)
         for token in 1...20 as ClosedRange<UInt64> { _ = gate.enter(rank(4), token: token, now: .zero) }
-        gate.leave(.overloaded)
+        gate.leave(.overloaded, now: .zero)
         #expect(gate.limit == 10)
         let next = gate.next(now: .zero)
         #expect(next == nil)

@@ -25,6 +25,13 @@ import Testing
         #expect(!goesOn)
     }
 
+    @Test func anAnswerThatIsTooLongIsNotAskedForAgainElsewhere() {
+        var trail = ModelTrail()
+        let goesOn = trail.failed(
+            JobFailure(.modelUnavailable, "too long an answer", isFinal: true), hasStreamed: false)
+        #expect(!goesOn)
+    }
+
     @Test func whatAStandInRefusesWaitsForTheModelItStandsInFor() {
         var trail = ModelTrail()
         _ = trail.failed(away, hasStreamed: false)

@@ -106,5 +106,7 @@ import Testing
         }
         #expect(result("model") == "ok" && result("model:fallback.1") == "ok")
         #expect(result("model:fallback.2") == "unreachable")
+        let detail = checks.last { $0["name"]?.string == "model:fallback.2" }?["detail"]?.string ?? ""
+        #expect(detail.hasPrefix("model.fallbacks, entry 2 (\(Self.nowhere))"), "\(detail)")
     }
 }

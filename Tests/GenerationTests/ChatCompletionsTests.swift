@@ -232,7 +232,7 @@ import Testing
             let failed = await failure { () throws(JobFailure) in
                 try await model.generate(GenerationRequest(query: "q"), onDelta: deltas?.handler)
             }
-            #expect(failed?.code == .modelUnavailable)
+            #expect(failed?.code == .modelUnavailable && failed?.isFinal == true)
         }
     }
 

@@ -77,6 +77,15 @@ import Testing
 
     @Test func mistakesAreNamed() async throws {
         #expect(await mistakes("model: {fallbacks: small}").first?.contains("URL|NAME, URL|NAME") == true)
+        for (text, said) in [
+            ("http://a/v1|", "no name follows the bar"), ("http://a/v1|b|c", "it has 2 bars"), ("|b", "it has no URL"),
+            ("http://a/v1|b,", "entry 2"),
+        ] {
+            let text = await mistakes("model: {fallbacks: \"\(text)\"}")
+            #expect(text.count == 1 && text.first?.contains(said) == true, "\(text)")
+        }
+        let texts = await mistakes("model: {fallbacks: [\"http://a/v1|b\", \"http://a/v1|b|c\"]}")
+        #expect(texts.first?.contains("entry 2") == true && texts.first?.contains("it has 2 bars") == true, "\(texts)")
         let list = await mistakes("model: {fallbacks: [{name: m}, {url: \"http://a/v1\", nmae: m}]}")
         #expect(list.count == 2 && list[0].contains("entry 1 has no url") && list[1].contains("nmae of entry 2"))
         let many = (0..<9).map { "http://h\($0)/v1" }.joined(separator: ", ")

@@ -37,6 +37,12 @@ import Testing
         #expect(settings.agents["day"]?.model.feed == .requests)
     }
 
+    @Test func aLimitIsFoundWhereThatIsWanted() async throws {
+        let settings = try await load([("model.concurrency", "auto"), ("agents.a.model.concurrency", "fixed")])
+        #expect(settings.model.concurrency == .auto && settings.agents["a"]?.model.concurrency == .fixed)
+        #expect(try await load([]).model.concurrency == .fixed)
+    }
+
     @Test func mistakesAreNamed() async {
         for (key, value, said) in [
             ("model.feed", "streams", "requests, prompts, batch"), ("model.batch_hours", "22", "such as 22-6"),

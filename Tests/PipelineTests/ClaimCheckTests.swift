@@ -12,7 +12,11 @@ import Testing
     /// A store that fails so often, and remembers.
     private final class Objects: ObjectStore {
         let state: Mutex<(kept: [String: [UInt8]], calls: Int, failures: Int)>
-        init(failing: Int = 0) { state = Mutex(([:], 0, failing)) }
+        private let hang: @Sendable () async -> Void
+        init(failing: Int = 0, hang: @escaping @Sendable () async -> Void = {}) {
+            state = Mutex(([:], 0, failing))
+            self.hang = hang
+        }
 
         var calls: Int { state.withLock { $0.calls } }
         var kept: [String: [UInt8]] { state.withLock { $0.kept } }
@@ -26,6 +30,7 @@ import Testing
         }
 
         func keep(_ bytes: [UInt8], as name: String) async throws(ObjectFailure) -> String {
+            await hang()
             if fails() { throw .away("gone") }
             state.withLock { $0.kept["test:\(name)"] = bytes }
             return "test:\(name)"
@@ -84,6 +89,14 @@ import Testing
         #expect(await check.reference(to: "another long answer") == nil)
         #expect(objects.calls == 6)
         #expect(await check.reference(to: "another long answer") != nil)
+    }
+
+    @Test func aStoreThatDoesNotAnswerHoldsNobodyForLong() async {
+        let clock = Clock()
+        let objects = Objects(failing: 100) { await clock.sleep(for: .seconds(10)) }
+        let check = check(objects, clock: clock)
+        #expect(await check.reference(to: "a long answer indeed") == nil)
+        #expect(objects.calls == 1 && clock.now == .seconds(10))
     }
 
     @Test func aBodyIsTakenWholeOrNotAtAll() async throws {

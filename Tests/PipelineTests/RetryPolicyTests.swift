@@ -43,6 +43,11 @@ import Testing
         #expect((next(JobFailure(code, "x")) != nil) == code.isRetryable)
     }
 
+    @Test func whatWouldBePaidForAgainInVainIsNot() {
+        #expect(next(JobFailure(.modelUnavailable, "too long an answer", isFinal: true)) == nil)
+        #expect(Reply(id: "a", failure: JobFailure(.modelUnavailable, "x", isFinal: true)).error?.retryable == false)
+    }
+
     @Test func aServicesOwnWishIsTheLeast() {
         let failure = JobFailure(.modelUnavailable, "busy", retryAfter: .seconds(30))
         #expect(next(failure, random: 0)?.delay == .seconds(30))

@@ -35,7 +35,7 @@ extension Settings {
         "vectors.url", "vectors.token", "vectors.token_file", "model.url", "model.name", "model.api_key",
         "model.api_key_file", "model.omit", "model.stream", "model.reasoning", "model.timeout", "model.max_concurrency",
         "model.prices", "model.fallbacks", "model.feed", "model.max_batch", "model.max_batch_tokens", "model.template",
-        "model.batch_hours", "model.batch_prices",
+        "model.batch_hours", "model.concurrency", "model.batch_prices",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "retrieval.hybrid",
         "retrieval.min_score", "retrieval.empty", "retrieval.filter", "prompt.system", "prompt.user", "prompt.refusal",
         "prompt.history_tokens", "prompt.context_tokens", "limits.requests_per_minute", "limits.tokens_per_minute",
@@ -146,6 +146,7 @@ extension Settings {
         reader.choice(prefix + "model.reasoning", &agent.model.reasoning)
         reader.duration(prefix + "model.timeout", &agent.model.timeout, in: .milliseconds(1) ... .seconds(1500))
         reader.int(prefix + "model.max_concurrency", &agent.model.maxConcurrency, in: 1...65_535)
+        reader.choice(prefix + "model.concurrency", &agent.model.concurrency)
         reader.feed(prefix + "model.", &agent.model)
         reader.prices(prefix + "model.prices", &agent.model.prices)
         agent.model.fallbacks = fallbacks(

@@ -1,4 +1,5 @@
 import Configuration
+import ParleyPrimitives
 import Yams
 
 /// `model.fallbacks`, of the default agent or of another: `URL|NAME, URL|NAME`, or in the file a list, of such texts or of
@@ -6,7 +7,8 @@ import Yams
 extension Settings {
     /// What a fallback in a list may have.
     private static let fallbackKeys: Set<String> = [
-        "url", "name", "api_key", "api_key_file", "omit", "stream", "reasoning", "timeout", "max_concurrency", "prices",
+        "url", "name", "api_key", "api_key_file", "omit", "stream", "reasoning", "timeout", "max_concurrency",
+        "concurrency", "prices",
     ]
     private static let mostFallbacks = 8
 
@@ -16,7 +18,14 @@ extension Settings {
 
     /// Says what a list in the file has that no fallback has.
     static func checkFallbacks(_ list: Node.Sequence, _ key: String, _ path: String, _ problems: inout [String]) {
-        for (place, entry) in list.enumerated() where entry.scalar == nil {
+        for (place, entry) in list.enumerated() {
+            if let text = entry.scalar?.string {
+                if let problem = problem(with: text) {
+                    problems.append(
+                        "\(key) in \(path): entry \(place + 1) is \"\(URLText.redacted(text))\": \(problem)")
+                }
+                continue
+            }
             guard let mapping = entry.mapping else {
                 problems.append("\(key) in \(path): entry \(place + 1) is neither URL|NAME nor a mapping with a url")
                 continue
@@ -72,6 +81,17 @@ extension Settings {
         }
     }
 
+    /// What is wrong with a text for a fallback; nil when it is `URL|NAME` or a URL alone.
+    private static func problem(with text: String) -> String? {
+        let bars = text.count { $0 == "|" }
+        if !parts(of: text).url.contains(":") { return "it has no URL; allowed: URL|NAME, or a URL alone" }
+        if bars > 1 { return "it has \(bars) bars; allowed: URL|NAME, and a comma before the next" }
+        if bars == 1, parts(of: text).name == nil {
+            return "no name follows the bar; allowed: URL|NAME, or a URL alone"
+        }
+        return nil
+    }
+
     /// `URL|NAME`, or a URL alone.
     private static func parts(of text: String) -> (url: String, name: String?) {
         let parts = text.split(separator: "|", maxSplits: 1, omittingEmptySubsequences: false)
@@ -90,9 +110,10 @@ extension Settings {
             for part in text.split(separator: ",", omittingEmptySubsequences: false) {
                 var fallback = Self.standIn(for: model)
                 (fallback.url, fallback.name) = Self.parts(of: String(part))
-                guard fallback.url.contains(":") else {
-                    reader.wrong(
-                        key, text, "URL|NAME, URL|NAME: further models, in the order in which they are asked")
+                if let problem = Self.problem(with: String(part)) {
+                    reader.problem(
+                        "\(key) is \"\(URLText.redacted(text))\": of its entry \(fallbacks.count + 1), \(problem); URL|NAME, URL|NAME are "
+                            + "further models, in the order in which they are asked")
                     return []
                 }
                 withhold(key, &fallback, of: model, reader.isOfFoundFile(key), openAIKey)
@@ -115,6 +136,7 @@ extension Settings {
                 reader.choice(prefix + "reasoning", &fallback.reasoning)
                 reader.duration(prefix + "timeout", &fallback.timeout, in: .milliseconds(1) ... .seconds(1500))
                 reader.int(prefix + "max_concurrency", &fallback.maxConcurrency, in: 1...65_535)
+                reader.choice(prefix + "concurrency", &fallback.concurrency)
                 reader.prices(prefix + "prices", &fallback.prices)
                 fallbacks.append(fallback)
             }
@@ -132,6 +154,7 @@ extension Settings {
         var fallback = Model()
         fallback.timeout = model.timeout
         fallback.maxConcurrency = model.maxConcurrency
+        fallback.concurrency = model.concurrency
         fallback.reasoning = model.reasoning
         return fallback
     }

@@ -117,6 +117,7 @@ extension Settings {
         // Below the broker's consumer_timeout, 30 minutes unless changed: it would take the job back.
         reader.duration("model.timeout", &model.timeout, in: .milliseconds(1) ... .seconds(1500))
         reader.int("model.max_concurrency", &model.maxConcurrency, in: 1...65_535)
+        reader.choice("model.concurrency", &model.concurrency)
         reader.feed("model.", &model)
         reader.prices("model.prices", &model.prices)
         reader.string("model.currency", &model.currency)
@@ -210,7 +211,8 @@ extension Settings {
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
         "model.prices", "model.currency", "model.fallbacks", "model.feed", "model.max_batch",
-        "model.max_batch_tokens", "model.template", "model.batch_hours", "model.batch_prices", "cache.memory",
+        "model.max_batch_tokens", "model.template", "model.batch_hours", "model.concurrency", "model.batch_prices",
+        "cache.memory",
         "cache.memory_ttl", "cache.ttl",
         "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "cache.embeddings",
         "analytics.questions",

@@ -105,6 +105,9 @@ package struct Settings: Sendable, Equatable {
         package var reasoning = Reasoning.strip
         package var timeout: Duration = .seconds(60)
         package var maxConcurrency = 512
+        /// Whether that many calls are made at once, or as many as are found to be enough.
+        package enum Concurrency: String, Sendable, CaseIterable { case fixed, auto }
+        package var concurrency = Concurrency.fixed
         package var feed = Feed.requests
         package var maxBatch = 16
         package var maxBatchTokens = 32_768

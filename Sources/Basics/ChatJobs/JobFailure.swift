@@ -23,13 +23,21 @@ package struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
     package let blame: Blame
     /// The model's call that failed, when its service may charge for it.
     package var call: LostCall?
+    /// Another attempt would end alike, and be paid for again.
+    package let isFinal: Bool
 
-    package init(_ code: ErrorCode, _ message: String, retryAfter: Duration? = nil, blame: Blame = .job) {
+    package init(
+        _ code: ErrorCode, _ message: String, retryAfter: Duration? = nil, blame: Blame = .job, isFinal: Bool = false
+    ) {
+        self.isFinal = isFinal
         self.code = code
         self.message = message
         self.retryAfter = retryAfter
         self.blame = blame
     }
+
+    /// Whether another attempt may come to something else.
+    package var isRetryable: Bool { code.isRetryable && !isFinal }
 
     /// The message for producers: without where services are, which is not theirs to know.
     package var publicMessage: String {

@@ -135,7 +135,7 @@ extension Reply {
         default: self.init(id: id, status: .failed)
         }
         error = ReplyError(
-            code: failure.code.rawValue, message: failure.message, retryable: failure.code.isRetryable)
+            code: failure.code.rawValue, message: failure.message, retryable: failure.isRetryable)
     }
 
     /// The reply as JSON, members in the contract's order.

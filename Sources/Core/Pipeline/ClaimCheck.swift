@@ -27,6 +27,8 @@ final class ClaimCheck: Sendable {
     }
 
     private static let rests: [Duration] = [.milliseconds(200), .milliseconds(800), .seconds(2), .seconds(4)]
+    /// A store that does not answer is not asked again after this.
+    private static let patience = Duration.seconds(10)
     private static let impatience = Duration.seconds(30)
 
     init(
@@ -74,7 +76,7 @@ final class ClaimCheck: Sendable {
                 case .away(let said), .absent(let said): reason = said
                 }
             }
-            guard let rest, !Task.isCancelled else { break }
+            guard let rest, !Task.isCancelled, clock.now - now < Self.patience else { break }
             await clock.sleep(for: rest)
         }
         failed.increment()

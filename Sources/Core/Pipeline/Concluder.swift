@@ -47,7 +47,7 @@ struct Concluder: Sendable {
                     delivery,
                     .failure(
                         failure, of: delivery, outcome, now: clock.now,
-                        last: failure.code.isRetryable ? LastWord(kept: resultLife) : nil))
+                        last: failure.isRetryable ? LastWord(kept: resultLife) : nil))
             }
             return await putOff(delivery, postponement, because: failure)
         case .later(let delay):

@@ -51,7 +51,7 @@ package struct RetryPolicy: Sendable, Equatable {
     ///
     /// - Parameter random: uniform in 0 ..< 1.
     func next(after failed: Failure, random: Double) -> Postponement? {
-        guard failed.failure.code.isRetryable else { return nil }
+        guard failed.failure.isRetryable else { return nil }
         var next = Postponement(
             delay: .zero, attempts: failed.attempt - 1, deferrals: failed.deferrals, outages: failed.outages)
         var share = random

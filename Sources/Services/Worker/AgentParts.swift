@@ -121,8 +121,8 @@ extension Settings.Agent {
 
 extension Settings.Model {
     func hasService(of other: Settings.Model) -> Bool {
-        (url, name, apiKey, maxConcurrency, feed)
-            == (other.url, other.name, other.apiKey, other.maxConcurrency, other.feed)
+        (url, name, apiKey, maxConcurrency, feed, concurrency)
+            == (other.url, other.name, other.apiKey, other.maxConcurrency, other.feed, other.concurrency)
     }
 }
 
@@ -130,6 +130,7 @@ extension AgentConfiguration {
     init(_ agent: Settings.Agent, of settings: Settings, router: Router?) {
         self.init()
         modelConcurrency = agent.model.maxConcurrency
+        findsConcurrency = agent.model.concurrency == .auto
         modelTimeout = agent.model.timeout
         limitName = agent.model.limitName
         prices = Prices(agent.model.prices, currency: settings.model.currency)

@@ -14,6 +14,8 @@ package struct FallbackParts: Sendable {
     let key: String
     /// No agent or fallback before it has the same service.
     let ownsService: Bool
+    /// Which one it is, for who has set it.
+    let place: String
 
     /// Those of an agent, in order, but for what is its own model.
     ///
@@ -30,13 +32,14 @@ package struct FallbackParts: Sendable {
             let ownKey = "\(key)model.fallbacks.\(place)."
             var asked = agent
             asked.model = own
-            guard let model = makeModel(asked, "\(key)model.fallbacks: ", nil) else { continue }
+            let entry = "\(key)model.fallbacks, entry \(place + 1)"
+            guard let model = makeModel(asked, entry + ": ", nil) else { continue }
             let known = Self.service(of: own, in: others)
             let named = (name.map { "\($0)." } ?? "") + "fallback.\(place + 1)"
             all.append(
                 FallbackParts(
                     settings: own, model: model, service: known ?? Dependency(.model, name: named), key: ownKey,
-                    ownsService: known == nil))
+                    ownsService: known == nil, place: entry))
         }
         return all
     }
@@ -54,6 +57,7 @@ package struct FallbackParts: Sendable {
     func choice(currency: String) -> ModelChoice {
         ModelChoice(
             fallback: GeneratedAnswers(model: model), service: service, concurrency: settings.maxConcurrency,
+            findsConcurrency: settings.concurrency == .auto,
             timeout: settings.timeout, prices: Prices(settings.prices, currency: currency),
             limitName: settings.limitName)
     }

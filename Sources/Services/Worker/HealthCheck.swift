@@ -83,7 +83,8 @@ package struct HealthCheck: Sendable {
                     var results = await [vectors, model].compactMap(\.self)
                     for fallback in agent.fallbacks where fallback.ownsService {
                         results.append(
-                            await check(fallback.model, fallback.settings, fallback.service.description))
+                            await check(
+                                fallback.model, fallback.settings, fallback.service.description, place: fallback.place))
                     }
                     return (place, results)
                 }
@@ -112,14 +113,19 @@ package struct HealthCheck: Sendable {
         }
     }
 
-    private func check(_ model: any LanguageModel, _ settings: Settings.Model, _ name: String) async -> CheckResult {
+    /// - Parameter place: where it is set, unless that is `model.url` and so on.
+    private func check(
+        _ model: any LanguageModel, _ settings: Settings.Model, _ name: String, place: String? = nil
+    ) async -> CheckResult {
         guard let problem = await model.check() else {
             return CheckResult(
                 name: name, outcome: .ok, detail: "\(settings.url)\(settings.name.map { " (\($0))" } ?? "") answers")
         }
         // A service that answers, but not with what is needed, is asked or configured wrongly.
         let answers = await model.isThere()
-        return CheckResult(name: name, outcome: answers ? .wrong : .unreachable, detail: problem)
+        return CheckResult(
+            name: name, outcome: answers ? .wrong : .unreachable,
+            detail: (place.map { "\($0) (\(settings.url)): " } ?? "") + problem)
     }
 
     private func failed(_ name: String, _ error: RetrievalError, key: String) -> CheckResult {

@@ -47,6 +47,7 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_model_calls_total": "Calls to the model.",
         "parley_model_calls_failed_total": "Calls to the model that came to no answer.",
         "parley_model_calls_in_flight": "Calls to the model that are under way.",
+        "parley_model_concurrency_limit": "Calls to the model that may be under way now.",
         "parley_model_batch_size": "Prompts in a call to a model that takes several.",
         "parley_batches_total": "Batches of bulk jobs at the model's provider, by what became of them.",
         "parley_fallbacks_total": "Answers given by a model that stood in for the agent's own.",

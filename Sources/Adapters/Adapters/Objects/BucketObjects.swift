@@ -3,6 +3,9 @@ import Pipeline
 
 /// Objects in a bucket that speaks Amazon's S3 protocol: `objects.url: s3+https://host/bucket`.
 package struct BucketObjects: ObjectStore {
+    /// An answer waits for its object for so long: it can go into its reply as well.
+    private static let patience = Duration.seconds(10)
+
     let address: ObjectAddress
     /// The bucket's URL.
     let bucket: String
@@ -68,7 +71,8 @@ package struct BucketObjects: ObjectStore {
         guard let headers else { throw .away("there is no SHA-256 to sign with") }
         let request = HTTPRequest(
             method: method, url: "\(bucket)/\(name)", headers: headers, body: body,
-            timeouts: HTTPTimeouts(total: .seconds(30)), maxBodyBytes: max(limit, 64 << 10))
+            timeouts: HTTPTimeouts(total: body == nil ? .seconds(30) : Self.patience),
+            maxBodyBytes: max(limit, 64 << 10))
         do throws(HTTPError) { return try await http.send(request) } catch {
             guard error.code == .tooLarge else { throw .away("objects.url: \(error.description)") }
             throw .absent("the object of body_ref has more than \(limit) bytes")

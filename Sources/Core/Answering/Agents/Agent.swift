@@ -49,6 +49,8 @@ package final class Agent: Sendable {
 package struct AgentConfiguration: Sendable {
     /// `model.max_concurrency`: the most calls of its model in flight. Default 512.
     package var modelConcurrency = 512
+    /// `model.concurrency: auto`: fewer calls in flight are found to be enough. Default false.
+    package var findsConcurrency = false
     /// `model.timeout`: for one call; a job's deadline may shorten it. Default 60 s.
     package var modelTimeout: Duration = .seconds(60)
     /// `model.prices`; nil: replies say nothing of money.

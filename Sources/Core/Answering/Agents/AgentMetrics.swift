@@ -44,11 +44,13 @@ struct AgentMetrics: Sendable {
 struct GateMetrics: Sendable {
     let running: Gauge
     let queued: Gauge
+    let limit: Gauge
 
     init(_ choice: ModelChoice) {
         let name = choice.service.name
         let label = name.isEmpty ? [] : [(choice.isFallback ? "model" : "agent", name)]
         running = Gauge(label: "parley_model_calls_in_flight", dimensions: label)
         queued = Gauge(label: "parley_model_queue", dimensions: label)
+        limit = Gauge(label: "parley_model_concurrency_limit", dimensions: label)
     }
 }

@@ -7,6 +7,8 @@ package final class ModelChoice: Sendable {
     package let service: Dependency
     /// `model.max_concurrency`, `model.timeout`, `model.prices` of it.
     let concurrency: Int
+    /// `model.concurrency: auto` of it.
+    let findsConcurrency: Bool
     let timeout: Duration
     let prices: Prices?
     /// What it is known by in all workers that share its limits.
@@ -17,12 +19,14 @@ package final class ModelChoice: Sendable {
     let isFallback: Bool
 
     private init(
-        _ model: any AnswerModel, _ service: Dependency, _ concurrency: Int, _ timeout: Duration, _ prices: Prices?,
+        _ model: any AnswerModel, _ service: Dependency, _ concurrency: (most: Int, isFound: Bool),
+        _ timeout: Duration, _ prices: Prices?,
         limitName: String, batches: BatchOffice?, isFallback: Bool
     ) {
         self.model = model
         self.service = service
-        self.concurrency = concurrency
+        self.concurrency = concurrency.most
+        findsConcurrency = concurrency.isFound
         self.timeout = timeout
         self.prices = prices
         self.limitName = limitName
@@ -32,10 +36,12 @@ package final class ModelChoice: Sendable {
 
     /// One that stands in.
     package convenience init(
-        fallback model: any AnswerModel, service: Dependency, concurrency: Int, timeout: Duration, prices: Prices?,
-        limitName: String
+        fallback model: any AnswerModel, service: Dependency, concurrency: Int, findsConcurrency: Bool = false,
+        timeout: Duration, prices: Prices?, limitName: String
     ) {
-        self.init(model, service, concurrency, timeout, prices, limitName: limitName, batches: nil, isFallback: true)
+        self.init(
+            model, service, (concurrency, findsConcurrency), timeout, prices, limitName: limitName, batches: nil,
+            isFallback: true)
     }
 
     /// An agent's own.
@@ -43,7 +49,8 @@ package final class ModelChoice: Sendable {
         _ model: any AnswerModel, _ service: Dependency, _ configuration: AgentConfiguration, batches: BatchOffice?
     ) {
         self.init(
-            model, service, configuration.modelConcurrency, configuration.modelTimeout, configuration.prices,
+            model, service, (configuration.modelConcurrency, configuration.findsConcurrency),
+            configuration.modelTimeout, configuration.prices,
             limitName: configuration.limitName, batches: batches, isFallback: false)
     }
 }
@@ -62,6 +69,6 @@ struct ModelTrail {
         self.failure = self.failure ?? failure
         guard !hasStreamed, failure.code != .internal else { return false }
         // What its own model refuses, the job is not answered by going elsewhere.
-        return !isOwn || failure.code != .modelRejected
+        return !isOwn || failure.code != .modelRejected && !failure.isFinal
     }
 }

@@ -13,6 +13,13 @@ final class BatchDesk {
         let passages: [Source]
         let rewriting: Usage?
         let continuation: CheckedContinuation<BatchOffice.Standing?, Never>
+
+        /// About how many bytes its line has.
+        var bytes: Int {
+            let job = question.job
+            return 4096 + job.query.utf8.count + job.history.reduce(0) { $0 + $1.content.utf8.count }
+                + passages.reduce(0) { $0 + $1.text.utf8.count }
+        }
     }
 
     private let clock: any PipelineClock
@@ -26,6 +33,7 @@ final class BatchDesk {
     private static let gathering = Duration.seconds(1)
     /// Of one batch.
     private static let mostQuestions = 1000
+    private static let mostBytes = 64 << 20
 
     init(
         clock: any PipelineClock, executor: any TaskExecutor, submit: @escaping @Sendable (BatchOffice) async -> Void
@@ -126,8 +134,7 @@ final class BatchDesk {
     /// Makes batches while anybody waits for one: whatever has come while the last was made goes with the next.
     func makeBatches(_ office: BatchOffice) async {
         while true {
-            let tokens = waiters.filter { $0.value.office === office }.keys.sorted().prefix(Self.mostQuestions)
-            let going = tokens.compactMap { waiters[$0] }
+            let (tokens, going) = next(of: office)
             if going.isEmpty { break }
             let standings = await office.submit(going.map { ($0.question, $0.passages, $0.rewriting) })
             for (token, standing) in zip(tokens, standings) {
@@ -135,5 +142,17 @@ final class BatchDesk {
             }
         }
         busy.remove(ObjectIdentifier(office))
+    }
+
+    private func next(of office: BatchOffice) -> (tokens: [UInt64], waiters: [Waiter]) {
+        var (tokens, going, bytes): ([UInt64], [Waiter], Int) = ([], [], 0)
+        for token in waiters.keys.sorted() {
+            guard let waiter = waiters[token], waiter.office === office else { continue }
+            bytes += waiter.bytes
+            guard going.count < Self.mostQuestions, going.isEmpty || bytes <= Self.mostBytes else { break }
+            tokens.append(token)
+            going.append(waiter)
+        }
+        return (tokens, going)
     }
 }

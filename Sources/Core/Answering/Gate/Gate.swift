@@ -11,7 +11,6 @@ import DequeModule
 struct Gate {
     typealias Token = UInt64
 
-    let ceiling: Int
     let maxWait: Duration
     private(set) var limit: Int
     private(set) var running = 0
@@ -20,13 +19,20 @@ struct Gate {
     private var waiting: [Token: FairQueue.Share] = [:]
     private var pace = CallPace()
     private let isPaced: Bool
+    /// The most calls at once: as it was set, or was found.
+    private let ceiling: Int
+    private var found: FoundLimit?
 
     /// - Parameters:
     ///   - ceiling: `model.max_concurrency`.
     ///   - maxWait: `priority.max_wait`.
     ///   - isPaced: starts are kept apart while the model is busy.
+    ///   - findsLimit: `model.concurrency: auto`.
     ///   - weights: of tenants.
-    init(ceiling: Int, maxWait: Duration, isPaced: Bool = true, weights: [String: Int] = [:]) {
+    init(
+        ceiling: Int, maxWait: Duration, isPaced: Bool = true, findsLimit: Bool = false, weights: [String: Int] = [:]
+    ) {
+        found = findsLimit ? FoundLimit(ceiling: ceiling) : nil
         self.ceiling = ceiling
         ranked = FairQueue(weights: weights)
         self.isPaced = isPaced
@@ -134,17 +140,27 @@ struct Gate {
     }
 
     /// A call has ended.
-    mutating func leave(_ result: Result) {
+    mutating func leave(_ result: Result, now: Duration) {
         switch result {
         case .answered(let length):
-            limit = min(ceiling, limit + 1)
+            let most = found?.limit ?? ceiling
+            // While it grows after a pause or an outage, it is not that limit that calls keep to.
+            if limit >= most {
+                found?.answered(after: length, isUsed: running * 20 >= limit * 19 || !waiting.isEmpty, now: now)
+            }
+            limit = min(found?.limit ?? ceiling, limit + 1)
             pace.ended(after: length)
-        case .overloaded: limit = max(1, min(limit, running) / 2)
+        case .overloaded:
+            limit = max(1, min(limit, running) / 2)
+            found?.disturbed()
         case .unanswered: break
         }
         running -= 1
     }
 
     /// The model is back after an outage: one call first.
-    mutating func restart() { limit = 1 }
+    mutating func restart() {
+        limit = 1
+        found?.disturbed()
+    }
 }

@@ -37,7 +37,10 @@ final class ModelGate {
         self.choice = choice
         model = choice.model as? any BatchAnswerModel
         // Batches take longer the larger they are, and end apart by that.
-        gate = Gate(ceiling: choice.concurrency, maxWait: maxWait, isPaced: model == nil, weights: weights)
+        gate = Gate(
+            ceiling: choice.concurrency, maxWait: maxWait, isPaced: model == nil,
+            findsLimit: model == nil && choice.findsConcurrency,
+            weights: weights)
         self.clock = clock
         metrics = GateMetrics(choice)
         self.wakeAfter = wakeAfter
@@ -115,7 +118,7 @@ final class ModelGate {
 
     /// A call has ended, its place is free.
     func leave(_ result: Gate.Result) {
-        gate.leave(result)
+        gate.leave(result, now: clock.now)
         wake()
     }
 
@@ -161,6 +164,7 @@ final class ModelGate {
         }
         metrics.running.record(gate.running)
         metrics.queued.record(gate.queued)
+        metrics.limit.record(gate.limit)
     }
 
     /// The time of ``wakeAfter`` is over.

@@ -47,7 +47,11 @@ struct AnswerReader: Sendable {
     mutating func feed(_ bytes: [UInt8]) throws(ExchangeError) -> String {
         bytesRead += bytes.count
         guard bytesRead <= ChatCompletionsModel.maxBodyBytes else {
-            throw garbage("its answer is longer than \(ChatCompletionsModel.maxBodyBytes) bytes")
+            // The next would be as long, and paid for, too.
+            throw .failed(
+                failures.final(
+                    "its answer is longer than \(ChatCompletionsModel.maxBodyBytes) bytes; have the job limit it with max_tokens"
+                ))
         }
         guard framing == nil else { return try read(bytes[...]) }
         beginning += bytes

@@ -14,6 +14,11 @@ struct FailureMapping: Sendable {
     /// An answer that makes no sense.
     func garbage(_ what: String) -> JobFailure { JobFailure(.modelUnavailable, "the model at \(url): \(what)") }
 
+    /// The same, of what another attempt would not better.
+    func final(_ what: String) -> JobFailure {
+        JobFailure(.modelUnavailable, "the model at \(url): \(what)", isFinal: true)
+    }
+
     /// An answer that nobody would want, and that another attempt would not better.
     func unusable(_ what: String) -> JobFailure { JobFailure(.modelRejected, "the model at \(url): \(what)") }
 
