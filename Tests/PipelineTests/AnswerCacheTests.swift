@@ -9,13 +9,50 @@ import Testing
 @Suite struct AnswerCacheTests {
     private func configuration(
         memory: Int = 1 << 20, memoryLife: Duration = .seconds(60), storeLife: Duration = .seconds(600),
-        stale: Duration = .zero, scope: CacheScope = .tenant
+        stale: Duration = .zero, scope: CacheScope = .tenant, passages: Int = 0
     ) -> PipelineConfiguration {
         var configuration = PipelineConfiguration()
         configuration.answering.cache = CacheSettings(
             keys: AnswerKeys(scope: scope), memory: memory,
-            memoryLife: memoryLife, storeLife: storeLife, jitter: 0, stale: stale)
+            memoryLife: memoryLife, storeLife: storeLife, jitter: 0, stale: stale,
+            passages: passages)
         return configuration
+    }
+
+    /// Asks one after the other.
+    private func searches(_ changes: [@Sendable (inout Job) -> Void], changing: Int? = nil) throws -> (Int, Workbench) {
+        let bench = bench(configuration(passages: 1 << 20), index: true)
+        let messages = try changes.enumerated().map { number, change in try asking(number, change) }
+        bench.run { bench in
+            for (number, message) in messages.enumerated() {
+                if number == changing {
+                    bench.passages?.change()
+                    await bench.executor.sleep(.seconds(4))
+                }
+                await bench.broker.publish([message])
+                await bench.executor.sleep(.seconds(2))
+            }
+        }
+        return (bench.passages?.calls.count ?? 0, bench)
+    }
+
+    @Test func whatWasFoundForAQuestionIsNotSearchedForAgain() throws {
+        let (count, bench) = try searches([
+            { $0.options.topK = 3 },
+            {
+                $0.options.topK = 3
+                $0.options.temperature = 1
+            }, { $0.options.topK = 2 },
+        ])
+        #expect(count == 1)
+        #expect(bench.model.calls.count == 3)
+        #expect(bench.model.passages == [3, 3, 2])
+    }
+
+    @Test func itIsWhenMoreIsWantedTheIndexHasChangedOrTheJobSaysSo() throws {
+        #expect(try searches([{ $0.options.topK = 2 }, { $0.options.topK = 3 }]).0 == 2)
+        #expect(try searches([{ _ in }, { $0.options.temperature = 1 }], changing: 1).0 == 2)
+        #expect(try searches([{ _ in }, { $0.options.cache = .bypass }, { $0.options.cache = .refresh }]).0 == 3)
     }
 
     private func asking(_ number: Int, _ change: (inout Job) -> Void = { _ in }) throws -> SimulatedMessage {

@@ -161,6 +161,7 @@ extension Settings {
         reader.duration("cache.stale", &cache.stale, in: .zero ... .seconds(30 * 86_400))
         reader.flag("cache.refresh_ahead", &cache.refreshAhead)
         reader.size("cache.embeddings", &cache.embeddings, in: 0...(1 << 40))
+        reader.size("cache.passages", &cache.passages, in: 0...(1 << 40))
         reader.choice("cache.scope", &cache.scope)
         reader.flag("analytics.questions", &recordsQuestions)
         reader.duration("dead.ttl", &retention.deadTTL, in: .seconds(60) ... .seconds(3650 * 86_400))
@@ -214,7 +215,7 @@ extension Settings {
         "model.max_batch_tokens", "model.template", "model.batch_hours", "model.concurrency", "model.batch_prices",
         "cache.memory",
         "cache.memory_ttl", "cache.ttl",
-        "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "cache.embeddings",
+        "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "cache.embeddings", "cache.passages",
         "analytics.questions",
         "retrieval.hybrid", "retrieval.min_score", "retrieval.empty", "retrieval.filter", "rerank.url", "rerank.model",
         "rerank.api_key",

@@ -186,6 +186,8 @@ package struct Settings: Sendable, Equatable {
         package var refreshAhead = true
         /// Bytes of questions' vectors in memory; 0 keeps none.
         package var embeddings = 8 << 20
+        /// Bytes of what was found for questions in memory; 0 keeps none.
+        package var passages = 8 << 20
         package var scope = Scope.tenant
     }
 

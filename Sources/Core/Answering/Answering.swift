@@ -286,7 +286,7 @@ package actor Answering {
 
     private func setOut(_ begun: [Flight]) {
         guard !begun.isEmpty else { return }
-        for search in WindowSearch.forming(begun.filter { !$0.route.isToBeRewritten }) { way.begin(search) }
+        way.beginSearches(of: begun.filter { !$0.route.isToBeRewritten })
         for flight in begun {
             if flight.route.isSpared { flight.route.agent.metrics.retrievalsSpared.increment() }
             if flight.isShared, !flight.isRenewal { cache?.missed() }

@@ -71,3 +71,11 @@ struct PassageFinder: Sendable {
         }
     }
 }
+
+extension PassageFinder.Question {
+    init(_ flight: Flight) {
+        self.init(
+            text: flight.route.rewrittenQuery ?? flight.lead.job.query, tenant: flight.lead.job.tenant,
+            topK: flight.route.topK, isMust: flight.route.retrieve == .always, isFirstTry: flight.lead.isFirstTry)
+    }
+}

@@ -93,7 +93,7 @@ final class QuestionWay {
         let text = await asker.rewrite(flight) { self.ending(of: flight) != nil }
         flight.route = flight.route.rewritten(text)
         guard ending(of: flight) == nil else { return }
-        for search in WindowSearch.forming([flight]) { begin(search) }
+        beginSearches(of: [flight])
     }
 
     /// Deadlines that have passed meanwhile say more than what the time was spent on.
@@ -132,8 +132,21 @@ final class QuestionWay {
         return search.passages?[place] ?? .success([])
     }
 
-    /// Looks for the passages of a window's questions.
-    func begin(_ search: WindowSearch) {
+    /// Looks for the passages of a window's questions that are not known.
+    func beginSearches(of flights: [Flight]) {
+        for search in WindowSearch.forming(flights.filter { !isKnown($0) }) { begin(search) }
+    }
+
+    private func isKnown(_ flight: Flight) -> Bool {
+        guard let cache, WindowSearch.isFor(flight), flight.lead.job.options.cache == .use,
+            let sources = cache.passages(for: PassageFinder.Question(flight), flight.route.agent)
+        else { return false }
+        _ = WindowSearch(of: flight, finding: sources)
+        return true
+    }
+
+    private func begin(_ search: WindowSearch) {
+        search.state = cache?.state(of: search.agent)
         let finder = PassageFinder(agent: search.agent, health: health, clock: clock)
         let (leads, questions) = (search.leads, search.questions)
         Task.detached(executorPreference: executor) { [hooks] in
@@ -145,7 +158,13 @@ final class QuestionWay {
     /// What a search has come to.
     func found(_ passages: [WindowSearch.Passages], for tokens: [UInt64]) {
         // All of them have the same search; those that have ended meanwhile do not hold it any more.
-        tokens.lazy.compactMap { self.flights[$0]?.search?.search }.first?.end(passages)
+        let search = tokens.lazy.compactMap { self.flights[$0]?.search?.search }.first
+        search?.end(passages)
+        if let search, let state = search.state {
+            for (question, found) in zip(search.questions, passages) {
+                cache?.keep(found, for: question, search.agent, state)
+            }
+        }
         for token in tokens {
             flights[token]?.waiter?.resume()
             flights[token]?.waiter = nil

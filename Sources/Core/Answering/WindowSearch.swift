@@ -12,6 +12,8 @@ final class WindowSearch {
     private(set) var questions: [PassageFinder.Question] = []
     /// Of each flight, in order; nil until the search has ended.
     private(set) var passages: [Passages]?
+    /// Of the knowledge when it began; nil when that is not known.
+    var state: KnowledgeState?
 
     private init(_ agent: Agent) { self.agent = agent }
 
@@ -20,12 +22,14 @@ final class WindowSearch {
     private func add(_ flight: Flight) {
         flight.search = (self, leads.count)
         leads.append(flight.lead.token)
-        let route = flight.route
-        questions.append(
-            PassageFinder.Question(
-                text: route.rewrittenQuery ?? flight.lead.job.query, tenant: flight.lead.job.tenant, topK: route.topK,
-                isMust: route.retrieve == .always,
-                isFirstTry: flight.lead.isFirstTry))
+        questions.append(PassageFinder.Question(flight))
+    }
+
+    /// One that has ended already: its passages are known.
+    convenience init(of flight: Flight, finding sources: [Source]) {
+        self.init(flight.route.agent)
+        add(flight)
+        end([.success(sources)])
     }
 
     /// The window's searches, one for each agent: a person who waits does not wait for the others' search, which takes longer
@@ -33,9 +37,8 @@ final class WindowSearch {
     static func forming(_ flights: [Flight]) -> [WindowSearch] {
         var searches: [WindowSearch] = []
         var places: [Group: Int] = [:]
-        for flight in flights where flight.route.retrieve != .never {
+        for flight in flights where isFor(flight) {
             let agent = flight.route.agent
-            guard agent.passageSource != nil || flight.route.retrieve == .always else { continue }
             let group = Group(agent: ObjectIdentifier(agent), isUrgent: flight.lead.rank.isUrgent)
             let place = places[group] ?? searches.count
             if place == searches.count {
@@ -45,6 +48,12 @@ final class WindowSearch {
             searches[place].add(flight)
         }
         return searches
+    }
+
+    /// Whether it is looked for passages.
+    static func isFor(_ flight: Flight) -> Bool {
+        flight.route.retrieve != .never
+            && (flight.route.agent.passageSource != nil || flight.route.retrieve == .always)
     }
 
     private struct Group: Hashable {

@@ -128,7 +128,7 @@ extension CacheSettings {
             memory: draw.chance(80) ? 1 << 20 : 0,
             memoryLife: .milliseconds(Int.random(in: 1...1000, using: &draw)),
             storeLife: .milliseconds(Int.random(in: 1...3000, using: &draw)), jitter: 0.1,
-            stale: draw.chance(50) ? .seconds(2) : .zero)
+            stale: draw.chance(50) ? .seconds(2) : .zero, passages: draw.chance(50) ? 1 << 16 : 0)
     }
 }
 

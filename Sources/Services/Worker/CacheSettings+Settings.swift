@@ -12,6 +12,6 @@ extension CacheSettings {
                 separatesTenants: settings.tenants.mode == .authenticated),
             memory: cache.memoryTTL > .zero ? cache.memory : 0, memoryLife: cache.memoryTTL,
             storeLife: cache.ttl, jitter: cache.ttlJitter, stale: cache.stale,
-            renewsAhead: cache.refreshAhead)
+            passages: cache.passages, renewsAhead: cache.refreshAhead)
     }
 }

@@ -39,6 +39,7 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_redeliveries_total": "Deliveries that the broker had made before.",
         "parley_worker_lost_total": "Jobs given up because workers died of them.",
         "parley_questions_total": "Questions, by the agent that answers them.",
+        "parley_retrievals_reused_total": "Searches not made, because what they find was known.",
         "parley_retrievals_spared_total": "Searches not made, because the question needs no passages.",
         "parley_answers_refused_total": "Questions answered with prompt.refusal, since no passages were found.",
         "parley_answers_ungrounded_total": "Answers that name none of the passages that the model was given.",

@@ -5,6 +5,8 @@ import Metrics
 struct AgentMetrics: Sendable {
     let questions: Counter
     let retrievalsSpared: Counter
+    /// Whose passages were known.
+    let retrievalsReused: Counter
     let refused: Counter
     let ungrounded: Counter
     let modelCalls: Counter
@@ -25,6 +27,7 @@ struct AgentMetrics: Sendable {
         let label = agent.map { [("agent", $0)] } ?? []
         questions = Counter(label: "parley_questions_total", dimensions: label)
         retrievalsSpared = Counter(label: "parley_retrievals_spared_total", dimensions: label)
+        retrievalsReused = Counter(label: "parley_retrievals_reused_total", dimensions: label)
         refused = Counter(label: "parley_answers_refused_total", dimensions: label)
         ungrounded = Counter(label: "parley_answers_ungrounded_total", dimensions: label)
         modelCalls = Counter(label: "parley_model_calls_total", dimensions: label)

@@ -13,12 +13,14 @@ final class AnswerCache {
     private let metrics: CacheMetrics
 
     private var knowledge = Knowledge()
+    private var passages: FoundPassages
 
     init(settings: CacheSettings, store: (any AnswerStore)?, clock: any PipelineClock) {
         self.settings = settings
         self.store = store
         self.clock = clock
         memory = AnswerMemory(capacity: settings.memory)
+        passages = FoundPassages(capacity: settings.passages)
         metrics = CacheMetrics()
     }
 
@@ -49,6 +51,32 @@ final class AnswerCache {
     /// Nil when the job's answer is not shared.
     func key(of job: Job, _ route: Route) -> AnswerKey? {
         settings.keys.key(of: job, route, knowledge: knowledge.state(of: route.agent))
+    }
+
+    // MARK: - Passages
+
+    /// The state of an agent's knowledge; nil when it is not known, or was looked at too long ago.
+    func state(of agent: Agent) -> KnowledgeState? {
+        knowledge.age(of: agent, now: clock.now) == .unknown ? nil : knowledge.state(of: agent)
+    }
+
+    /// What was found for a question before; nil when it has to be looked for.
+    func passages(for question: PassageFinder.Question, _ agent: Agent) -> [Source]? {
+        guard settings.passages > 0, let state = state(of: agent),
+            let found = passages.sources(for: question, agent, state, now: clock.now)
+        else { return nil }
+        agent.metrics.retrievalsReused.increment()
+        return found
+    }
+
+    /// Keeps what a search has found.
+    ///
+    /// - Parameter state: of the knowledge when it began: what was found while that changed is not kept.
+    func keep(
+        _ found: WindowSearch.Passages, for question: PassageFinder.Question, _ agent: Agent, _ state: KnowledgeState
+    ) {
+        guard settings.passages > 0, case .success(let sources) = found, state == self.state(of: agent) else { return }
+        passages.keep(sources, for: question, agent, state, now: clock.now)
     }
 
     // MARK: - Finding
@@ -196,12 +224,14 @@ package struct CacheSettings: Sendable {
     package var jitter: Double
     /// `cache.stale`: for so long an expired answer may stand in while the model is away.
     package var stale: Duration
+    /// `cache.passages`: bytes. 0: every question is looked for.
+    package var passages: Int
     /// `cache.refresh_ahead`: what is asked for often is made anew before it expires.
     package var renewsAhead: Bool
 
     package init(
         keys: AnswerKeys, memory: Int, memoryLife: Duration, storeLife: Duration, jitter: Double, stale: Duration,
-        renewsAhead: Bool = true
+        passages: Int = 0, renewsAhead: Bool = true
     ) {
         self.keys = keys
         self.memory = memory
@@ -209,6 +239,7 @@ package struct CacheSettings: Sendable {
         self.storeLife = storeLife
         self.jitter = jitter
         self.stale = stale
+        self.passages = passages
         self.renewsAhead = renewsAhead
     }
 
