@@ -120,7 +120,9 @@ package struct Retriever: Sendable {
 
     /// How many passages the store is asked for: some may be dropped, or put below others.
     private func depth(for topK: Int) -> Int {
-        max(topK, options.reranker?.candidates ?? 0, options.minScore > 0 ? Self.depthBeforeDropping : 0)
+        // For those that are joined, or say what others say: a server would send texts that are mostly not wanted.
+        let spare = store.computes ? topK : 0
+        return max(topK + spare, options.reranker?.candidates ?? 0, options.minScore > 0 ? Self.depthBeforeDropping : 0)
     }
 
     private static let depthBeforeDropping = 50
@@ -135,10 +137,14 @@ package struct Retriever: Sendable {
                 options.minScore > 0 ? matches.filter { Double($0.score) >= options.minScore } : matches
             }
         }
-        guard let reranker = options.reranker else { return good.map { $0.map { Array($0.prefix(topK)) } } }
+        guard let reranker = options.reranker else {
+            return good.map { $0.map { PassageSelection.best(topK, of: $0) } }
+        }
         let shown = zip(queries, good).map { query, result in (query.text, (try? result.get()) ?? []) }
         let ordered = await reranker.best(topK, of: shown, within: deadline.left)
-        return zip(good, ordered).map { result, matches in result.map { _ in matches } }
+        return zip(good, ordered).map { result, matches in
+            result.map { _ in PassageSelection.best(topK, of: matches) }
+        }
     }
 
     private func search(
