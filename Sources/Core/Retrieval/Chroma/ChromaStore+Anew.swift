@@ -30,7 +30,9 @@ extension ChromaStore {
         try refuseForeign(named)
         // What was begun before and not ended.
         if let left = named.nextName, left != named.currentName { try await delete(left) }
-        let next = "\(name.prefix(490)).\(String(UInt64.random(in: 1 << 60...UInt64.max), radix: 16))"
+        // Earlier versions of Chroma take 63 characters.
+        let beginning = name.prefix(46).reversed().drop { !$0.isLetter && !$0.isNumber }.reversed()
+        let next = "\(String(beginning))-\(String(UInt64.random(in: 1 << 60...UInt64.max), radix: 16))"
         try await renewVersion(of: named, [Self.nextKey: next])
         return Anew(name: next, collection: try await make(next, for: update))
     }

@@ -104,7 +104,8 @@ package final class FileStore: VectorStore {
 
     @concurrent
     package func vectors(of documents: Set<String>) async throws(RetrievalError) -> [String: [Float]] {
-        guard let file = try snapshot(lookNow: true)?.file, file.hasVectors else { return [:] }
+        // Not the snapshot: its index of words would be made anew after each change.
+        guard let file = try load()?.file, file.hasVectors else { return [:] }
         let wanted = file.documents.map { documents.contains($0.id) }
         var vectors: [String: [Float]] = [:]
         for (index, passage) in file.passages.enumerated() where wanted[Int(passage.document)] {
