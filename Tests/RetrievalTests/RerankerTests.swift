@@ -84,3 +84,43 @@ import Testing
         #expect(throws: RetrievalError.self) { try Reranker(url: "http://h", apiKey: "a b", http: http) }
     }
 }
+
+@Suite struct AbsenceTests {
+    @Test func afterFiveFailuresItIsLeftAloneForAWhile() {
+        var absence = Absence()
+        let start = ContinuousClock.now
+        func asks(after seconds: Int) -> Bool { absence.mayBeAsked(at: start + .seconds(seconds)) }
+        var asked: [Bool] = []
+        for _ in 0..<Absence.most {
+            asked.append(asks(after: 0))
+            absence.failed(at: start)
+        }
+        #expect(asked.allSatisfy { $0 })
+        asked = [asks(after: 0), asks(after: 29)]
+        #expect(asked == [false, false])
+        // One tries it, and the others do not wait for that.
+        asked = [asks(after: 30), asks(after: 31)]
+        #expect(asked == [true, false])
+        absence.failed(at: start + .seconds(31))
+        asked = [asks(after: 60), asks(after: 61)]
+        #expect(asked == [false, true])
+        absence.answered()
+        absence.failed(at: start)
+        asked = [asks(after: 61)]
+        #expect(asked == [true], "failures before an answer do not count any more")
+    }
+
+    @Test func aServiceThatFailsIsNotAskedByEveryQuestion() async throws {
+        let server = try CannedServer { _ in (500, [], "{}") }
+        defer { server.stop() }
+        let reranker = try Reranker(url: server.url, patience: .seconds(60), http: http)
+        let matches = (1...3).map {
+            Match(passage: Passage(documentID: "\($0)", ordinal: 1, title: "T", text: "t"), score: 0)
+        }
+        for _ in 0..<9 {
+            let best = await reranker.best(3, of: [("q", matches)], within: .seconds(60))
+            #expect(best == [matches])
+        }
+        #expect(server.requests.count == Absence.most)
+    }
+}

@@ -43,7 +43,7 @@ import Testing
             _ = try await Ingestor(embedder: embedder, store: store).ingest([
                 document("all.md", "A parcel.", .init()),
                 document("a.md", "The parcel of a secret.", .init(tenant: "a")),
-                document("b.md", "The parcel of a secret.", .init(tenant: "b")),
+                document("b.md", "The parcel of b, secret.", .init(tenant: "b")),
             ])
             for isHybrid in [true, false] {
                 var options = RetrievalOptions()
@@ -91,11 +91,12 @@ import Testing
     func agentsLanguagesTagsAndDatesChoose(_ place: StoreCase) async throws {
         try await with(place) { store, another in
             _ = try await Ingestor(embedder: embedder, store: store).ingest([
-                document("plain", "A parcel.", .init()),
-                document("sale", "A parcel.", language: "en-GB", .init(agent: "sale", tags: ["new", "vip club"])),
-                document("care", "A parcel.", language: "de", .init(agent: "care", tags: ["new"])),
-                document("old", "A parcel.", .init(date: CalendarDate("2025-12-31"))),
-                document("now", "A parcel.", .init(date: CalendarDate("2026-01-01"))),
+                document("plain", "A parcel, plain.", .init()),
+                document(
+                    "sale", "A parcel, sale.", language: "en-GB", .init(agent: "sale", tags: ["new", "vip club"])),
+                document("care", "A parcel, care.", language: "de", .init(agent: "care", tags: ["new"])),
+                document("old", "A parcel, old.", .init(date: CalendarDate("2025-12-31"))),
+                document("now", "A parcel, now.", .init(date: CalendarDate("2026-01-01"))),
             ])
             let retriever = Retriever(embedder: embedder, store: another)
             let cases: [(String, Set<String>)] = [

@@ -20,6 +20,7 @@ struct IngestCommand: AsyncParsableCommand {
     @OptionGroup var output: JSONOption
     @Option(help: "The agent whose passages they are; the default one's unless given.") var agent: String?
     @Flag(help: "Removes nothing.") var keep = false
+    @Flag(help: "Makes everything anew, beside what there is, and changes over at the end.") var anew = false
     @Flag(help: "Says what would be done, and does nothing. Exit status 1 when something cannot be read.")
     var dryRun = false
     @Flag(help: "Does not ask.") var yes = false
@@ -30,13 +31,16 @@ struct IngestCommand: AsyncParsableCommand {
         let assembly = try Assembly(settings, logger: Logger(label: "parley"))
         let agent = try assembly.agent(named: agent)
         let line = Mutex(ProgressLine())
-        let ingestor = Ingestor(
-            embedder: assembly.embedder, store: agent.store,
-            options: .init(batchSize: settings.embeddings.batch, removesVanished: !keep))
+        var options = Ingestor.Options(batchSize: settings.embeddings.batch, removesVanished: !keep)
+        options.makesAnew = anew
+        let ingestor = Ingestor(embedder: assembly.embedder, store: agent.store, options: options)
         let plan = try await ingestor.plan(paths: paths, isTrial: dryRun)
         for skipped in plan.summary.skipped {
             printError(
                 oneLine("\(skipped.isUnreadable ? "cannot be read" : "left out") \(skipped.path): \(skipped.reason)"))
+        }
+        if let reason = plan.summary.reason {
+            printError(oneLine("everything is made anew at \(agent.store.location), \(reason)"))
         }
         if dryRun { return try show(plan.summary, agent.store.location) }
         try confirm(plan.summary, agent.store.location)
@@ -45,7 +49,9 @@ struct IngestCommand: AsyncParsableCommand {
         }
         line.withLock { $0.end() }
         if output.json { return printJSON(summary) }
-        printLine("\(agent.store.location): \(counts(summary)); \(summary.passages) passages stored")
+        printLine(
+            "\(agent.store.location): \(counts(summary)); \(summary.passages) passages stored"
+                + (summary.reused > 0 ? ", \(summary.reused) of which had been embedded before" : ""))
     }
 
     private func confirm(_ summary: IngestSummary, _ location: String) throws {
@@ -94,6 +100,7 @@ struct IngestCommand: AsyncParsableCommand {
             json.member("removed", summary.removed)
             json.member("unreadable", summary.unreadable.count)
             json.member("passages", summary.passages)
+            json.member("reused", summary.reused)
             json.member("skipped", summary.skipped.count)
             guard dryRun else { return }
             json.key("documents")

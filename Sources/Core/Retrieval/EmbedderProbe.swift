@@ -28,4 +28,23 @@ package struct EmbedderProbe: Sendable, Equatable {
         normalize(&two)
         return zip(one, two).reduce(0) { $0 + $1.0 * $1.1 }
     }
+
+    /// Asks an embedder; nil of the built-in one, whose name says all.
+    static func of(_ embedder: any Embedder, timeout: Duration) async throws(RetrievalError) -> (
+        probe: EmbedderProbe?, dimension: Int?
+    ) {
+        guard !(embedder is LexicalEmbedder) else { return (nil, embedder.dimension) }
+        do throws(RetrievalError) {
+            let vector = try await embedder.vectors(of: [text], as: .passage, timeout: timeout).first?.numbers ?? []
+            return (EmbedderProbe(of: vector), vector.count)
+        } catch {
+            throw error.blamed(on: .embedder)
+        }
+    }
+
+    /// Whether the embedder that was asked now is the one that was asked when the index was made, as far as can be told.
+    static func isSame(_ known: EmbedderProbe?, _ now: EmbedderProbe?) -> Bool {
+        guard let known, let now, let likeness = known.likeness(now) else { return true }
+        return likeness >= leastCosine
+    }
 }

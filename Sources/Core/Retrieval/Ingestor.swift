@@ -24,8 +24,12 @@ package struct IngestSummary: Sendable, Equatable {
     package var removed: Int { removedIDs.count }
     /// Passages that were embedded and stored.
     package var passages = 0
-    /// The index was made with another embedder before, so everything was embedded again.
-    package var startedOver = false
+    /// Everything was embedded again, and the new index has taken the old one's place.
+    package var startedOver: Bool { reason != nil }
+    /// Why, in words.
+    package var reason: String?
+    /// Passages of changed documents whose vectors were known.
+    package var reused = 0
     package var skipped: [SkippedInput] = []
     /// How many documents the index held before.
     package var known = 0
@@ -62,6 +66,10 @@ package struct Ingestor: Sendable {
         package var flushSize: Int
         /// For one call of the embedder. Default 120 s.
         package var embedTimeout: Duration
+        /// For the first call, of one short text: whoever hangs is noticed by it. Default 20 s.
+        package var probeTimeout: Duration = .seconds(20)
+        /// Make everything anew, whatever the index holds.
+        package var makesAnew = false
 
         package init(
             chunker: Chunker = Chunker(), batchSize: Int = 64, removesVanished: Bool = true, flushSize: Int = 4096,
@@ -90,6 +98,18 @@ package struct Ingestor: Sendable {
         package fileprivate(set) var summary = IngestSummary()
         fileprivate var waiting: [(document: Document, hash: String)] = []
         fileprivate var removed: [String] = []
+        fileprivate var probe: EmbedderProbe?
+    }
+
+    /// What is known of an index.
+    private struct Known {
+        var marks: [String: DocumentMark] = [:]
+        /// Why nothing can be added to it; nil when something can.
+        var reason: String?
+        /// The embedder's.
+        var probe: EmbedderProbe?
+
+        var fits: Bool { reason == nil }
     }
 
     /// Ingests the documents below `paths` (see ``DocumentReader``).
@@ -135,13 +155,14 @@ package struct Ingestor: Sendable {
     }
 
     private func plan(
-        _ documents: [Document], skipped: [SkippedInput], index: (marks: [String: DocumentMark], fits: Bool),
+        _ documents: [Document], skipped: [SkippedInput], index: Known,
         isGone: (_ id: String, _ mark: DocumentMark) -> Bool
     ) throws(RetrievalError) -> Plan {
         var plan = Plan()
         plan.summary.skipped = skipped
         plan.summary.known = index.marks.count
-        plan.summary.startedOver = !index.fits
+        plan.summary.reason = index.reason
+        plan.probe = index.probe
         for document in documents {
             let hash = contentHash(document)
             switch index.fits ? index.marks[document.id]?.hash : nil {
@@ -160,8 +181,8 @@ package struct Ingestor: Sendable {
             guard options.removesVanished || missing.isEmpty else {
                 throw RetrievalError(
                     .incompatible,
-                    "the index at \(store.location) was made with another embedder than \(embedder.identity), so that nothing "
-                        + "can be added to it: ingest all of its documents, without --keep"
+                    "nothing can be added to the index at \(store.location), \(index.reason ?? ""): ingest all of its documents, "
+                        + "without --keep"
                 )
             }
             plan.summary.removedIDs = missing.keys.sorted()
@@ -185,41 +206,56 @@ package struct Ingestor: Sendable {
         guard !plan.waiting.isEmpty || !plan.removed.isEmpty else { return summary }
         let cut = plan.waiting.map { ($0.document, $0.hash, options.chunker.passages(of: $0.document)) }
         let total = cut.reduce(0) { $0 + $1.2.count }
-        var filler = Filler(ingestor: self, total: total, startsOver: summary.startedOver, removed: plan.removed)
-        for (document, hash, passages) in cut {
-            summary.passages += passages.count
-            try await filler.add(document, hash: hash, passages: passages, progress: progress)
+        var filler = Filler(
+            ingestor: self, total: total, startsOver: summary.startedOver, removed: plan.removed, probe: plan.probe)
+        let changed = summary.startedOver ? [] : Set(summary.changedIDs)
+        for start in stride(from: 0, to: cut.count, by: Self.lookAhead) {
+            let group = cut[start..<min(start + Self.lookAhead, cut.count)]
+            let known = changed.intersection(group.map(\.0.id))
+            // What it was embedded to before, it would be embedded to again.
+            filler.known = known.isEmpty ? [:] : try await store.vectors(of: known)
+            for (document, hash, passages) in group {
+                summary.passages += passages.count
+                try await filler.add(document, hash: hash, passages: passages, progress: progress)
+            }
         }
         try await filler.finish(progress: progress)
+        summary.reused = filler.reused
         return summary
     }
 
-    /// What the index holds, and whether more can be added to it: not when it is another embedder's, or damaged.
-    private func known() async throws(RetrievalError) -> (marks: [String: DocumentMark], fits: Bool) {
-        let fits = try await fits()
+    /// Documents whose old vectors are looked up together.
+    private static let lookAhead = 1024
+
+    /// What the index holds, and whether more can be added to it.
+    private func known() async throws(RetrievalError) -> Known {
+        let (probe, dimension) = try await EmbedderProbe.of(embedder, timeout: options.probeTimeout)
+        var known = Known(probe: probe)
         do throws(RetrievalError) {
-            return (try await store.contentHashes().mapValues { DocumentMark($0) }, fits)
+            if let index = try await store.open() { known.reason = reason(against: index, probe, dimension) }
+            known.marks = try await store.contentHashes().mapValues { DocumentMark($0) }
         } catch  where error.code == .corrupt {
-            return ([:], false)
+            known.reason = "which is damaged"
         }
+        if known.reason == nil, options.makesAnew, !known.marks.isEmpty { known.reason = "which is to be made anew" }
+        return known
     }
 
-    /// Whether the index, if there is one, was made with this embedder.
-    private func fits() async throws(RetrievalError) -> Bool {
-        do throws(RetrievalError) {
-            guard let index = try await store.open() else { return true }
-            guard let embedder = index.embedder else { return true }
-            guard EmbedderIdentity.matches(embedder, self.embedder.identity), !index.isOutdated else { return false }
-            var dimension = self.embedder.dimension
-            if dimension == nil, index.dimension != nil {
-                let vectors = try await self.embedder.vectors(
-                    of: ["dimension"], as: .passage, timeout: options.embedTimeout)
-                dimension = vectors.first?.count
-            }
-            return index.dimension == nil || index.dimension == dimension
-        } catch  where error.code == .corrupt {
-            return false
+    /// Why nothing can be added to an index; nil when something can.
+    private func reason(against index: StoreDescription, _ probe: EmbedderProbe?, _ dimension: Int?) -> String? {
+        guard let embedder = index.embedder else { return nil }
+        if !EmbedderIdentity.matches(embedder, self.embedder.identity) {
+            return "which was made with another embedder (\(embedder), now \(self.embedder.identity))"
         }
+        if index.isOutdated { return "which an earlier version of Parley made" }
+        if index.dimension != nil, index.dimension != dimension {
+            return
+                "whose vectors have \(index.dimension ?? 0) numbers, and those of \(self.embedder.identity) \(dimension ?? 0)"
+        }
+        guard EmbedderProbe.isSame(index.probe, probe) else {
+            return "which was made with another model of the same name (\(self.embedder.identity))"
+        }
+        return nil
     }
 
     private func contentHash(_ document: Document) -> String {
@@ -236,56 +272,70 @@ package struct Ingestor: Sendable {
 private struct Filler {
     let ingestor: Ingestor
     let total: Int
-    var startsOver: Bool
-    var removed: [String]
+    let startsOver: Bool
+    let probe: EmbedderProbe?
+    /// Vectors that need not be made, by the texts that they are of.
+    var known: [String: [Float]] = [:]
+    private(set) var reused = 0
+    private var removed: [String]
     private var documents: [(document: Document, hash: String, passages: [Passage])] = []
-    private var vectors: [[Float]] = []
-    /// Not embedded yet.
-    private var waiting: [Passage] = []
-    private var embedded = 0
+    /// One for each passage of `documents`; nil until it is embedded.
+    private var vectors: [[Float]?] = []
+    /// Places in `vectors`, and what is to be embedded for them.
+    private var waiting: [(place: Int, passage: Passage)] = []
+    private var done = 0
+    private var hasFlushed = false
+    /// Numbers in a vector.
+    private var dimension: Int?
 
-    init(ingestor: Ingestor, total: Int, startsOver: Bool, removed: [String]) {
+    init(ingestor: Ingestor, total: Int, startsOver: Bool, removed: [String], probe: EmbedderProbe?) {
         self.ingestor = ingestor
         self.total = total
         self.startsOver = startsOver
         self.removed = removed
+        self.probe = probe
     }
 
     mutating func add(
         _ document: Document, hash: String, passages: [Passage], progress: (IngestProgress) -> Void
     ) async throws(RetrievalError) {
+        // What is made anew is shown whole, so that the last update has to be known as such.
+        if vectors.count >= ingestor.options.flushSize { try await flush(isLast: false, progress) }
         documents.append((document, hash, passages))
-        waiting += passages
+        for passage in passages {
+            let vector = known[passage.embeddedText]
+            if vector == nil { waiting.append((vectors.count, passage)) } else { reused += 1 }
+            vectors.append(vector)
+        }
         while waiting.count >= ingestor.options.batchSize { try await embed(progress) }
-        if vectors.count + waiting.count >= ingestor.options.flushSize { try await flush(progress) }
     }
 
     mutating func finish(progress: (IngestProgress) -> Void) async throws(RetrievalError) {
-        if !documents.isEmpty || !removed.isEmpty { try await flush(progress) }
+        if !documents.isEmpty || !removed.isEmpty { try await flush(isLast: true, progress) }
     }
 
     private mutating func embed(_ progress: (IngestProgress) -> Void) async throws(RetrievalError) {
         let batch = waiting.prefix(ingestor.options.batchSize)
         let made = await ingestor.embedder.embed(
-            batch.map(\.embeddedText), as: .passage, timeout: ingestor.options.embedTimeout)
+            batch.map(\.passage.embeddedText), as: .passage, timeout: ingestor.options.embedTimeout)
         guard made.count == batch.count else {
             throw RetrievalError(
                 .invalidResponse, "\(ingestor.embedder.identity) gave \(made.count) vectors for \(batch.count) passages"
             )
         }
-        for (passage, vector) in zip(batch, made) {
+        for (next, vector) in zip(batch, made) {
             do throws(RetrievalError) {
-                vectors.append(try vector.get().numbers)
+                vectors[next.place] = try vector.get().numbers
             } catch {
-                throw error.isRefusal ? error.of("the passage \(passage.id)") : error
+                throw error.isRefusal ? error.of("the passage \(next.passage.id)") : error
             }
         }
         waiting.removeFirst(batch.count)
-        embedded += batch.count
-        progress(IngestProgress(phase: .embedding, done: embedded, total: total))
+        done += batch.count
+        progress(IngestProgress(phase: .embedding, done: done + reused, total: total))
     }
 
-    private mutating func flush(_ progress: (IngestProgress) -> Void) async throws(RetrievalError) {
+    private mutating func flush(isLast: Bool, _ progress: (IngestProgress) -> Void) async throws(RetrievalError) {
         while !waiting.isEmpty { try await embed(progress) }
         var start = 0
         var ready: [EmbeddedDocument] = []
@@ -293,24 +343,21 @@ private struct Filler {
             ready.append(
                 EmbeddedDocument(
                     id: document.id, title: document.title, contentHash: hash, attributes: document.attributes,
-                    passages: passages,
-                    vectors: Array(vectors[start..<(start + passages.count)])))
+                    passages: passages, vectors: vectors[start..<(start + passages.count)].map { $0 ?? [] }))
             start += passages.count
         }
-        let dimension: Int
-        if let known = vectors.first?.count ?? ingestor.embedder.dimension {
-            dimension = known
-        } else if let known = ingestor.store.current?.dimension {
-            dimension = known
-        } else {
+        dimension = vectors.compactMap { $0?.count }.first ?? dimension ?? ingestor.embedder.dimension
+        guard let dimension = dimension ?? ingestor.store.current?.dimension else {
             throw RetrievalError(.invalidResponse, "the dimension of \(ingestor.embedder.identity) is not known")
         }
-        progress(IngestProgress(phase: .storing, done: embedded, total: total))
-        try await ingestor.store.replace(
-            StoreUpdate(
-                embedder: ingestor.embedder.identity, dimension: dimension, startsOver: startsOver, documents: ready,
-                removed: removed))
-        startsOver = false
+        progress(IngestProgress(phase: .storing, done: done + reused, total: total))
+        var update = StoreUpdate(
+            embedder: ingestor.embedder.identity, dimension: dimension, startsOver: startsOver, documents: ready,
+            removed: removed, probe: probe)
+        update.continues = hasFlushed
+        update.isLast = isLast
+        try await ingestor.store.replace(update)
+        hasFlushed = true
         removed = []
         documents = []
         vectors = []

@@ -48,9 +48,9 @@ package struct Match: Sendable, Equatable {
         self.score = score
     }
 
-    /// The match as a reply shows it.
+    /// The match as a reply shows it, and as a model sees it: its title says where in the document it stands.
     package var source: Source {
-        Source(id: passage.id, score: Double(score), title: passage.title, text: passage.text)
+        Source(id: passage.id, score: Double(score), title: passage.heading, text: passage.text)
     }
 }
 

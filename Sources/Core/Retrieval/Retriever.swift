@@ -36,12 +36,26 @@ package struct Retriever: Sendable {
     @discardableResult
     package func check(timeout: Duration = .seconds(10)) async throws(RetrievalError) -> StoreDescription? {
         guard let index = try await store.open(timeout: timeout) else { return nil }
-        var dimension = embedder.dimension
-        if dimension == nil, index.dimension != nil {
-            dimension = try await embedder.vectors(of: ["dimension"], as: .question, timeout: timeout).first?.count
+        guard index.dimension != nil else {
+            try verify(index, dimension: embedder.dimension)
+            return index
         }
-        try verify(index, dimension: dimension)
+        // A name that is wrong needs no call to be told.
+        try verify(index, dimension: embedder.dimension)
+        try await verifyVectors(of: index, timeout: timeout)
         return index
+    }
+
+    private func verifyVectors(of index: StoreDescription, timeout: Duration) async throws(RetrievalError) {
+        let (probe, dimension) = try await EmbedderProbe.of(embedder, timeout: timeout)
+        try verify(index, dimension: dimension)
+        guard EmbedderProbe.isSame(index.probe, probe) else {
+            throw RetrievalError(
+                .incompatible,
+                "\(embedder.identity) makes other vectors than when the index at \(store.location) was made, though its name is the "
+                    + "same: it is another model now, or the same one with other settings; run parley ingest again, or bring back the model",
+                part: .embedder)
+        }
     }
 
     /// What is found for each question. One that the embedder or the store refuses is a failure of its own; any other
@@ -120,7 +134,9 @@ package struct Retriever: Sendable {
 
     /// How many passages the store is asked for: some may be dropped, or put below others.
     private func depth(for topK: Int) -> Int {
-        max(topK, options.reranker?.candidates ?? 0, options.minScore > 0 ? Self.depthBeforeDropping : 0)
+        // For those that are joined, or say what others say: a server would send texts that are mostly not wanted.
+        let spare = store.computes ? topK : 0
+        return max(topK + spare, options.reranker?.candidates ?? 0, options.minScore > 0 ? Self.depthBeforeDropping : 0)
     }
 
     private static let depthBeforeDropping = 50
@@ -135,10 +151,14 @@ package struct Retriever: Sendable {
                 options.minScore > 0 ? matches.filter { Double($0.score) >= options.minScore } : matches
             }
         }
-        guard let reranker = options.reranker else { return good.map { $0.map { Array($0.prefix(topK)) } } }
+        guard let reranker = options.reranker else {
+            return good.map { $0.map { PassageSelection.best(topK, of: $0) } }
+        }
         let shown = zip(queries, good).map { query, result in (query.text, (try? result.get()) ?? []) }
         let ordered = await reranker.best(topK, of: shown, within: deadline.left)
-        return zip(good, ordered).map { result, matches in result.map { _ in matches } }
+        return zip(good, ordered).map { result, matches in
+            result.map { _ in PassageSelection.best(topK, of: matches) }
+        }
     }
 
     private func search(
@@ -192,8 +212,11 @@ package struct Retriever: Sendable {
     ///
     /// - Throws: what questions would meet.
     package func probeEmbedder(timeout: Duration) async throws(RetrievalError) {
-        let vector = try await embedder.vectors(of: ["probe"], as: .question, timeout: timeout).first
-        if let index = store.current { try verify(index, dimension: vector?.count) }
+        guard let index = store.current else {
+            _ = try await embedder.vectors(of: ["probe"], as: .question, timeout: timeout)
+            return
+        }
+        try await verifyVectors(of: index, timeout: timeout)
     }
 
     /// Whether the store answers a search; a store without an index has nothing to search.

@@ -53,8 +53,12 @@ package struct StoreUpdate: Sendable {
     /// The ``Embedder/identity`` that made the vectors.
     package var embedder: String
     package var dimension: Int
-    /// Drop everything first: the index was filled by another embedder.
+    /// It is of an index that is made anew, beside the one in use: readers see nothing of it before the last update.
     package var startsOver: Bool
+    /// It goes on with what an update before it has begun; only of one that ``startsOver``.
+    package var continues = false
+    /// What has been made anew takes the place of what there was; only of one that ``startsOver``.
+    package var isLast = true
     /// Replace the documents of these ids, whether they exist or not.
     package var documents: [EmbeddedDocument]
     /// Ids of documents to remove.
@@ -104,6 +108,8 @@ package protocol VectorStore: Sendable {
     func contentHashes() async throws(RetrievalError) -> [String: String]
     /// Changes the index, which is made if it does not exist.
     func replace(_ update: StoreUpdate) async throws(RetrievalError)
+    /// What the passages of some documents were embedded to, by ``Passage/embeddedText``; nothing of a store that does not say.
+    func vectors(of documents: Set<String>) async throws(RetrievalError) -> [String: [Float]]
     /// Sends another token from the next call on.
     func useToken(_ token: String) throws(RetrievalError)
 }
@@ -115,6 +121,8 @@ extension VectorStore {
     package func trouble() async -> String? { nil }
 
     package func hasTenants() async -> Bool { true }
+
+    package func vectors(of documents: Set<String>) async throws(RetrievalError) -> [String: [Float]] { [:] }
 
     package func open() async throws(RetrievalError) -> StoreDescription? { try await open(timeout: .seconds(10)) }
 

@@ -2,7 +2,7 @@ import ParleyHTTP
 import ParleyJSON
 
 extension ChromaStore {
-    private static let writeTimeout: Duration = .seconds(60)
+    static let writeTimeout: Duration = .seconds(60)
     /// Records in one upsert, documents in one delete, records in one page.
     private static let upsertSize = 128
     private static let deleteSize = 50
@@ -36,10 +36,17 @@ extension ChromaStore {
     /// Passages of a document that is replaced are overwritten one by one, never missing in between; those beyond its
     /// new end go first. A run that is cut short is taken up by the next.
     package func replace(_ update: StoreUpdate) async throws(RetrievalError) {
+        guard !update.startsOver else { return try await makeAnew(update) }
         let collection = try await prepared(for: update)
         // Before and after: what was answered from half of it is not taken for an answer from all of it.
         try await renewVersion(of: collection, with: update)
         try await removeStale(update, in: collection)
+        try await store(update, in: collection)
+        try await renewVersion(of: try await lookUp(timeout: Self.writeTimeout) ?? collection, with: update)
+        _ = try await lookUp(timeout: Self.writeTimeout)
+    }
+
+    func store(_ update: StoreUpdate, in collection: Collection) async throws(RetrievalError) {
         var records: [(passage: Passage, vector: [Float], hash: String)] = []
         for document in update.documents {
             guard document.vectors.count == document.passages.count,
@@ -56,13 +63,13 @@ extension ChromaStore {
             let batch = records[start..<min(start + Self.upsertSize, records.count)]
             _ = try await call(collection, "upsert", Self.upsertBody(batch))
         }
-        try await renewVersion(of: try await lookUp(timeout: Self.writeTimeout) ?? collection, with: update)
-        _ = try await lookUp(timeout: Self.writeTimeout)
     }
 
     /// Workers that look see that the contents are others.
-    private func renewVersion(
-        of collection: Collection, with update: StoreUpdate
+    ///
+    /// - Parameter texts: of further names; nil takes one away.
+    func renewVersion(
+        of collection: Collection, with update: StoreUpdate? = nil, _ texts: [String: String?] = [:]
     ) async throws(RetrievalError) {
         var changed: [String: [UInt8]] = [:]
         func set(_ name: String, _ write: (inout JSONWriter) -> Void) {
@@ -71,16 +78,19 @@ extension ChromaStore {
             changed[name] = writer.bytes
         }
         set(Self.versionKey) { $0.string(String(UInt64.random(in: 0...UInt64.max), radix: 16)) }
-        if let probe = update.probe {
+        for case (let name, let text?) in texts { set(name) { $0.string(text) } }
+        if let probe = update?.probe {
             set(Self.probeKey) { $0.string(probe.numbers.map { "\($0)" }.joined(separator: ",")) }
         }
         // Before the first of their passages is there.
-        if update.documents.contains(where: { $0.attributes.tenant != nil }) { set(Self.tenantsKey) { $0.bool(true) } }
+        if update?.documents.contains(where: { $0.attributes.tenant != nil }) == true {
+            set(Self.tenantsKey) { $0.bool(true) }
+        }
         var writer = JSONWriter()
         writer.object { json in
             json.key("new_metadata")
             json.object { json in
-                for (name, value) in collection.metadata where changed[name] == nil {
+                for (name, value) in collection.metadata where changed[name] == nil && texts[name] == nil {
                     json.key(named: name)
                     json.raw(value)
                 }
@@ -95,29 +105,47 @@ extension ChromaStore {
         guard response.isSuccess else { throw service.failure(response, "PUT", url) }
     }
 
-    /// The collection, made if it is not there, made anew if the update starts over.
+    /// The collection, made if it is not there.
     private func prepared(for update: StoreUpdate) async throws(RetrievalError) -> Collection {
-        if let found = try await lookUp(timeout: Self.writeTimeout) {
-            let isOurs = found.description.embedder.map { EmbedderIdentity.matches($0, update.embedder) } ?? false
-            let fits = found.description.dimension == nil || found.description.dimension == update.dimension
-            if isOurs, fits, !update.startsOver { return found }
-            let isEmpty = found.description.dimension == nil
-            guard isEmpty || found.description.embedder != nil else {
-                throw RetrievalError(
-                    .incompatible,
-                    "the collection \(name) at \(location) was not written by parley ingest and is left alone: name another collection in vectors.url"
-                )
-            }
-            guard isEmpty || update.startsOver else {
-                throw mismatch(
-                    index: found.description, embedder: update.embedder, dimension: update.dimension, at: location)
-            }
-            let url = "\(base)/collections/\(name)"
-            let response = try await service.send("DELETE", url, timeout: Self.writeTimeout)
-            guard response.isSuccess || Self.saysMissing(response) else {
-                throw service.failure(response, "DELETE", url)
-            }
+        guard let found = try await lookUp(timeout: Self.writeTimeout) else {
+            let made = try await make(name, for: update)
+            remember(made)
+            return made
         }
+        try refuseForeign(found)
+        let isOurs = found.description.embedder.map { EmbedderIdentity.matches($0, update.embedder) } ?? false
+        let fits = found.description.dimension == nil || found.description.dimension == update.dimension
+        guard isOurs, fits else {
+            // Somebody has made it, and nobody has filled it.
+            if found.description.dimension == nil, found.currentName == nil, found.description.embedder == nil {
+                try await delete(name)
+                let made = try await make(name, for: update)
+                remember(made)
+                return made
+            }
+            throw mismatch(
+                index: found.description, embedder: update.embedder, dimension: update.dimension, at: location)
+        }
+        return found
+    }
+
+    /// What others have filled is theirs.
+    func refuseForeign(_ collection: Collection) throws(RetrievalError) {
+        guard collection.description.dimension == nil || collection.description.embedder != nil else {
+            throw RetrievalError(
+                .incompatible,
+                "the collection \(name) at \(location) was not written by parley ingest and is left alone: name another collection in vectors.url"
+            )
+        }
+    }
+
+    func delete(_ name: String) async throws(RetrievalError) {
+        let url = "\(base)/collections/\(name)"
+        let response = try await service.send("DELETE", url, timeout: Self.writeTimeout)
+        guard response.isSuccess || Self.saysMissing(response) else { throw service.failure(response, "DELETE", url) }
+    }
+
+    func make(_ name: String, for update: StoreUpdate) async throws(RetrievalError) -> Collection {
         var writer = JSONWriter()
         writer.object { json in
             json.member("name", name)
@@ -136,13 +164,7 @@ extension ChromaStore {
             }
         }
         let json = try await service.json("POST", "\(base)/collections", body: writer.bytes, timeout: Self.writeTimeout)
-        do throws(JSONError) {
-            let made = try collection(from: json)
-            remember(made)
-            return made
-        } catch {
-            throw service.invalid("the new collection \(name) cannot be read: \(error)")
-        }
+        return try read(json, name)
     }
 
     private func removeStale(_ update: StoreUpdate, in collection: Collection) async throws(RetrievalError) {
@@ -206,7 +228,7 @@ extension ChromaStore {
         return writer.bytes
     }
 
-    private func call(
+    func call(
         _ collection: Collection, _ action: String, _ body: [UInt8]
     ) async throws(RetrievalError) -> JSONElement {
         try await service.json(

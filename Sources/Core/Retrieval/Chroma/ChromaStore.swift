@@ -10,6 +10,9 @@ import Synchronization
 package final class ChromaStore: VectorStore {
     struct Collection: Sendable {
         var id: String
+        /// The name of the one that stands in for it, and of one that is, or was, being made to.
+        var currentName: String?
+        var nextName: String?
         var queryURL: String
         var description: StoreDescription
         /// Names and values, as JSON.
@@ -23,6 +26,12 @@ package final class ChromaStore: VectorStore {
         var hasTenants = true
         /// `cosine` scales by itself; with the other spaces a score means something for unit vectors only.
         var needsUnitVectors: Bool
+    }
+
+    /// A collection that is to stand in for the one of the address.
+    struct Anew: Sendable {
+        let name: String
+        let collection: Collection
     }
 
     private enum Knowledge {
@@ -41,6 +50,10 @@ package final class ChromaStore: VectorStore {
     static let format = 2
     /// True when some document is one tenant's alone.
     static let tenantsKey = "parley_tenants"
+    /// The name of the collection that stands in for this one since everything was made anew, and of one that is being made. Chroma
+    /// cannot exchange two collections in one step, and can change one's metadata.
+    static let currentKey = "parley_current"
+    static let nextKey = "parley_next"
     /// ``EmbedderProbe``: its numbers, with commas between.
     static let probeKey = "parley_probe"
     /// What was missing or could not be told is looked for again when this has passed.
@@ -50,6 +63,8 @@ package final class ChromaStore: VectorStore {
     let address: ChromaAddress
     let service: Service
     private let knowledge = Mutex(Knowledge.unknown)
+    /// What is being made anew.
+    let anew = Mutex<Anew?>(nil)
 
     /// - Parameters:
     ///   - url: see ``ChromaAddress``.
@@ -132,29 +147,44 @@ package final class ChromaStore: VectorStore {
         return count == 0 && collection.description.dimension == nil ? nil : collection.description
     }
 
-    /// Asks for the collection by name.
+    /// Asks for the collection by name, and for the one that stands in for it, if one does.
     ///
     /// - Returns: nil when Chroma itself says that there is none; anybody else's word for that is an error.
     func lookUp(timeout: Duration) async throws(RetrievalError) -> Collection? {
         let deadline = ContinuousClock.now + timeout
+        // Between the two looks another may have come to stand in.
+        for _ in 0..<2 {
+            guard let named = try await find(name, timeout: max(deadline.left, .milliseconds(1))) else { break }
+            guard let other = named.currentName else {
+                remember(named)
+                return named
+            }
+            if let found = try await find(other, timeout: max(deadline.left, .milliseconds(1))) {
+                remember(found)
+                return found
+            }
+        }
+        remember(nil)
+        return nil
+    }
+
+    /// The collection of that very name.
+    func find(_ name: String, timeout: Duration) async throws(RetrievalError) -> Collection? {
+        let deadline = ContinuousClock.now + timeout
         let url = "\(base)/collections/\(name)"
         let response = try await service.send("GET", url, timeout: timeout)
-        if Self.saysMissing(response) {
-            remember(nil)
-            return nil
-        }
+        if Self.saysMissing(response) { return nil }
         guard response.isSuccess else {
             if [404, 405, 410].contains(response.status) {
                 try await refuseVersion1(response.status, timeout: deadline.left)
             }
             throw service.failure(response, "GET", url)
         }
-        let root = try service.json(response)
-        do throws(JSONError) {
-            let collection = try collection(from: root)
-            remember(collection)
-            return collection
-        } catch {
+        return try read(try service.json(response), name)
+    }
+
+    func read(_ root: JSONElement, _ name: String) throws(RetrievalError) -> Collection {
+        do throws(JSONError) { return try collection(from: root) } catch {
             throw service.invalid("the description of \(name) cannot be read: \(error)")
         }
     }
@@ -203,7 +233,8 @@ package final class ChromaStore: VectorStore {
         let hasAttributes = metadata?[Self.formatKey]?.int ?? 1 >= Self.format
         description.isOutdated = description.embedder != nil && !hasAttributes
         return Collection(
-            id: id, queryURL: "\(base)/collections/\(id)/query", description: description,
+            id: id, currentName: metadata?[Self.currentKey]?.string, nextName: metadata?[Self.nextKey]?.string,
+            queryURL: "\(base)/collections/\(id)/query", description: description,
             metadata: (metadata?.members ?? []).map { ($0.name, Self.text($0.value)) },
             distanceScale: space == "l2" ? 0.5 : 1, hasAttributes: hasAttributes,
             // What Parley wrote without attributes is everybody's; what others wrote may be anybody's.

@@ -17,6 +17,8 @@ package final class FileStore: VectorStore {
         var snapshot: IndexSnapshot?
         var stamp: FileStamp?
         var nextLook: ContinuousClock.Instant?
+        /// What is being made anew; it is written when it is whole.
+        var anew: IndexFile?
         var isLooking = false
         /// Why the file as it is now cannot be used.
         var failure: RetrievalError?
@@ -100,6 +102,19 @@ package final class FileStore: VectorStore {
         return Dictionary(file.documents.map { ($0.id, $0.contentHash) }) { first, _ in first }
     }
 
+    @concurrent
+    package func vectors(of documents: Set<String>) async throws(RetrievalError) -> [String: [Float]] {
+        // Not the snapshot: its index of words would be made anew after each change.
+        guard let file = try load()?.file, file.hasVectors else { return [:] }
+        let wanted = file.documents.map { documents.contains($0.id) }
+        var vectors: [String: [Float]] = [:]
+        for (index, passage) in file.passages.enumerated() where wanted[Int(passage.document)] {
+            let start = index * file.dimension
+            vectors[file.passage(index).embeddedText] = Array(file.vectors[start..<(start + file.dimension)])
+        }
+        return vectors
+    }
+
     /// Two that replace at once wait for each other, and neither loses what the other has stored.
     @concurrent
     package func replace(_ update: StoreUpdate) async throws(RetrievalError) {
@@ -115,7 +130,9 @@ package final class FileStore: VectorStore {
             )
         }
         var file = IndexFile(embedder: update.embedder, dimension: update.dimension)
-        if !update.startsOver, let old = try load()?.file {
+        if update.startsOver {
+            if update.continues, let begun = state.withLock({ $0.anew }) { file = begun }
+        } else if let old = try load()?.file {
             guard EmbedderIdentity.matches(old.embedder, update.embedder), old.dimension == update.dimension else {
                 throw mismatch(
                     index: old.description, embedder: update.embedder, dimension: update.dimension, at: location)
@@ -135,6 +152,8 @@ package final class FileStore: VectorStore {
             for index in unit.vectors.indices { normalize(&unit.vectors[index]) }
             file.append(unit)
         }
+        guard !update.startsOver || update.isLast else { return state.withLock { $0.anew = file } }
+        state.withLock { $0.anew = nil }
         // Also when it starts over, whatever is there then.
         if let stamp = FileStamp(path: path) {
             guard stamp.isRegular else {

@@ -2,6 +2,7 @@ import Metrics
 import ParleyHTTP
 import ParleyJSON
 import ParleyPrimitives
+import Synchronization
 
 /// Has a model that reads question and passage together put what was found into a better order (`rerank.*`): the interface
 /// `POST /v1/rerank` that Jina, Cohere, vLLM and llama.cpp have in common.
@@ -21,6 +22,8 @@ package final class Reranker: Sendable {
     private let used = Counter(label: "parley_reranks_total", dimensions: [("outcome", "used")])
     private let late = Counter(label: "parley_reranks_total", dimensions: [("outcome", "late")])
     private let failed = Counter(label: "parley_reranks_total", dimensions: [("outcome", "failed")])
+    private let skipped = Counter(label: "parley_reranks_total", dimensions: [("outcome", "skipped")])
+    private let absence = Mutex(Absence())
     private let duration = Timer(label: "parley_stage_duration_seconds", dimensions: [("stage", "rerank")])
 
     /// - Parameters:
@@ -94,6 +97,10 @@ package final class Reranker: Sendable {
     private func ordered(_ matches: [Match], for question: String, topK: Int, _ timeout: Duration) async -> [Match] {
         guard matches.count > 1, timeout > .zero else { return matches }
         let started = ContinuousClock.now
+        guard absence.withLock({ $0.mayBeAsked(at: started) }) else {
+            skipped.increment()
+            return matches
+        }
         let (shown, rest) = (matches.prefix(candidates), matches.dropFirst(candidates))
         do throws(RetrievalError) {
             let answer = try await service.json(
@@ -102,11 +109,14 @@ package final class Reranker: Sendable {
                 timeout: timeout)
             let places = try Self.places(in: answer, of: shown.count, service)
             used.increment()
+            absence.withLock { $0.answered() }
             duration.recordNanoseconds((ContinuousClock.now - started).wholeNanoseconds)
             let named = Set(places)
             return places.map { shown[$0] } + shown.indices.filter { !named.contains($0) }.map { shown[$0] } + rest
         } catch {
             (error.code == .timedOut ? late : failed).increment()
+            // A refusal is about these texts.
+            if !error.isRefusal { absence.withLock { $0.failed(at: .now) } }
             return matches
         }
     }
@@ -141,6 +151,31 @@ package final class Reranker: Sendable {
         // Equal scores leave the order as it was.
         return scored.sorted { ($1.score, $0.place) < ($0.score, $1.place) }.map(\.place)
     }
+}
+
+/// When a service is left alone: each question would wait for it in vain.
+struct Absence: Sendable {
+    /// So many failures in a row.
+    static let most = 5
+    static let pause: Duration = .seconds(30)
+
+    private var failures = 0
+    private var until: ContinuousClock.Instant?
+
+    /// When the pause is over one question tries it, and the others go on without it.
+    mutating func mayBeAsked(at now: ContinuousClock.Instant) -> Bool {
+        guard let until else { return true }
+        guard now >= until else { return false }
+        self.until = now + Self.pause
+        return true
+    }
+
+    mutating func failed(at now: ContinuousClock.Instant) {
+        failures += 1
+        if failures >= Self.most { until = now + Self.pause }
+    }
+
+    mutating func answered() { self = Absence() }
 }
 
 /// Makes the reranker that `rerank.url` names; nil: there is none.
