@@ -161,6 +161,8 @@ extension Settings {
         reader.flag("cache.refresh_ahead", &cache.refreshAhead)
         reader.size("cache.embeddings", &cache.embeddings, in: 0...(1 << 40))
         reader.choice("cache.scope", &cache.scope)
+        reader.duration("stream.flush", &stream.flush, in: .zero ... .seconds(60))
+        reader.duration("stream.keep", &stream.keep, in: .zero ... .seconds(30 * 86_400))
         reader.flag("analytics.questions", &recordsQuestions)
         reader.duration("dead.ttl", &retention.deadTTL, in: .seconds(60) ... .seconds(3650 * 86_400))
         reader.int("dead.max_letters", &retention.deadLetters, in: 1...1_000_000_000)
@@ -214,7 +216,7 @@ extension Settings {
         "cache.memory",
         "cache.memory_ttl", "cache.ttl",
         "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "cache.embeddings",
-        "analytics.questions",
+        "analytics.questions", "stream.flush", "stream.keep",
         "retrieval.hybrid", "retrieval.min_score", "retrieval.empty", "rerank.url", "rerank.model", "rerank.api_key",
         "rerank.api_key_file", "rerank.candidates", "prompt.refusal",
         "routing.model", "retrieval.rewrite", "retrieval.mode", "retrieval.top_k", "retrieval.timeout",
