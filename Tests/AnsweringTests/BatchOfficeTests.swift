@@ -220,6 +220,68 @@ import Testing
         #expect(await office.standings(of: [tooSoon]) == [.urgent])
     }
 
+    /// Workers that die, seem dead, or hear nothing of the provider, at any step, while others look on.
+    @Test(arguments: 0..<200 as Range<UInt64>) func whateverHappensNothingIsPaidForTwice(seed: UInt64) async throws {
+        let random = Mutex(SeededGenerator(seed: seed))
+        @Sendable func chance(_ percent: Int) -> Bool { random.withLock { $0.chance(percent) } }
+        let (service, records, clock) = (FakeBatches(), FakeRecords(), FakeClock())
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let questions = try (0..<8).map { number in
+            BatchOffice.Question(
+                names: ["q\(number)"] + (number < 2 ? ["shared"] : []), job: try job("q\(number < 2 ? 0 : number)"))
+        }
+        var worker = 0
+        let quiet = logger
+        @Sendable func office(_ name: String) -> BatchOffice {
+            BatchOffice(service: service, records: records.of(name), clock: clock, logger: quiet)
+        }
+        @Sendable func pass(_ time: Duration) {
+            clock.move(time)
+            records.forgetLeases()
+        }
+        service.answersAll { step, maker in
+            if chance(30) {
+                // Others look on: it may seem dead to them.
+                let seemsDead = chance(50)
+                if seemsDead { records.die(maker) }
+                // The call that creates a batch ends before its lease does.
+                if step != .create, chance(30) { pass(.seconds(200)) }
+                _ = await office("watcher").standings(of: questions)
+                if seemsDead { records.live(maker) }
+            }
+            guard chance(20) else { return false }
+            records.die(maker, silently: true)
+            return true
+        }
+        var answered: Set<String> = []
+        for turn in 0..<300 where answered.count < questions.count {
+            // Whoever died is started again, as another.
+            if chance(20) { worker += 1 }
+            let name = "w\(worker)"
+            service.maker = name
+            if turn > 200 { service.isCalm = true }
+            let asked = questions.filter { !answered.contains($0.names[0]) && chance(60) }
+            let standings = await office(name).standings(of: asked)
+            var absent: [BatchOffice.Question] = []
+            for (question, standing) in zip(asked, standings) {
+                switch standing {
+                case .answered(let answer, _):
+                    #expect(answer.text == "to \(question.job.query)")
+                    answered.insert(question.names[0])
+                case .absent: absent.append(question)
+                default: break
+                }
+            }
+            if !absent.isEmpty { _ = await office(name).submit(absent.map { ($0, [], nil) }) }
+            if records.isSilent(name) { worker += 1 }
+            if chance(30) { pass(.seconds(200)) }
+        }
+        #expect(answered.count == questions.count, "all are answered in the end")
+        let paid = service.paid
+        #expect(paid.count == 7 && paid.values.allSatisfy { $0 == 1 }, "\(paid)")
+    }
+
     @Test func aStateIsReadAsItWasWritten() {
         let at = Timestamp(milliseconds: 1_700_000_000_000)
         for state: BatchState in [
@@ -263,6 +325,11 @@ private final class FakeBatches: BatchService {
         var events: [Step: @Sendable () async throws -> Void] = [:]
         /// The worker is dead: whatever it does after that step does not happen.
         var deadAt: Step?
+        var numbers: [String: Int] = [:]
+        var answersAll = false
+        var isCalm = false
+        var maker = ""
+        var chaos: (@Sendable (Step, _ maker: String) async -> Bool)?
     }
     private let state = Mutex(State())
 
@@ -282,24 +349,59 @@ private final class FakeBatches: BatchService {
         if step == .create { state.withLock { $0.deadAt = step } }
     }
 
-    private func happen(_ step: Step) async {
-        let event = state.withLock { $0.events.removeValue(forKey: step) }
+    /// Each batch is answered as soon as it is asked for.
+    ///
+    /// - Parameter chaos: happens at each step; true: the worker dies of it.
+    func answersAll(_ chaos: @escaping @Sendable (Step, _ maker: String) async -> Bool) {
+        state.withLock {
+            $0.answersAll = true
+            $0.chaos = chaos
+        }
+    }
+    var isCalm: Bool {
+        get { state.withLock { $0.isCalm } }
+        set { state.withLock { $0.isCalm = newValue } }
+    }
+    var maker: String {
+        get { state.withLock { $0.maker } }
+        set { state.withLock { $0.maker = newValue } }
+    }
+    /// How often each question would be.
+    var paid: [String: Int] {
+        state.withLock { state in
+            state.created.enumerated().filter { !state.cancelled.contains("id-\($0.offset)") }
+                .flatMap(\.element.lines).reduce(into: [:]) { $0[$1, default: 0] += 1 }
+        }
+    }
+
+    /// - Returns: whether the worker dies.
+    @discardableResult
+    private func happen(_ step: Step) async -> Bool {
+        let (event, chaos, maker) = state.withLock { state in
+            (state.events.removeValue(forKey: step), state.isCalm ? nil : state.chaos, state.maker)
+        }
         try? await event?()
+        return await chaos?(step, maker) ?? false
     }
 
     func line(_ number: Int, of batch: String, _ job: Job, _ passages: [Source]) -> (bytes: [UInt8], draft: BatchDraft)
     {
-        (Array(job.query.utf8), BatchDraft(sources: passages))
+        // Of equal questions the first is in the batch.
+        state.withLock { state in
+            let name = "\(batch) \(job.query)"
+            state.numbers[name] = state.numbers[name] ?? number
+        }
+        return (Array(job.query.utf8), BatchDraft(sources: passages))
     }
 
     func upload(_ lines: [[UInt8]], batch: String) async throws(JobFailure) -> String {
         state.withLock { $0.files[batch] = lines.map { String(decoding: $0, as: UTF8.self) } }
-        await happen(.upload)
+        if await happen(.upload) { throw Self.failure }
         return batch
     }
 
     func create(_ file: String, batch: String) async throws(BatchCreationFailure) -> String {
-        await happen(.create)
+        if await happen(.create) { throw .unclear(Self.failure) }
         let (refusal, unclear, isDead) = state.withLock { ($0.refusal, $0.unclear, $0.deadAt == .create) }
         if let refusal { throw .refused(refusal) }
         if isDead || unclear == false { throw .unclear(Self.failure) }
@@ -319,6 +421,13 @@ private final class FakeBatches: BatchService {
     func look(at id: String) async throws(JobFailure) -> BatchProgress {
         state.withLock { state in
             state.looks += 1
+            if state.answersAll, let number = Int(id.dropFirst(3)), state.created.indices.contains(number) {
+                let batch = state.created[number]
+                let lines = batch.lines.compactMap { line in
+                    state.numbers["\(batch.name) \(line)"].map { ($0, Array("to \(line)".utf8)) }
+                }
+                return .ended(lines: Dictionary(lines) { one, _ in one }, failure: nil)
+            }
             guard let lines = state.lines else { return .running }
             return .ended(lines: lines.mapValues { Array($0.utf8) }, failure: nil)
         }
@@ -363,6 +472,7 @@ private final class FakeRecords: Sendable {
             if silently { $0.silent.insert(worker) }
         }
     }
+    func isSilent(_ worker: String) -> Bool { state.withLock { $0.silent.contains(worker) } }
     func live(_ worker: String) { state.withLock { _ = $0.dead.remove(worker) } }
     func forgetLeases() {
         state.withLock {

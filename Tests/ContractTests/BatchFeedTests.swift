@@ -225,6 +225,17 @@ import Testing
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func whatIsWarmedIsWaitedForAndGoesByItself() async throws {
+        let server = try BatchServer(isHeld: true)
+        let worker = try await Worker.start(settings(server, ["cache.ttl": "10m"]))
+        let query = "Is this \(unique()) warm?"
+        let warmed = try await parley(
+            "warm", "--json", settings: settings(server, ["queue.name": worker.queue]), input: query + "\n")
+        #expect(warmed.status == 0, "\(warmed.errors)")
+        #expect(server.chats == [query] && server.batches.isEmpty)
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func checkTellsThatAServiceHasNoBatches() async throws {
         let fine = try BatchServer()
         #expect(try await parley("check", settings: settings(fine)).status == 0)

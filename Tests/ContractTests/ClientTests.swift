@@ -107,4 +107,41 @@ extension ContractTests {
         let closed = await #expect(throws: ParleyClientError.self) { try await client.ask("x") }
         #expect(closed?.code == .closed)
     }
+
+    /// Whoever comes back has all pieces from the first, and the rest as it comes.
+    @Test func aSwiftProducerComesBackForAStream() async throws {
+        let model = try await ModelServer(delay: .milliseconds(700))
+        let worker = try await Worker.start(["model.url": model.url, "stream.keep": "60s", "model.stream": "always"])
+        let id = JobID.random()
+        try await withClient(of: worker) { client in
+            var job = Job(id: id, query: "Where was I?")
+            job.stream = true
+            // Its connection ends with the first piece, and its reply queue with that.
+            for try await event in try await client.stream(job) {
+                if case .delta = event { break }
+            }
+        }
+        try await withClient(of: worker) { client in
+            var (pieces, reply): ([String], Reply?) = ([], nil)
+            for try await event in try await client.resume(id) {
+                switch event {
+                case .delta(let piece): pieces.append(piece)
+                case .restarted: pieces = []
+                case .reply(let last): reply = last
+                }
+            }
+            #expect(reply?.answer == "one two three" && pieces.joined() == "one two three")
+            #expect(pieces.count > 1)
+            // Later, all of it at once.
+            var again = ""
+            for try await event in try await client.resume(id) {
+                if case .delta(let piece) = event { again += piece }
+            }
+            #expect(again == "one two three")
+            await #expect(throws: ParleyClientError.self) {
+                for try await _ in try await client.resume(.random(), timeout: .milliseconds(200)) {}
+            }
+        }
+        try await worker.stop()
+    }
 }

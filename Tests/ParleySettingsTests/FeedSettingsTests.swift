@@ -43,6 +43,12 @@ import Testing
         #expect(try await load([]).model.concurrency == .fixed)
     }
 
+    @Test func streamsMayBeFlushedSeldomAndKept() async throws {
+        let settings = try await load([("stream.flush", "250ms"), ("stream.keep", "10m")])
+        #expect(settings.stream.flush == .milliseconds(250) && settings.stream.keep == .seconds(600))
+        #expect(try await load([]).stream == .init())
+    }
+
     @Test func mistakesAreNamed() async {
         for (key, value, said) in [
             ("model.feed", "streams", "requests, prompts, batch"), ("model.batch_hours", "22", "such as 22-6"),

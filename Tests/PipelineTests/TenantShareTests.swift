@@ -122,4 +122,17 @@ import Testing
         #expect(chunks.map(\.seq) == [0, 1])
         #expect(chunks.map(\.delta).joined() == bench.replies.first?.answer)
     }
+
+    @Test func aStreamThatIsFlushedSeldomHasFewerChunksAndTheFirstAtOnce() throws {
+        let free = Workbench()
+        free.answer(SimulatedMessage(number: 0, try job("a") { $0.stream = true }))
+        var configuration = PipelineConfiguration()
+        configuration.flush = .seconds(3600)
+        let bench = Workbench(configuration)
+        bench.answer(SimulatedMessage(number: 0, try job("a") { $0.stream = true }))
+        let chunks = try bench.ledger.replies.dropLast().map { try Chunk(decoding: $0.body) }
+        #expect(chunks.map(\.seq) == [0, 1], "the first, and what is left at the end")
+        #expect(chunks.count < free.ledger.replies.count - 1)
+        #expect(chunks.map(\.delta).joined() == bench.replies.first?.answer)
+    }
 }

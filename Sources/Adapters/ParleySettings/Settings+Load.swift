@@ -163,6 +163,8 @@ extension Settings {
         reader.size("cache.embeddings", &cache.embeddings, in: 0...(1 << 40))
         reader.size("cache.passages", &cache.passages, in: 0...(1 << 40))
         reader.choice("cache.scope", &cache.scope)
+        reader.duration("stream.flush", &stream.flush, in: .zero ... .seconds(60))
+        reader.duration("stream.keep", &stream.keep, in: .zero ... .seconds(30 * 86_400))
         reader.flag("analytics.questions", &recordsQuestions)
         reader.duration("dead.ttl", &retention.deadTTL, in: .seconds(60) ... .seconds(3650 * 86_400))
         reader.int("dead.max_letters", &retention.deadLetters, in: 1...1_000_000_000)
@@ -216,7 +218,7 @@ extension Settings {
         "cache.memory",
         "cache.memory_ttl", "cache.ttl",
         "cache.ttl_jitter", "cache.stale", "cache.scope", "cache.refresh_ahead", "cache.embeddings", "cache.passages",
-        "analytics.questions",
+        "analytics.questions", "stream.flush", "stream.keep",
         "retrieval.hybrid", "retrieval.min_score", "retrieval.empty", "retrieval.filter", "rerank.url", "rerank.model",
         "rerank.api_key",
         "rerank.api_key_file", "rerank.candidates", "prompt.refusal",

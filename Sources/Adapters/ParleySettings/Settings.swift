@@ -34,6 +34,7 @@ package struct Settings: Sendable, Equatable {
     package var agents: [String: Agent] = [:]
     package var results = Results()
     package var cache = Cache()
+    package var stream = Stream()
     /// `analytics.questions`: what is asked is counted in Redis, for `parley warm --top`.
     package var recordsQuestions = false
     package var retry = Retry()
@@ -171,6 +172,14 @@ package struct Settings: Sendable, Equatable {
         package var apiKey: String?
         /// How many passages it is shown.
         package var candidates = 20
+    }
+
+    /// `stream.*`
+    package struct Stream: Sendable, Equatable {
+        /// The least time between two chunks of a stream.
+        package var flush = Duration.zero
+        /// So long chunks are kept in Redis; nothing: they are not.
+        package var keep = Duration.zero
     }
 
     /// `cache.*`

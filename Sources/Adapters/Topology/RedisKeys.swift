@@ -30,7 +30,10 @@ package struct RedisKeys: Sendable, Equatable {
     package var prefixes: [(text: String, isResult: Bool)] {
         guard let tenant, let id = JobID("x") else { return [] }
         let ending = String(JobKey(id, tenant: tenant).text.dropLast())
-        return [(results + ending, true), (claims + ending, false), (revocationsOfJobs + ending, false)]
+        return [
+            (results + ending, true), (claims + ending, false), (revocationsOfJobs + ending, false),
+            ("\(prefix):stream:" + ending, false),
+        ]
     }
     /// The job's reply, as JSON.
     package func result(_ key: JobKey) -> String { results + key.text }
@@ -54,6 +57,8 @@ package struct RedisKeys: Sendable, Equatable {
     package func limit(_ name: String) -> String { "\(prefix):limit:\(name)" }
     /// The workers that take from the limits.
     package var limitWorkers: String { "\(prefix):limit:workers" }
+    /// The chunks of its answer, a stream (`stream.keep`).
+    package func stream(_ key: JobKey) -> String { "\(prefix):stream:\(key.text)" }
     /// Of batches that a model's provider is asked for: a question's name, a batch's state, what came of it.
     package func batch(_ name: String) -> String { "\(prefix):batch:\(name)" }
     /// Counts revocations, so that workers see that there is a new one.

@@ -132,7 +132,13 @@ struct WarmCommand: AsyncParsableCommand {
                 let due = started + .seconds(Double(asked) / rate)
                 if due > .now { try? await Task.sleep(until: due) }
                 asked += 1
-                group.addTask {
+                var job = job
+                // Who waits for it does not wait longer: with model.feed: batch it is no question for a batch.
+                job.deadline =
+                    job.deadline
+                    ?? Timestamp(
+                        milliseconds: Moment.now.milliseconds + Int64(timeout / .milliseconds(1)))
+                group.addTask { [job] in
                     do throws(ParleyClientError) {
                         return .success(try await client.ask(job, priority: 0, timeout: timeout))
                     } catch {

@@ -21,7 +21,7 @@ actor Deliveries {
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     private var jobs: InFlightJobs
-    private let chunkPace: ChunkPace
+    private let streams: ChunkStreams
     private var suspects = Suspects()
     private var trialsEnd = Waiters()
     private var idle = Waiters()
@@ -43,11 +43,11 @@ actor Deliveries {
     init(
         intake: any Intake, results: any ResultStore, outbox: any Outbox, answering: Answering, health: HealthMonitor,
         decoder: WindowDecoder, concluder: Concluder, clock: any PipelineClock, maxDeliveries: Int,
-        inFlight: TenantCeiling, chunksPerSecond: TenantCeiling, questions: QuestionCount?,
+        inFlight: TenantCeiling, streams: ChunkStreams, questions: QuestionCount?,
         executor: any SerialExecutor & TaskExecutor, metrics: PipelineMetrics, logger: Logger
     ) {
         jobs = InFlightJobs(ceiling: inFlight)
-        chunkPace = ChunkPace(chunksPerSecond)
+        self.streams = streams
         self.intake = intake
         claims = Claims(results: results, health: health, maxDeliveries: maxDeliveries)
         self.outbox = outbox
@@ -290,7 +290,7 @@ actor Deliveries {
             return nil
         }
         return ChunkRelay(
-            delivery, replyTo: replyTo, outbox: outbox, pace: chunkPace, clock: clock, metrics: metrics,
+            delivery, replyTo: replyTo, outbox: outbox, streams: streams, clock: clock, metrics: metrics,
             executor: executor)
     }
 

@@ -36,6 +36,7 @@ package actor Pipeline {
     ///   - router: tells which agent a question is for, and whether it needs passages; nil: nobody does.
     ///   - answers: the answer cache's second tier.
     ///   - questions: counts what is asked; nil: nobody does.
+    ///   - chunks: keeps those of streams; nil: nobody does.
     ///   - limits: what all workers share of `limits.*`.
     ///   - objects: keeps answers that are too long for replies, and bodies that are for messages.
     ///   - inflate: undoes gzip, giving at most the number of bytes asked for.
@@ -43,7 +44,7 @@ package actor Pipeline {
         intake: any Intake, results: any ResultStore, outbox: any Outbox, passageSource: (any PassageSource)?,
         model: any AnswerModel, rewriter: (any AnswerModel)? = nil, fallbacks: [ModelChoice] = [],
         batches: BatchOffice? = nil, agents: [Agent] = [], router: Router? = nil,
-        answers: (any AnswerStore)? = nil, questions: (any QuestionLog)? = nil,
+        answers: (any AnswerStore)? = nil, questions: (any QuestionLog)? = nil, chunks: (any ChunkLog)? = nil,
         objects: (any ObjectStore)? = nil, limits: (any LimitStore)? = nil, decoder: JobDecoder,
         inflate: @escaping @Sendable ([UInt8], Int) throws(JobFailure) -> [UInt8], clock: any PipelineClock,
         configuration: PipelineConfiguration, executor: any SerialExecutor & TaskExecutor, logger: Logger
@@ -79,7 +80,8 @@ package actor Pipeline {
                 settler: settler, retry: configuration.retry, health: health, clock: clock, claimCheck: claimCheck,
                 resultLife: configuration.resultLife),
             clock: clock, maxDeliveries: configuration.retry.maxDeliveries, inFlight: configuration.inFlight,
-            chunksPerSecond: configuration.chunksPerSecond,
+            streams: ChunkStreams(
+                pace: ChunkPace(configuration.chunksPerSecond), flush: configuration.flush, log: chunks),
             questions: questions.map { QuestionCount(log: $0, perUser: configuration.recordsUsers) },
             executor: executor, metrics: metrics, logger: logger)
     }

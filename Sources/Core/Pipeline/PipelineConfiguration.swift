@@ -16,6 +16,8 @@ package struct PipelineConfiguration: Sendable {
     package var inFlight = TenantCeiling()
     /// `limits.chunks_per_second`: of a tenant, in one worker.
     package var chunksPerSecond = TenantCeiling()
+    /// `stream.flush`: the least time between two chunks of a stream.
+    package var flush = Duration.zero
     /// `cache.scope: user`: recorded questions name their users.
     package var recordsUsers = false
     /// How questions are answered.

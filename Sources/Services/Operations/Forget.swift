@@ -20,7 +20,7 @@ package struct ForgetRequest: Sendable, Equatable {
 package struct Forgotten: Sendable, Equatable {
     /// Stored replies.
     package var results = 0
-    /// What is kept beside a reply: whose an id is, revocations.
+    /// What is kept beside a reply: whose an id is, revocations, chunks.
     package var marks = 0
     package var deadLetters = 0
     /// Answers that were kept to be given again.
@@ -42,7 +42,8 @@ package func forgetResults(
         var forgotten = Forgotten()
         try await delete(request.ids.map { keys.result(keys.job($0)) }, client, &forgotten.results)
         try await delete(
-            request.ids.flatMap { [keys.claim(keys.job($0)), keys.revoked(keys.job($0))] }, client, &forgotten.marks)
+            request.ids.map { keys.job($0) }.flatMap { [keys.claim($0), keys.revoked($0), keys.stream($0)] }, client,
+            &forgotten.marks)
         if let tenant = request.tenant, keys.tenant == tenant {
             for (prefix, isResult) in keys.prefixes {
                 try await forEachKey(prefix, client) { found throws(RedisError) in

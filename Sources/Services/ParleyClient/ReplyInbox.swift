@@ -11,8 +11,7 @@ actor ReplyInbox {
 
     private struct Listener {
         let events: AsyncThrowingStream<AnswerEvent, any Error>.Continuation
-        var attempt = 1
-        var nextSeq = 0
+        var order = ChunkOrder()
     }
 
     private var listeners: [String: Listener] = [:]
@@ -79,20 +78,32 @@ actor ReplyInbox {
     func take(_ delivery: Delivery) {
         guard let id = delivery.properties.correlationID else { return }
         if delivery.properties.type == "chat.chunk" {
-            guard var listener = listeners[id], let chunk = try? Chunk(decoding: delivery.body),
-                chunk.attempt >= listener.attempt
-            else { return }
-            if chunk.attempt > listener.attempt || chunk.seq < listener.nextSeq {
-                guard chunk.seq == 0 else { return }
-                listener.events.yield(.restarted)
-                listener.attempt = chunk.attempt
+            guard let chunk = try? Chunk(decoding: delivery.body), let events = listeners[id]?.order.take(chunk) else {
+                return
             }
-            listener.nextSeq = chunk.seq + 1
-            listeners[id] = listener
-            listener.events.yield(.delta(chunk.delta))
+            for event in events { listeners[id]?.events.yield(event) }
         } else if let reply = try? Reply(decoding: delivery.body) {
             finish(id, .success(reply))
         }
     }
 
+}
+
+/// Whose turn it is among the chunks of one answer.
+struct ChunkOrder {
+    private var attempt = 1
+    private var nextSeq = 0
+
+    /// What a chunk means for who listens; nothing when it is of an earlier attempt.
+    mutating func take(_ chunk: Chunk) -> [AnswerEvent] {
+        guard chunk.attempt >= attempt else { return [] }
+        var events: [AnswerEvent] = []
+        if chunk.attempt > attempt || chunk.seq < nextSeq {
+            guard chunk.seq == 0 else { return [] }
+            events.append(.restarted)
+            attempt = chunk.attempt
+        }
+        nextSeq = chunk.seq + 1
+        return events + [.delta(chunk.delta)]
+    }
 }

@@ -78,6 +78,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         configuration.objectLife = settings.results.ttl * (1 + settings.results.ttlJitter)
         configuration.inFlight = TenantCeiling(settings.limits.inFlight)
         configuration.chunksPerSecond = TenantCeiling(settings.limits.chunksPerSecond)
+        configuration.flush = settings.stream.flush
         configuration.answering.longestPause = settings.retry.max
         configuration.recordsUsers = settings.cache.scope == .user
         results = RedisResults(
@@ -109,6 +110,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             router: assembly.router,
             answers: answers,
             questions: settings.recordsQuestions ? RedisQuestions(redis: redis, keys: assembly.keys) : nil,
+            chunks: settings.stream.keep > .zero
+                ? RedisChunks(redis: redis, keys: assembly.keys, life: settings.stream.keep) : nil,
             objects: assembly.objects?.store,
             limits: RedisLimits(redis: redis, keys: assembly.keys, worker: results.worker, logger: logger),
             decoder: decoder,
