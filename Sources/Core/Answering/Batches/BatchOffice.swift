@@ -2,6 +2,7 @@ import ChatJobs
 import Logging
 import Metrics
 import ParleyPrimitives
+import Synchronization
 
 /// Has a model's bulk jobs answered in batches of its provider's, with all other workers, so that none is paid for twice.
 ///
@@ -22,6 +23,8 @@ package final class BatchOffice: Sendable {
     private let logger: Logger
     /// Of an answer that comes by a batch.
     let prices: Prices?
+    /// Told once, when that changes.
+    private let isWithoutRecords = Atomic(false)
     private let batches = Dictionary(
         uniqueKeysWithValues: ["created", "completed", "failed", "recovered"].map {
             ($0, Counter(label: "parley_batches_total", dimensions: [("event", $0)]))
@@ -107,8 +110,18 @@ package final class BatchOffice: Sendable {
             }
             var looks = [Look](repeating: .success(nil), count: questions.count)
             for await (place, look) in group { looks[place] = look }
+            note(looks.lazy.compactMap { if case .failure(let outage) = $0 { outage } else { nil } }.first)
             return looks
         }
+    }
+
+    /// Whether it is known what is in which batch.
+    private func note(_ outage: Outage?) {
+        guard isWithoutRecords.exchange(outage != nil, ordering: .relaxed) != (outage != nil) else { return }
+        guard let outage else { return logger.notice("it is known again which jobs are in batches") }
+        logger.warning(
+            "it is not known which jobs are in batches: bulk jobs wait until it is",
+            metadata: ["reason": "\(outage.reason)"])
     }
 
     private func standing(_ question: Question, _ look: Look) async -> Standing {
@@ -245,6 +258,7 @@ package final class BatchOffice: Sendable {
                 if isIn, let failure { .failed(failure) } else { later(.zero, item.question.job) }
             }
         } catch {
+            note(error)
             return items.map { later(.zero, $0.question.job) }
         }
     }
