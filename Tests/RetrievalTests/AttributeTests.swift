@@ -52,6 +52,9 @@ import Testing
         #expect(
             try one("---\nagent: 'it''s' # so\ntenant: \"a #\\\"b\"\n---\nText")?.attributes
                 == Attributes(tenant: "a #\"b", agent: "it's"))
+        #expect(try one("\u{FEFF}\n \n---\ntenant: a\n---\nText")?.attributes.tenant == "a")
+        #expect(try one("---\ntenant: a\ntenant_name: A\n---\nText")?.attributes.tenant == "a")
+        #expect(try one("+++\ntitle = \"a\"\n+++\nNote: text\n\n---\nText")?.title == "x")
         #expect(try one("---\ntenant: 42\nlanguage: no\n---\nText")?.attributes.tenant == "42")
         #expect(try one("---\ntenant: null\nagent: ~\n---\nText")?.attributes == Attributes())
         #expect(try one("---\nonly a rule\n---\n\nText")?.text.hasPrefix("---\nonly") == true)
@@ -74,6 +77,8 @@ import Testing
         ("---\ntitle: x\n  - y\n{tenant: a}\n---\nText", "is no key"),
         ("---\n{tenant: a}\n---\nText", "speaks of a tenant"),
         ("---\n? tenant\n: a\n---\nText", "speaks of a tenant"), ("---\ntitle: x\ntenant=a\n---\nText", "is no key"),
+        ("---\ntenant_id: a\n---\nText", "tenant_id is no attribute"),
+        ("+++\ntenant = \"a\"\n+++\nText", "speaks of a tenant"),
         ("---\ntenant: a\nTenant: b\n---\nText", "a document has one tenant"),
         ("---\ntenant: a\ntenant: b\n---\nText", "a document has one tenant"),
         ("---\ntenant: a\n\nText", "speaks of a tenant"), ("---\ndate: soon\n---\nText", "date is soon"),

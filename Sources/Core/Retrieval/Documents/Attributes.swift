@@ -75,11 +75,13 @@ struct AttributeList {
 
     private(set) var attributes = Attributes()
     private(set) var language: String?
+    /// A name that was perhaps meant for `tenant`: `tenant_id`.
+    private(set) var unclear: String?
 
     /// The name that `key` means; nil: it is none of an attribute.
     static func name(_ key: String) -> String? {
-        switch key.lowercased() {
-        case "tenant": "tenant"
+        switch trimmed(key).lowercased() {
+        case let name where name.hasPrefix("tenant"): "tenant"
         case "agent": "agent"
         case "language", "lang": "language"
         case "tags", "tag": "tags"
@@ -91,6 +93,10 @@ struct AttributeList {
     /// - Parameter key: a name that ``name(_:)`` knows; others are passed over.
     mutating func set(_ key: String, _ values: [String]) throws(Mistake) {
         guard let name = Self.name(key) else { return }
+        guard name != "tenant" || trimmed(key).lowercased() == name else {
+            unclear = key
+            return
+        }
         let values = values.map { String(trimmed($0)) }
         guard name == "tags" || values.count == 1, let value = values.first ?? "" as String? else {
             throw Mistake(message: "\(name) has \(values.count) values; one is allowed")
@@ -127,6 +133,13 @@ struct AttributeList {
         attributes.date = other.attributes.date ?? attributes.date
         attributes.tags = Self.tags(attributes.tags + other.attributes.tags)
         language = other.language ?? language
+        unclear = other.unclear ?? unclear
+    }
+
+    /// - Throws: when it is not certain that the document is nobody's.
+    func verify() throws(Mistake) {
+        guard let unclear, attributes.tenant == nil else { return }
+        throw Mistake(message: "\(unclear) is no attribute: write tenant if that is meant, else call it something else")
     }
 
     static func tags(_ tags: [String]) -> [String] {

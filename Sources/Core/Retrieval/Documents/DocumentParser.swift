@@ -96,7 +96,10 @@ struct DocumentParser {
         place: String
     ) -> Parsed {
         var list = folders
-        do throws(AttributeList.Mistake) { try list.add(own) } catch {
+        do throws(AttributeList.Mistake) {
+            try list.add(own)
+            try list.verify()
+        } catch {
             return .unreadable(place: place, reason: error.message)
         }
         let document = Document(

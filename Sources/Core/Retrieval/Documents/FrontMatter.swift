@@ -15,7 +15,8 @@ struct FrontMatter {
     /// - Throws: when it cannot be read, or an attribute in it cannot be taken.
     init(of text: String) throws(AttributeList.Mistake) {
         body = text[...]
-        let (lines, rest) = Self.split(text)
+        // Empty lines in front of it make it no other's document.
+        let (lines, rest) = Self.split(text.drop { $0.isWhitespace || $0 == "\u{FEFF}" })
         guard let rest, lines.contains(where: { Self.key(of: $0) != nil }) else {
             // A rule, and text behind it.
             let saysTenant = lines.contains { line in
@@ -39,7 +40,11 @@ struct FrontMatter {
     }
 
     /// - Returns: no lines when there is no first `---`; no rest when there is no second one.
-    private static func split(_ text: String) -> (lines: [Substring], rest: Substring?) {
+    private static func split(_ text: Substring) -> (lines: [Substring], rest: Substring?) {
+        // What other programs read as TOML is not read here, and may not be passed over where it speaks of a tenant.
+        if text.hasPrefix("+++") {
+            return (text.split(whereSeparator: \.isNewline).dropFirst().prefix { trimmed($0) != "+++" }, nil)
+        }
         guard text.hasPrefix("---") else { return ([], nil) }
         var lines: [Substring] = []
         var start = text.startIndex
