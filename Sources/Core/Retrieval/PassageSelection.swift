@@ -85,8 +85,16 @@ struct PassageSelection {
     }
 
     private static func words(_ text: String) -> some Sequence<Unicode.Scalar> {
-        text.unicodeScalars.lazy.filter { $0.properties.isAlphabetic || $0.properties.numericType != nil }
+        text.unicodeScalars.lazy.filter(isOfWord)
             .map { $0.isASCII ? Unicode.Scalar(folded(UInt8($0.value))) : $0 }
+    }
+
+    private static func isOfWord(_ scalar: Unicode.Scalar) -> Bool {
+        // To ask for properties takes fifty times as long, and most text needs none.
+        guard !scalar.isASCII else {
+            return (0x30...0x39).contains(scalar.value) || (0x61...0x7A).contains(scalar.value | 0x20)
+        }
+        return scalar.properties.isAlphabetic || scalar.properties.numericType != nil
     }
 
     private static func folded(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
