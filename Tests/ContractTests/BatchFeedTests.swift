@@ -78,22 +78,32 @@ import Testing
             case "evil": .fails(400, "this prompt is not allowed")
             case "ill" where count == 1: .fails(500)
             case "late" where count == 1: .expires
+            case "filtered": .filters
             default: .answers
             }
         }
-        let worker = try await Worker.start(settings(server))
+        let redis = try await PrivateRedis()
+        let store = ["redis.url": redis.url()]
+        let prices = ["model.prices": "10, 10, 20", "model.batch_prices": "5, 5, 10"]
+        let worker = try await Worker.start(settings(server, store.merging(prices) { $1 }))
         try await Producer.with { producer in
-            for query in ["evil", "ill", "late", "fine"] {
+            for query in ["evil", "ill", "late", "fine", "filtered"] {
                 try await producer.publish(
                     #"{"query":"\#(query)"}"#, to: worker, id: "\(query).\(unique())", priority: 0)
             }
-            let replies = try await replies(4, to: producer)
+            let replies = try await replies(5, to: producer)
+            #expect(try replies["filtered"]?.errorCode == "model_rejected")
             #expect(try replies["evil"]?.errorCode == "model_rejected")
             #expect(try replies["fine"]?.answer == "to fine" && replies["fine"]?.json["attempts"]?.int == 1)
             #expect(try replies["ill"]?.answer == "to ill" && replies["ill"]?.json["attempts"]?.int == 2)
             #expect(try replies["late"]?.answer == "to late" && replies["late"]?.json["attempts"]?.int == 1)
-            #expect(server.paid == ["evil": 1, "fine": 1, "ill": 2, "late": 2])
+            #expect(server.paid == ["evil": 1, "fine": 1, "filtered": 1, "ill": 2, "late": 2])
             #expect(server.chats.isEmpty)
+        }
+        try await waitUntil("the ledger has the answer that was held back, too") {
+            let row = try await parley("costs", "--json", settings: store).lines.first?["rows"]?.elements.first
+            guard row?["failed_calls"]?.int == 1 else { return false }
+            return row?["calls"]?.int == 4 && row?["prompt_tokens"]?.int == 4000 && row?["cost"]?.double == 0.04
         }
         #expect(try await worker.stop() == 0)
     }

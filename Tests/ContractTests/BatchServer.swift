@@ -9,6 +9,8 @@ final class BatchServer: Sendable {
     enum Reaction: Sendable {
         case answers
         case fails(Int, String = "no")
+        /// An answer that the service's content filter holds back, and charges for.
+        case filters
         /// The batch ends before its turn.
         case expires
     }
@@ -158,6 +160,10 @@ final class BatchServer: Sendable {
                     state.batches[number].outcomes +=
                         #"{"id":"r","custom_id":"\#(id)","response":{"status_code":200,"body":\#(Self.completion(question))},"error":null}"#
                         + "\n"
+                case .filters:
+                    let body = Self.completion(question).replacing(#""stop""#, with: #""content_filter""#)
+                    state.batches[number].outcomes +=
+                        #"{"id":"r","custom_id":"\#(id)","response":{"status_code":200,"body":\#(body)},"error":null}"# + "\n"
                 case .fails(let status, let message):
                     state.batches[number].errors +=
                         #"{"id":"r","custom_id":"\#(id)","response":{"status_code":\#(status),"body":{"error":{"message":"\#(message)"}}},"error":null}"#

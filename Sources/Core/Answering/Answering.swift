@@ -274,6 +274,7 @@ package actor Answering {
                 rest.append(flight)
                 continue
             }
+            if case .failed(let failure) = result { asker.noteLine(failure, of: flight) }
             let landing = Landing(of: flight, result, at: clock.now)
             keep(landing, of: flight)
             flights.close(flight)

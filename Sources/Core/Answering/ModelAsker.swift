@@ -142,6 +142,14 @@ final class ModelAsker {
         if let made = flight.rewriting { note(LostCall(model: made.model, usage: made.usage), of: flight) }
     }
 
+    /// A line of a batch came to no answer.
+    func noteLine(_ failure: JobFailure, of flight: Flight) {
+        guard let call = failure.call else { return }
+        var usage = call.usage
+        usage.cost = flight.route.agent.choices[0].batches?.prices?.cost(of: usage)
+        note(LostCall(model: call.model, usage: usage), of: flight)
+    }
+
     /// Has a call noted that came to no answer, or whose answer is in no reply.
     private func note(_ call: LostCall?, of flight: Flight) {
         guard let call, let expenses else { return }

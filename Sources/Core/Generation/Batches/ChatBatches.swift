@@ -217,12 +217,15 @@ package struct ChatBatches: Sendable {
             case .failed(let failure): return .failed(failure)
             }
         }
-        do throws(JobFailure) { _ = try reader.finish() } catch { return .failed(error) }
+        let model = reader.answer.model ?? asked
+        let usage = reader.answer.usage(of: chat.prompt.messages(for: request))
+        do throws(JobFailure) { _ = try reader.finish() } catch {
+            return .failed(error.losing(LostCall(model: model, usage: usage)))
+        }
         let answer = reader.answer
         return .answered(
             Generation(
-                answer: answer.text, model: answer.model ?? asked,
-                usage: answer.usage(of: chat.prompt.messages(for: request)),
+                answer: answer.text, model: model, usage: usage,
                 finishReason: answer.reason == .cut ? .length : .stop))
     }
 
