@@ -163,7 +163,8 @@ final class BatchServer: Sendable {
                 case .filters:
                     let body = Self.completion(question).replacing(#""stop""#, with: #""content_filter""#)
                     state.batches[number].outcomes +=
-                        #"{"id":"r","custom_id":"\#(id)","response":{"status_code":200,"body":\#(body)},"error":null}"# + "\n"
+                        #"{"id":"r","custom_id":"\#(id)","response":{"status_code":200,"body":\#(body)},"error":null}"#
+                        + "\n"
                 case .fails(let status, let message):
                     state.batches[number].errors +=
                         #"{"id":"r","custom_id":"\#(id)","response":{"status_code":\#(status),"body":{"error":{"message":"\#(message)"}}},"error":null}"#

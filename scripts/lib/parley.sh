@@ -24,7 +24,9 @@ forget_settings() {
     for name in ${!PARLEY_RABBITMQ_*} ${!PARLEY_REDIS_*} ${!PARLEY_QUEUE_*} ${!PARLEY_WORKER_*} ${!PARLEY_ADMIN_*} \
         ${!PARLEY_MODEL_*} ${!PARLEY_EMBEDDINGS_*} ${!PARLEY_VECTORS_*} ${!PARLEY_RETRIEVAL_*} ${!PARLEY_RESULTS_*} \
         ${!PARLEY_RETRY_*} ${!PARLEY_PRIORITY_*} ${!PARLEY_LIMITS_*} ${!PARLEY_REPLY_*} ${!PARLEY_MODELS_*} \
-        ${!PARLEY_TENANTS_*} ${!PARLEY_PROMPT_*} ${!PARLEY_LOG_*} OPENAI_API_KEY; do
+        ${!PARLEY_TENANTS_*} ${!PARLEY_PROMPT_*} ${!PARLEY_LOG_*} ${!PARLEY_CACHE_*} ${!PARLEY_RERANK_*} \
+        ${!PARLEY_ROUTING_*} ${!PARLEY_AGENTS_*} ${!PARLEY_OBJECTS_*} ${!PARLEY_STREAM_*} ${!PARLEY_SECRETS_*} \
+        ${!PARLEY_ANALYTICS_*} ${!PARLEY_DEAD_*} ${!PARLEY_DELAYS_*} ${!PARLEY_AUDIT_*} OPENAI_API_KEY; do
         unset "$name"
     done
     sed 's/^#//' "$root/config/parley.yaml" >"$work/parley.yaml"
