@@ -92,6 +92,9 @@ extension ContractTests {
                 try await ids("--after", "2026-11-22T00:00:20Z", "--before", "2026-11-22T01:00:22+01:00")
                     == ["j20", "j21"])
             #expect(try await ids("--after", "2026-11-22T00:00:20Z", "--before", "1s").count == 4)
+            let none = try await parley(
+                "dead", "list", "--each", "--error", "too_large", settings: mortuary.settings)
+            #expect(none.output == "no dead letters in \(mortuary.dead), of 24 that were looked at\n")
         }
     }
 

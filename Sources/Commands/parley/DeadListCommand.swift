@@ -35,8 +35,9 @@ struct DeadListCommand: AsyncParsableCommand {
     }
 
     private func list(_ letters: DeadLetters, _ filter: LetterFilter) async throws -> DeadLetters.Look {
-        let left = Mutex(limit ?? .max)
-        return try await letters.look(filter) { letter in
+        let most = limit ?? .max
+        let left = Mutex(most)
+        let look = try await letters.look(filter) { letter in
             if output.json {
                 var json = JSONWriter()
                 letter.write(to: &json)
@@ -49,6 +50,16 @@ struct DeadListCommand: AsyncParsableCommand {
                 return $0 > 0
             }
         }
+        if left.withLock({ $0 }) == most, !output.json, !Interruption.isRequested {
+            tellOfNone(look, letters.queue, filter)
+        }
+        return look
+    }
+
+    private func tellOfNone(_ look: DeadLetters.Look, _ queue: String, _ filter: LetterFilter) {
+        let which = filter.isEmpty || look.scanned == 0 ? "" : ", of \(look.scanned) that were looked at"
+        // With company there may be some: that is said instead.
+        if !look.hadCompany { printLine("no dead letters in \(queue)\(which)") }
     }
 
     private func show(_ groups: [LetterGroup], _ look: DeadLetters.Look, _ queue: String, _ filter: LetterFilter) {
@@ -74,10 +85,9 @@ struct DeadListCommand: AsyncParsableCommand {
             printLine("    oldest: \(describe(group.sample, withReason: reasons.isEmpty))")
         }
         let total = groups.reduce(0) { $0 + $1.count }
-        let which = filter.isEmpty ? "" : ", of \(look.scanned) that were looked at"
-        if total > 0 { return printLine("\(total) dead letters in \(queue)\(which)") }
-        // With company there may be some: that is said instead.
-        if !look.hadCompany { printLine("no dead letters in \(queue)" + (look.scanned > 0 ? which : "")) }
+        guard total > 0 else { return tellOfNone(look, queue, filter) }
+        printLine(
+            "\(total) dead letters in \(queue)" + (filter.isEmpty ? "" : ", of \(look.scanned) that were looked at"))
     }
 }
 
