@@ -33,6 +33,8 @@ struct RedisBatchesTests {
             #expect(try await b.look(for: ["z"], payer: "z")?.pays == true)
             let other = try #require(await a.look(for: ["x"], payer: "x"))
             #expect(other.line == line && !other.pays)
+            // Who comes when it was given already has not waited for it.
+            #expect(try await a.look(for: ["late", "answer"], payer: "late") == nil)
             #expect(try await a.look(for: ["y"], payer: "y")?.line?.count == 5000)
             await a.forget(["x", "answer"])
             #expect(try await a.look(for: ["x", "answer"], payer: "x") == nil)

@@ -181,13 +181,33 @@ import Testing
     @Test func whatTheBatchDidNotComeToIsAskedAgain() async throws {
         let office = office()
         _ = try await submit(office, "x", "y", "z")
-        service.end([0: "to x", 1: "failed"])
+        service.end([0: "to x", 1: "failed"], isCutShort: true)
         pass(.seconds(10))
         #expect(try await standing(office, "y") == .failed(FakeBatches.failure))
         #expect(try await standing(office, "y") == .absent, "another try is another question")
         #expect(try await standing(office, "z") == .absent)
         guard case .answered = try await standing(office, "x") else {
             Issue.record("the answer of the others is there")
+            return
+        }
+    }
+
+    @Test func whatIsLostOfAWholeBatchIsWaitedForThenAnAttempt() async throws {
+        let office = office()
+        _ = try await submit(office, "x", "y")
+        service.end([0: "to x"], isLacking: true)
+        pass(.seconds(10))
+        #expect(try await isLater(standing(office, "y")))
+        pass(BatchOffice.disbelief - .seconds(1))
+        #expect(try await isLater(standing(office, "y")))
+        pass(.seconds(1))
+        guard case .failed(let failure) = try await standing(office, "y") else {
+            Issue.record("it was paid for")
+            return
+        }
+        #expect(failure.code == .modelUnavailable && failure.blame == .job)
+        guard case .answered = try await standing(office, "x") else {
+            Issue.record("the answer of the other is there")
             return
         }
     }
@@ -285,7 +305,7 @@ import Testing
     @Test func aStateIsReadAsItWasWritten() {
         let at = Timestamp(milliseconds: 1_700_000_000_000)
         for state: BatchState in [
-            .uploading(worker: "a"), .creating(worker: "b"), .created(id: "batch_1", at: at), .ended(nil),
+            .uploading(worker: "a"), .creating(worker: "b"), .created(id: "batch_1", at: at), .ended(nil), .cutShort,
             .ended(JobFailure(.rateLimited, "too many  tokens, they say", blame: .overload)),
             .ended(JobFailure(.modelUnavailable, "no", blame: .gateway)),
         ] { #expect(BatchState(text: state.text) == state) }
@@ -320,6 +340,8 @@ private final class FakeBatches: BatchService {
         var cancelled: [String] = []
         var looks = 0
         var lines: [Int: String]?
+        var isCutShort = false
+        var isLacking = false
         var refusal: JobFailure?
         var unclear: Bool?
         var events: [Step: @Sendable () async throws -> Void] = [:]
@@ -338,7 +360,9 @@ private final class FakeBatches: BatchService {
     var cancelled: [String] { state.withLock { $0.cancelled } }
     var looks: Int { state.withLock { $0.looks } }
 
-    func end(_ lines: [Int: String]) { state.withLock { $0.lines = lines } }
+    func end(_ lines: [Int: String], isCutShort: Bool = false, isLacking: Bool = false) {
+        state.withLock { ($0.lines, $0.isCutShort, $0.isLacking) = (lines, isCutShort, isLacking) }
+    }
     func refuses(_ failure: JobFailure) { state.withLock { $0.refusal = failure } }
     func isUnclear(isCreated: Bool) { state.withLock { $0.unclear = isCreated } }
     func meanwhile(at step: Step, _ event: @escaping @Sendable () async throws -> Void) {
@@ -418,7 +442,7 @@ private final class FakeBatches: BatchService {
         state.withLock { state in state.created.firstIndex { $0.name == batch }.map { "id-\($0)" } }
     }
 
-    func look(at id: String) async throws(JobFailure) -> BatchProgress {
+    func look(at id: String, batch: String) async throws(JobFailure) -> BatchProgress {
         state.withLock { state in
             state.looks += 1
             if state.answersAll, let number = Int(id.dropFirst(3)), state.created.indices.contains(number) {
@@ -429,7 +453,9 @@ private final class FakeBatches: BatchService {
                 return .ended(lines: Dictionary(lines) { one, _ in one }, failure: nil)
             }
             guard let lines = state.lines else { return .running }
-            return .ended(lines: lines.mapValues { Array($0.utf8) }, failure: nil)
+            let (isCutShort, isLacking) = (state.isCutShort, state.isLacking)
+            return .ended(
+                lines: lines.mapValues { Array($0.utf8) }, failure: nil, isCutShort: isCutShort, isLacking: isLacking)
         }
     }
 
@@ -504,7 +530,7 @@ private final class FakeRecords: Sendable {
                     let maker: String? =
                         switch batch {
                         case .uploading(let worker), .creating(let worker): worker
-                        case .created, .ended: nil
+                        case .created, .ended, .cutShort: nil
                         }
                     return BatchEntry(
                         batch: place.batch, state: batch, draft: state.drafts[item] ?? BatchDraft(), line: line,

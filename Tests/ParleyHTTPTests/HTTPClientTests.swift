@@ -157,6 +157,24 @@ import func TestSupport.freePort
         #expect(server.requests >= 480)
     }
 
+    @Test(arguments: [true, false]) func whatMustNotBeDoneTwiceIsSentOnce(isSentOnce: Bool) async throws {
+        // A kept connection closes when the second request on it has come.
+        let server = try TestServer { request, peer in request.number == 1 && peer.respond(body: request.body) }
+        defer { server.stop() }
+        try await withClient(.init(resendWindow: .seconds(60))) { client in
+            var request = HTTPRequest(method: "POST", url: server.url, body: Array("x".utf8))
+            request.isSentOnce = isSentOnce
+            _ = try await client.send(request)
+            guard isSentOnce else {
+                _ = try await client.send(request)
+                return
+            }
+            let error = await #expect(throws: HTTPError.self) { try await client.send(request) }
+            #expect(error?.wasSent == true && error?.isUnreachable == false)
+        }
+        #expect(server.requests == (isSentOnce ? 2 : 3))
+    }
+
     @Test func redirectsAreAnswers() async throws {
         let server = try TestServer { _, peer in peer.respond(302, headers: "Location: /elsewhere\r\n") }
         defer { server.stop() }

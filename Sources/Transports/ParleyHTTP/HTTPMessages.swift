@@ -49,6 +49,8 @@ package struct HTTPRequest: Sendable {
     /// The longest answer ``HTTPClient/send(_:)`` accepts, after decompression, in bytes. Default 16 MiB. Streams are
     /// not bounded by it, their reader is.
     package var maxBodyBytes: Int
+    /// It is not sent again when a kept connection closes without an answer: whatever it does must not be done twice.
+    package var isSentOnce = false
 
     package init(
         method: String = "GET", url: String, headers: [HTTPHeader] = [], body: [UInt8]? = nil,

@@ -181,7 +181,7 @@ final class Transfer {
     private func mayGoOut() -> Bool {
         guard let sentAt else { return true }
         let age = IOInstant.now - sentAt
-        guard age > engine.configuration.resendWindow || wasResent else { return true }
+        guard request.isSentOnce || age > engine.configuration.resendWindow || wasResent else { return true }
         if failure == nil {
             failure = error(
                 .connectionLost,

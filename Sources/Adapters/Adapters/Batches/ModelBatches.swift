@@ -36,14 +36,16 @@ package struct ModelBatches: BatchService {
 
     package func find(_ batch: String) async throws(JobFailure) -> String? { try await batches.find(batch)?.id }
 
-    package func look(at id: String) async throws(JobFailure) -> BatchProgress {
+    package func look(at id: String, batch name: String) async throws(JobFailure) -> BatchProgress {
         guard let batch = try await batches.describe(id) else { return .unknown }
         guard batch.hasEnded else { return .running }
         var lines: [Int: [UInt8]] = [:]
-        for (name, line) in try await batches.results(of: batch) {
-            if let number = name.split(separator: "-").last.flatMap({ Int($0) }) { lines[number] = line }
+        for (named, line) in try await batches.results(of: batch) where named.hasPrefix(name + "-") {
+            if let number = Int(named.dropFirst(name.utf8.count + 1)) { lines[number] = line }
         }
-        return .ended(lines: lines, failure: batch.failure)
+        return .ended(
+            lines: lines, failure: batch.failure, isCutShort: batch.isCutShort,
+            isLacking: batch.failure == nil && !batch.isCutShort && lines.count < max(1, batch.questions ?? 1))
     }
 
     package func cancel(_ id: String) async { await batches.cancel(id) }

@@ -69,10 +69,11 @@ package struct RedisBatches: BatchRecords {
           local batch, number = string.match(place or '', '^(%S+) (%d+)$')
           local key = prefix .. 'state:' .. (batch or '')
           local state = batch and call('GET', key)
-          if state then
+          local item = prefix .. 'item:' .. (batch or '') .. ':' .. (number or '')
+          local line, pays = state and call('GET', item .. ':line'), 0
+          -- Who has not waited for an answer that was given already asks for one of his own, or the cache.
+          if state and (i == 1 or not line or call('EXISTS', item .. ':payer') == 0) then
             if i > 1 then call('SET', KEYS[1], place, 'PX', ARGV[4]) end
-            local item = prefix .. 'item:' .. batch .. ':' .. number
-            local line, pays = call('GET', item .. ':line'), 0
             if line then
               call('SET', item .. ':payer', ARGV[3], 'NX', 'PX', ARGV[4])
               if call('GET', item .. ':payer') == ARGV[3] then pays = 1 end

@@ -148,6 +148,10 @@ final class BatchDesk {
         var (tokens, going, bytes): ([UInt64], [Waiter], Int) = ([], [], 0)
         for token in waiters.keys.sorted() {
             guard let waiter = waiters[token], waiter.office === office else { continue }
+            // A file is for one model.
+            guard going.isEmpty || waiter.question.job.options.model == going[0].question.job.options.model else {
+                continue
+            }
             bytes += waiter.bytes
             guard going.count < Self.mostQuestions, going.isEmpty || bytes <= Self.mostBytes else { break }
             tokens.append(token)

@@ -14,7 +14,8 @@ import Synchronization
 /// | uploading | dissolves the batch when its maker is dead or its lease over: nothing was created, and its maker, should it live, finds that out before it creates anything |
 /// | creating | looks for the batch at the provider when its maker is dead or its lease over; dissolves it when it is not there and the lease is over |
 /// | created | asks how far it is, and keeps what came of it |
-/// | ended | reads its answer; what has none is in no batch any more |
+/// | ended | reads its answer; what has none has failed, and may be in another batch at its next attempt |
+/// | cut short | likewise; what has no answer is in no batch any more, at no attempt |
 package final class BatchOffice: Sendable {
     private let service: any BatchService
     private let records: any BatchRecords
@@ -39,6 +40,14 @@ package final class BatchOffice: Sendable {
     private static let latestReturn = Duration.seconds(300)
     /// Who has less time than this does not wait for a batch.
     private static let leastTime = Duration.seconds(3600)
+    /// So long what a service says that cannot be is not believed: that it knows nothing of a batch, or has nothing of one that
+    /// has ended.
+    static let disbelief = Duration.seconds(300)
+    /// It was asked, and paid for.
+    private static let lost = JobFailure(
+        .modelUnavailable, "the batch has ended, and what came of this question is not among its results")
+    /// Since when that is said of a batch.
+    private let disbelieved = Mutex<[String: Duration]>([:])
     /// The longest time in the broker until the hours begin, before it is looked again.
     private static let longestRest = Duration.seconds(6 * 3600)
 
@@ -132,9 +141,12 @@ package final class BatchOffice: Sendable {
             switch entry.state {
             case .uploading, .creating: return later(.zero, question.job)
             case .created(_, let at): return later(clock.wall.since(at), question.job)
+            case .cutShort:
+                await records.forget(question.names)
+                return standing(new: question.job)
             case .ended(let failure):
                 await records.forget(question.names)
-                return failure.map { .failed($0) } ?? standing(new: question.job)
+                return .failed(failure ?? Self.lost)
             }
         }
         switch service.answer(line, to: question.job, entry.draft) {
@@ -183,7 +195,7 @@ package final class BatchOffice: Sendable {
                 let rest = min(Self.latestLook, max(Self.soonest, clock.wall.since(at) / 10))
                 guard try await records.takeTurn(at: entry.batch, for: rest) else { return false }
                 return try await ask(entry, id)
-            case .ended: return false
+            case .ended, .cutShort: return false
             }
         } catch {
             return false
@@ -212,24 +224,45 @@ package final class BatchOffice: Sendable {
 
     private func ask(_ entry: BatchEntry, _ id: String) async throws(Outage) -> Bool {
         let progress: BatchProgress
-        do throws(JobFailure) { progress = try await service.look(at: id) } catch {
+        do throws(JobFailure) { progress = try await service.look(at: id, batch: entry.batch) } catch {
             note("a batch cannot be asked for", error)
             return false
         }
         switch progress {
-        case .running: return false
+        case .running:
+            disbelieved.withLock { $0[id] = nil }
+            return false
         case .unknown:
+            guard isToBeBelieved(id) else { return false }
+            // Should it be there after all, it is not paid for to its end.
+            await service.cancel(id)
             logger.warning(
                 "the provider knows nothing of a batch: its jobs are asked anew", metadata: ["batch": "\(id)"])
             return try await records.move(entry.batch, from: entry.state, to: nil, lease: nil)
-        case .ended(let lines, let failure):
-            try await records.keep(lines, of: entry.batch)
-            guard try await records.move(entry.batch, from: entry.state, to: .ended(failure), lease: nil) else {
-                return true
+        case .ended(let lines, let failure, let isCutShort, let isLacking):
+            if isLacking {
+                guard isToBeBelieved(id) else { return false }
+                logger.warning("a batch has ended, and some of its results are not there", metadata: ["batch": "\(id)"])
             }
+            try await records.keep(lines, of: entry.batch)
+            let ended: BatchState = isCutShort && failure == nil ? .cutShort : .ended(failure)
+            guard try await records.move(entry.batch, from: entry.state, to: ended, lease: nil) else { return true }
             batches[failure == nil ? "completed" : "failed"]?.increment()
             logger.info("a batch has ended", metadata: ["batch": "\(id)", "results": "\(lines.count)"])
             if let failure { note("a batch has failed", failure) }
+            return true
+        }
+    }
+
+    /// Whether it was said for long enough, as far as this worker knows.
+    private func isToBeBelieved(_ id: String) -> Bool {
+        let now = clock.now
+        return disbelieved.withLock { disbelieved in
+            guard now - (disbelieved[id] ?? now) >= Self.disbelief else {
+                disbelieved[id] = disbelieved[id] ?? now
+                return false
+            }
+            disbelieved[id] = nil
             return true
         }
     }

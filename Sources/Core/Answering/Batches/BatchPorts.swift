@@ -17,7 +17,9 @@ package protocol BatchService: Sendable {
     /// What the service calls a batch that was created under this name; nil when there is none.
     func find(_ batch: String) async throws(JobFailure) -> String?
     /// How far a batch is; when it has ended, with all that came of it.
-    func look(at id: String) async throws(JobFailure) -> BatchProgress
+    ///
+    /// - Parameter batch: what it was created as: nothing else is taken for its lines.
+    func look(at id: String, batch: String) async throws(JobFailure) -> BatchProgress
     /// The rest of a batch is not to be answered. What fails is left.
     func cancel(_ id: String) async
     /// Reads a line of what came of a batch.
@@ -37,7 +39,9 @@ package enum BatchProgress: Sendable, Equatable {
     case running
     /// - lines: of those questions that something came of, by their numbers.
     /// - failure: what is wrong with the batch as a whole.
-    case ended(lines: [Int: [UInt8]], failure: JobFailure?)
+    /// - isCutShort: not all questions had their turn.
+    /// - isLacking: there ought to be more lines, and there may be later.
+    case ended(lines: [Int: [UInt8]], failure: JobFailure?, isCutShort: Bool = false, isLacking: Bool = false)
     /// The service knows nothing of it.
     case unknown
 }
@@ -135,12 +139,15 @@ package enum BatchState: Sendable, Equatable {
     case created(id: String, at: Timestamp)
     /// What came of it is kept.
     case ended(JobFailure?)
+    /// Likewise; what there is nothing of had not its turn.
+    case cutShort
 
     package var text: String {
         switch self {
         case .uploading(let worker): "uploading \(worker)"
         case .creating(let worker): "creating \(worker)"
         case .created(let id, let at): "created \(at.milliseconds) \(id)"
+        case .cutShort: "cut"
         case .ended(nil): "ended"
         case .ended(let failure?):
             "ended \(failure.code.rawValue) \(failure.blame == .overload ? "overload" : "gateway") \(failure.message)"
@@ -156,6 +163,7 @@ package enum BatchState: Sendable, Equatable {
         case ("created", 3):
             guard let at = Int64(words[1]), (0..<253_402_300_800_000).contains(at) else { return nil }
             self = .created(id: words[2], at: Timestamp(milliseconds: at))
+        case ("cut", 1): self = .cutShort
         case ("ended", 1): self = .ended(nil)
         case ("ended", 4):
             guard let code = ErrorCode(rawValue: words[1]) else { return nil }

@@ -28,7 +28,11 @@ package struct ChatBatches: Sendable {
         let files: [String]
         /// What is wrong with the batch as a whole.
         package let failure: JobFailure?
+        /// How many it has; nil where its service does not say.
+        package let questions: Int?
 
+        /// Not all of its questions had their turn.
+        package var isCutShort: Bool { status == "expired" || status == "cancelled" }
         package var hasEnded: Bool { ["completed", "failed", "expired", "cancelled"].contains(status) }
     }
 
@@ -99,13 +103,13 @@ package struct ChatBatches: Sendable {
             $0.object { $0.member(Self.mark, name) }
         }
         let response: HTTPResponse
-        do throws(HTTPError) {
-            response = try await chat.http.send(
-                HTTPRequest(
-                    method: "POST", url: batchesURL.string,
-                    headers: chat.wholeHeaders + [HTTPHeader("idempotency-key", name)], body: json.bytes,
-                    timeouts: HTTPTimeouts(total: .seconds(30))))
-        } catch {
+        var request = HTTPRequest(
+            method: "POST", url: batchesURL.string,
+            headers: chat.wholeHeaders + [HTTPHeader("idempotency-key", name)], body: json.bytes,
+            timeouts: HTTPTimeouts(total: .seconds(30)))
+        // What is created twice is paid for twice.
+        request.isSentOnce = true
+        do throws(HTTPError) { response = try await chat.http.send(request) } catch {
             let failure = failures.failure(error)
             throw error.isUnreachable || error.code == .tlsFailed ? .refused(failure) : .unclear(failure)
         }
@@ -149,8 +153,8 @@ package struct ChatBatches: Sendable {
         let response = try await answer(to: request(try address(batchesURL, id), within: .seconds(30)))
         if response.status == 404, Refusal.isOfObject(response.body) { return nil }
         guard response.isSuccess else { throw refusal(response) }
-        guard let root = try? JSONDocument(response.body).root, let batch = description(root) else {
-            throw failures.garbage("its description of a batch is none")
+        guard let root = try? JSONDocument(response.body).root, let batch = description(root), batch.id == id else {
+            throw failures.garbage("its description of a batch is none, or another's")
         }
         return batch
     }
@@ -162,6 +166,8 @@ package struct ChatBatches: Sendable {
             var request = request(try address(filesURL, file, "/content"), within: .seconds(300))
             request.maxBodyBytes = Self.maxFile
             let response = try await answer(to: request)
+            // A file that is gone has no lines.
+            if response.status == 404 || response.status == 410 { continue }
             guard response.isSuccess else { throw refusal(response) }
             for line in response.body.split(separator: UInt8(ascii: "\n")) {
                 guard let name = (try? JSONDocument(Array(line)).root)?["custom_id"]?.string, results[name] == nil
@@ -260,7 +266,7 @@ package struct ChatBatches: Sendable {
         return Description(
             id: id, name: root["metadata"]?["\(Self.mark)"]?.string, status: status,
             files: ["output_file_id", "error_file_id"].compactMap { root[$0]?.string }.filter { !$0.isEmpty },
-            failure: failure)
+            failure: failure, questions: root["request_counts"]?["total"]?.int.flatMap { $0 > 0 ? $0 : nil })
     }
 
     /// What a service calls a thing is written down in one word.
