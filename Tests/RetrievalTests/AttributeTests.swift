@@ -56,7 +56,10 @@ import Testing
         #expect(try one("---\ntenant: a\ntenant_name: A\n---\nText")?.attributes.tenant == "a")
         #expect(try one("+++\ntitle = \"a\"\n+++\nNote: text\n\n---\nText")?.title == "x")
         #expect(try one("---\ntenant: 42\nlanguage: no\n---\nText")?.attributes.tenant == "42")
-        #expect(try one("---\ntenant: null\nagent: ~\n---\nText")?.attributes == Attributes())
+        #expect(try one("---\nagent: ~\n---\nText")?.attributes == Attributes())
+        for beginning in ["--- # a remark\n", "\u{200B}---\n", "\u{FFFE}---\u{FE0F}\n", "\u{EF}\u{BB}\u{BF}---\n"] {
+            #expect(try one(beginning + "tenant: a\n---\nText")?.attributes.tenant == "a")
+        }
         #expect(try one("---\nonly a rule\n---\n\nText")?.text.hasPrefix("---\nonly") == true)
         #expect(try one("---\nText without an end")?.text.hasPrefix("---") == true)
     }
@@ -73,7 +76,8 @@ import Testing
         ("---\ntenant: !!str a\n---\nText", "neither a text nor a list"),
         ("---\ntenant: \"\\x61\"\n---\nText", "neither a text nor a list"),
         ("---\ntenant: \"a\" b\n---\nText", "neither a text nor a list"),
-        ("---\nbase: &a\n  tenant: a\n<<: *a\n---\nText", "\"<<: *a\" is no key"),
+        ("---\nbase: &a\n  tenant: a\n<<: *a\n---\nText", "base has a tenant within it"),
+        ("---\nbase: &a\n  b: a\n<<: *a\n---\nText", "\"<<: *a\" is no key"),
         ("---\ntitle: x\n  - y\n{tenant: a}\n---\nText", "is no key"),
         ("---\n{tenant: a}\n---\nText", "speaks of a tenant"),
         ("---\n? tenant\n: a\n---\nText", "speaks of a tenant"), ("---\ntitle: x\ntenant=a\n---\nText", "is no key"),
@@ -81,12 +85,75 @@ import Testing
         ("+++\ntenant = \"a\"\n+++\nText", "speaks of a tenant"),
         ("---\ntenant: a\nTenant: b\n---\nText", "a document has one tenant"),
         ("---\ntenant: a\ntenant: b\n---\nText", "a document has one tenant"),
+        ("-----\ntenant: a\n-----\nText", "begins with ----- and speaks of a tenant"),
+        ("---json\n{\"tenant\": \"a\"}\n---\nText", "begins with ---json and"),
+        ("--- {tenant: a}\n---\nText", "speaks of"),
+        ("{\n\"tenant\": \"a\"\n}\nText", "begins with { and"),
+        ("\u{2014}\ntenant: a\n---\nText", "begins with \u{2014} and"),
+        ("+++\n[extra]\nmeta.tenant = \"a\"\n+++\nText", "begins with +++ and speaks"),
+        ("+++\n[tenant]\nname = \"a\"\n+++\nText", "begins with +++ and speaks"),
+        ("---\ntitle: x\n---\n---\ntenant: a\n---\nText", "speaks of a tenant"),
+        ("---\n" + String(repeating: "a: b\n", count: 300) + "tenant: a\n---\nText", "speaks of a tenant"),
+        ("---\ntitle: x\n\ttenant: a\n---\nText", "title has a tenant within it"),
+        ("---\n\ttenant: a\ntitle: x\n---\nText", "is no key"),
+        ("---\ntenant: null\n---\nText", "tenant is null"), ("---\ntenant: ~\n---\nText", "tenant is ~"),
+        ("---\nvisibility: {tenant: a}\n---\nText", "visibility has a tenant within it"),
+        ("---\nvisibility: {\"ten\\x61nt\":\"a\"}\n---\nText", "visibility has a tenant within it"),
+        ("---\nmeta:\n  tenant: a\n---\nText", "meta has a tenant within it"),
+        ("---\nmeta:\n- tenant:\n  - a\n---\nText", "meta has a tenant within it"),
+        ("---\nmeta:\n  - tenant:\ta\n---\nText", "meta has a tenant within it"),
+        ("---\nmeta:\n  ? tenant\n  : a\n---\nText", "meta has a tenant within it"),
+        ("---\n\"ten\\u0061nt\": a\n---\nText", "is no attribute"),
+        ("---\nten\u{200B}ant: a\n---\nText", "is no attribute"),
+        ("---\nmeta.tenant: a\n---\nText", "meta.tenant is no attribute"),
+        ("---\n\u{FF54}enant: a\n---\nText", "is no attribute"),
         ("---\ntenant: a\n\nText", "speaks of a tenant"), ("---\ndate: soon\n---\nText", "date is soon"),
         ("---\ntags: [{a: b}]\n---\nText", "neither a text nor a list"), ("---\ntags:\n- a: b\n---\nText", "neither"),
     ])
     func whatCannotBeTakenLeavesTheDocumentOut(_ text: String, _ expected: String) throws {
         let reason = try #require(try reason(text))
         #expect(reason.contains(expected), "\(reason)")
+    }
+
+    /// It is a word as others are, where it is not a name that something is given to.
+    @Test(arguments: [
+        "---\ntitle: How a tenant moves out\nrank: lieutenant\n---\nText", "---\ntopics:\n- tenant\n- rent\n---\nText",
+        "---\nnote: \"tenant: who rents\" # a\nlieutenant: x\nurl: http://a.b?tenant=1\n---\nText",
+        "---\n\nA tenant is who rents. The lieutenant: none.\n", "-----\nWhat a tenant pays.\n\n---\n\ntenant: a\n",
+        "+++\ntitle = \"On a tenant\"\n+++\nText", "{{ page }}\n\ntenant: a",
+        "# A\n\n```yaml\n---\ntenant: a\n---\n```\n",
+        "---\ntitle: x\n---\nText\n\n---\n\ntenant: a\n",
+    ])
+    func aWordInATextIsNoTenant(_ text: String) throws { #expect(try one(text)?.attributes == Attributes()) }
+
+    @Test func plainTextDoesNotPassOverAFrontMatterOfATenant() throws {
+        let reason = try #require(try reason("---\ntenant: a\n---\nText", "x.txt"))
+        #expect(reason.contains("call it x.md"))
+        #expect(try one("---\ntitle: a\n---\nText", "x.txt") != nil)
+    }
+
+    @Test func aRowThatDoesNotSayWhoseItIsIsNobodys() throws {
+        let found = try read([("x.csv", "id,text,tenant\n1,One.,a\n3,Three.\n")])
+        #expect(found.documents.map(\.attributes.tenant) == ["a"])
+        #expect(found.skipped.map { $0.path.split(separator: "/").last } == ["x.csv:3"])
+        #expect(found.skipped.map(\.isUnreadable) == [true])
+        #expect(found.skipped[0].reason.contains("has 2 cells"))
+        let reason = try #require(try reason("id,text,\u{200B}tenant\n1,One.,a\n", "x.csv"))
+        #expect(reason.contains("is no attribute"))
+        // Of other columns, it is nothing to say.
+        #expect(try one("id,text,agent\n1,One.,\n", "x.csv")?.attributes == Attributes())
+    }
+
+    @Test func aNameThatIsNotUTF8IsUnreadable() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("a.md", "Text.")
+        let name = Array("\(folder.path)/caf".utf8CString.dropLast()) + [CChar(bitPattern: 0xE9), 0x2E, 0x6D, 0x64, 0]
+        #expect(mkdir(name, 0o755) == 0)
+        let found = try DocumentReader().find([folder.path], knownRoots: [])
+        #expect(found.documents.map(\.id) == ["a.md"])
+        #expect(
+            found.skipped.map(\.path) == ["\(folder.path)/caf\u{FFFD}.md"] && found.skipped[0].isUnreadable)
+        #expect(found.skipped.first?.reason.contains("not UTF-8") == true)
     }
 
     @Test func linesOfJSONSayThem() throws {
@@ -102,6 +169,7 @@ import Testing
                 {"id": 6, "text": "---\\ntenant: b\\n---\\nSix.", "tenant": "a"}
                 {"id": 7, "text": "---\\ntenant: b\\n---\\nSeven."}
                 {"id": 8, "text": "Eight.", "tenant": "a", "tenant": "b"}
+                {"id": 9, "text": "Nine.", "metadata": {"of": [{"tenant": "a"}]}}
                 """
             )
         ])
@@ -113,7 +181,7 @@ import Testing
         #expect(found.documents[0].language == "en")
         #expect(attributes[1] == Attributes(tags: ["x", "y"]) && attributes[2].tenant == "b")
         #expect(found.documents[2].text == "Seven.")
-        #expect(found.skipped.filter(\.isUnreadable).count == 5)
+        #expect(found.skipped.filter(\.isUnreadable).count == 6)
     }
 
     @Test func foldersWithAKeyAndAValueSayThem() throws {

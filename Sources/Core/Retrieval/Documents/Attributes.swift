@@ -81,7 +81,7 @@ struct AttributeList {
     /// The name that `key` means; nil: it is none of an attribute.
     static func name(_ key: String) -> String? {
         switch trimmed(key).lowercased() {
-        case let name where name.hasPrefix("tenant"): "tenant"
+        case let name where TenantWord.isIn(name: name): "tenant"
         case "agent": "agent"
         case "language", "lang": "language"
         case "tags", "tag": "tags"

@@ -53,7 +53,7 @@ struct DocumentParser {
         }
         switch format {
         case .markdown: return [markdown(text)]
-        case .text: return [document(id: id, title: stem, text: text, syntax: .plain, place: path)]
+        case .text: return [plain(text)]
         case .html: return [html(text)]
         case .separatedValues: return rows(text)
         case .jsonLines, .pdf, .docx: return lines(text)
@@ -75,6 +75,17 @@ struct DocumentParser {
         }
         let title = syntax == .markdown ? Document.markdownTitle(of: text) : nil
         return document(id: id, title: title ?? stem, text: text, syntax: syntax, place: path)
+    }
+
+    private func plain(_ text: String) -> Parsed {
+        guard !FrontMatter.mentionsTenant(text) else {
+            return .unreadable(
+                place: path,
+                reason:
+                    "begins with a front matter that speaks of a tenant, which is read in Markdown only: call it \(stem).md"
+            )
+        }
+        return document(id: id, title: stem, text: text, syntax: .plain, place: path)
     }
 
     private func html(_ text: String) -> Parsed {
@@ -148,6 +159,13 @@ struct DocumentParser {
             for (name, value) in json.members where AttributeList.name(name) != nil && !value.isNull {
                 try list.set(name, try Self.texts(value, of: name))
             }
+            for (name, value) in json.members where AttributeList.name(name) == nil {
+                guard !Self.hasTenant(value) else {
+                    throw AttributeList.Mistake(
+                        message:
+                            "\(name) has a tenant within it, which is not read there: write \"tenant\" beside \"id\"")
+                }
+            }
             let title = json["title"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? matter.title
             let body = String(matter.body)
             return document(
@@ -155,6 +173,12 @@ struct DocumentParser {
         } catch {
             return .unreadable(place: place, reason: error.message)
         }
+    }
+
+    /// Named by a member at whatever depth.
+    private static func hasTenant(_ value: JSONElement) -> Bool {
+        value.members.contains { (AttributeList.name($0) == "tenant" && !$1.isNull) || hasTenant($1) }
+            || value.elements.contains(where: hasTenant)
     }
 
     private static func texts(_ value: JSONElement, of name: String) throws(AttributeList.Mistake) -> [String] {

@@ -100,11 +100,18 @@ package struct DocumentReader: Sendable {
         {
             return reading.skip(folder, "is a folder that was read already")
         }
-        let names: [String]
-        do throws(RetrievalError) { names = try Files.list(folder) } catch {
+        let (names, illegible): ([String], [String])
+        do throws(RetrievalError) { (names, illegible) = try Files.list(folder) } catch {
             // What was named itself is worth an error.
             if depth == 0 { throw error }
             return reading.skip(folder, error.message, below: prefix)
+        }
+        for name in illegible {
+            // Nobody could ask for it by its id, and a folder may say whose it is.
+            reading.skip(
+                Files.joined(folder, name),
+                "has a name that is not UTF-8: rename it (convmv does so for whole folders)",
+                below: prefix + name)
         }
         for name in names {
             let path = folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"

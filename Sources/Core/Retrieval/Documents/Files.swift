@@ -29,18 +29,22 @@ struct FileStamp: Equatable, Sendable {
 
 /// Reading and writing whole files.
 enum Files {
-    /// Names in a folder, sorted by their bytes, without hidden ones.
-    static func list(_ path: String) throws(RetrievalError) -> [String] {
+    /// Names in a folder, sorted by their bytes, without hidden ones; those that are not UTF-8 only as they can be shown.
+    static func list(_ path: String) throws(RetrievalError) -> (names: [String], illegible: [String]) {
         guard let folder = opendir(path) else { throw failure("cannot list", path) }
         defer { closedir(folder) }
         var names: [String] = []
+        var illegible: [String] = []
         while let entry = readdir(folder) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(validatingCString: $0) }
+            let (name, shown) = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+                    (String(validatingCString: $0), String(cString: $0))
+                }
             }
-            if let name, !name.hasPrefix(".") { names.append(name) }
+            if shown.utf8.first == UInt8(ascii: ".") { continue }
+            if let name { names.append(name) } else { illegible.append(shown) }
         }
-        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return (names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }, illegible.sorted())
     }
 
     /// - Parameter root: the folder in which the file must be, links resolved: one on the way to it may have been put there

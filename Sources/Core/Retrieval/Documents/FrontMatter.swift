@@ -12,56 +12,93 @@ struct FrontMatter {
 
     private static let mostLines = 256
 
+    /// What a text begins with that is a front matter, or is one to other programs or to whoever wrote it.
+    private struct Opening {
+        /// The first line.
+        var mark: String
+        /// What stands between it and the end, or all that follows when there is no end.
+        var lines: [Substring]
+        /// What stands behind the end; nil: it is none that is read here.
+        var rest: Substring?
+    }
+
     /// - Throws: when it cannot be read, or an attribute in it cannot be taken.
     init(of text: String) throws(AttributeList.Mistake) {
         body = text[...]
-        // Empty lines in front of it make it no other's document.
-        let (lines, rest) = Self.split(text.drop { $0.isWhitespace || $0 == "\u{FEFF}" })
-        guard let rest, lines.contains(where: { Self.key(of: $0) != nil }) else {
+        guard let opening = Self.opening(of: text) else { return }
+        if let rest = opening.rest, opening.lines.contains(where: { Self.key(of: $0) != nil }) {
+            body = rest
+            do throws(AttributeList.Mistake) { try read(opening.lines) } catch {
+                throw AttributeList.Mistake(message: "its front matter: \(error.message)")
+            }
+            if title?.isEmpty == true { title = nil }
+        } else {
             // A rule, and text behind it.
-            let saysTenant = lines.contains { line in
-                let line = line.lowercased()
-                return rest != nil ? line.contains("tenant") : line.drop { "\"'".contains($0) }.hasPrefix("tenant")
-            }
-            guard !saysTenant else {
-                throw AttributeList.Mistake(
-                    message:
-                        "begins with --- and speaks of a tenant: a front matter has lines key: value, and --- behind them"
-                )
-            }
-            if rest != nil, lines.allSatisfy({ $0.allSatisfy(\.isWhitespace) }) { body = rest ?? body }
-            return
+            try Self.verify(opening)
+            if let rest = opening.rest, opening.lines.allSatisfy({ $0.allSatisfy(\.isWhitespace) }) { body = rest }
         }
-        body = rest
-        do throws(AttributeList.Mistake) { try read(lines) } catch {
-            throw AttributeList.Mistake(message: "its front matter: \(error.message)")
-        }
-        if title?.isEmpty == true { title = nil }
+        // A second one behind the first is not read.
+        if opening.rest != nil, let second = Self.opening(of: body) { try Self.verify(second) }
     }
 
-    /// - Returns: no lines when there is no first `---`; no rest when there is no second one.
-    private static func split(_ text: Substring) -> (lines: [Substring], rest: Substring?) {
-        // What other programs read as TOML is not read here, and may not be passed over where it speaks of a tenant.
-        if text.hasPrefix("+++") {
-            return (text.split(whereSeparator: \.isNewline).dropFirst().prefix { trimmed($0) != "+++" }, nil)
-        }
-        guard text.hasPrefix("---") else { return ([], nil) }
-        var lines: [Substring] = []
-        var start = text.startIndex
-        while start < text.endIndex, lines.count <= mostLines {
-            let end = text[start...].firstIndex(where: \.isNewline) ?? text.endIndex
-            let next = end < text.endIndex ? text.index(after: end) : end
-            let line = text[start..<end]
-            let mark = trimmed(line)
-            if start == text.startIndex {
-                guard mark == "---" else { return ([], nil) }
-            } else {
-                if line.first?.isWhitespace != true, mark == "---" || mark == "..." { return (lines, text[next...]) }
-                lines.append(line)
+    /// Whether `text` begins with a front matter, however it is written, that speaks of a tenant.
+    static func mentionsTenant(_ text: String) -> Bool {
+        opening(of: text)?.lines.contains { TenantWord.isKey(in: $0) } ?? false
+    }
+
+    /// - Throws: when what is not read as front matter speaks of a tenant.
+    private static func verify(_ opening: Opening) throws(AttributeList.Mistake) {
+        let isClosed = opening.rest != nil
+        let saysTenant =
+            opening.lines.contains { TenantWord.isKey(in: $0) }
+            || opening.lines.prefix(mostLines).contains { line in
+                let line = line.lowercased()
+                return isClosed ? line.contains("tenant") : line.drop { "\"'".contains($0) }.hasPrefix("tenant")
             }
-            start = next
+        guard saysTenant else { return }
+        let mark = opening.mark.prefix(40)
+        let form =
+            mark == "---" ? "lines key: value, and --- behind them" : "a line ---, lines key: value, and a line ---"
+        throw AttributeList.Mistake(
+            message: "begins with \(mark) and speaks of a tenant: a front matter is \(form) (tenant: NAME one of them)")
+    }
+
+    /// Empty lines in front of it, and what nobody sees, make it no other's document.
+    private static func opening(of text: some StringProtocol) -> Opening? {
+        let scalars = text.unicodeScalars
+        let text = Substring(text)[
+            scalars.drop {
+                $0.properties.isWhitespace || TenantWord.isInvisible($0)
+                    || "\u{EF}\u{BB}\u{BF}".unicodeScalars.contains($0)
+            }.startIndex...]
+        let first = text.prefix { !$0.isNewline }
+        let mark = String(trimmed(TenantWord.visible(first)))
+        let behind = mark.dropFirst(3)
+        let isYAML = mark.hasPrefix("---") && (behind.isEmpty || behind.first == " " && trimmed(behind).first == "#")
+        // TOML, JSON, rules of any length, what a text processor makes of ---: not read here, and not passed over where they
+        // speak of a tenant.
+        let isOther =
+            mark.hasPrefix("---") || mark.hasPrefix("+++") || mark.hasPrefix(";;;") || mark == "{"
+            || mark.hasPrefix("{\"")
+            || !mark.isEmpty && mark.unicodeScalars.allSatisfy { $0.properties.generalCategory == .dashPunctuation }
+        guard isYAML || isOther else { return nil }
+        var lines: [Substring] = isYAML ? [] : [first]
+        var start = first.endIndex
+        while start < text.endIndex {
+            start = text.index(after: start)
+            let line = text[start...].prefix { !$0.isNewline }
+            start = line.endIndex
+            let end = line.first?.isWhitespace == true ? "" : trimmed(TenantWord.visible(line))
+            if isYAML, end == "---" || end == "..." {
+                guard lines.count <= mostLines else { break }
+                return Opening(
+                    mark: "---", lines: lines,
+                    rest: line.endIndex < text.endIndex ? text[text.index(after: line.endIndex)...] : "")
+            }
+            if !isYAML, end == mark || end == "---" || (end == "}" && mark.hasPrefix("{")) { break }
+            lines.append(line)
         }
-        return (lines, nil)
+        return Opening(mark: isYAML ? "---" : mark, lines: lines, rest: nil)
     }
 
     private mutating func read(_ lines: [Substring]) throws(AttributeList.Mistake) {
@@ -80,8 +117,19 @@ struct FrontMatter {
                 at += 1
             }
             if key.lowercased() == "title" { title = further.isEmpty ? Self.scalar(value) : nil }
-            guard AttributeList.name(key) != nil else { continue }
-            if further.isEmpty, ["null", "Null", "NULL", "~"].contains(Self.withoutComment(value)) { continue }
+            guard let name = AttributeList.name(key) else {
+                if Self.texts(value, further) == nil, ([value] + further).contains(where: TenantWord.isKey) {
+                    throw AttributeList.Mistake(
+                        message:
+                            "\(key) has a tenant within it, which is not read there: write tenant: NAME in a line of its own, "
+                            + "not indented, or put the text of \(key) in quotation marks")
+                }
+                continue
+            }
+            if further.isEmpty, ["null", "Null", "NULL", "~"].contains(Self.withoutComment(value)) {
+                guard name == "tenant" else { continue }
+                throw AttributeList.Mistake(message: "\(key) is \(value), which is none; name one, or leave it out")
+            }
             guard let texts = Self.texts(value, further) else {
                 throw AttributeList.Mistake(message: "\(key) is neither a text nor a list of texts, each in one line")
             }
@@ -152,7 +200,9 @@ struct FrontMatter {
     private static func scalar(_ value: Substring) -> String? {
         guard let quote = value.first, quote == "\"" || quote == "'" else {
             let value = withoutComment(value)
-            guard !"[]{}&*!|>%@`".contains(value.first ?? "a"), !value.contains(": ") else { return nil }
+            guard !"[]{}&*!|>%@`".contains(value.first ?? "a"), !value.hasPrefix("? "),
+                !value.indices.contains(where: { value[$0] == ":" && isEnd(value, behind: $0) })
+            else { return nil }
             return String(value)
         }
         var text = ""

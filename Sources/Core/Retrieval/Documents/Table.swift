@@ -83,7 +83,8 @@ extension DocumentParser {
 
     private func row(of row: SeparatedValues.Row, _ names: [String]) -> Parsed {
         let place = "\(path):\(row.line)"
-        guard row.cells.count <= names.count else {
+        // Of too few the file was perhaps cut short, and the cell that is missing says whose the row is.
+        guard row.cells.count == names.count else {
             return .unreadable(
                 place: place, reason: "has \(row.cells.count) cells, and the first row names \(names.count) columns")
         }
