@@ -51,11 +51,14 @@ struct FoundPassages {
         _ sources: [Source], for question: PassageFinder.Question, _ agent: Agent, _ state: KnowledgeState,
         now: Duration
     ) {
-        let cost = sources.reduce(256 + question.text.utf8.count) {
-            $0 + 96 + $1.id.utf8.count + $1.title.utf8.count + $1.text.utf8.count
-        }
+        let cost = sources.reduce(256 + question.text.utf8.count) { $0 + $1.cost }
         kept.keep(
             Entry(sources: sources, topK: question.topK, state: state, until: now + Self.life),
             as: Key(question, agent, state), cost: cost)
     }
+}
+
+extension Source {
+    /// About how many bytes it takes in memory.
+    var cost: Int { 96 + id.utf8.count + title.utf8.count + text.utf8.count }
 }

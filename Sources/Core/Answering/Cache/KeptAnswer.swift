@@ -20,9 +20,7 @@ package struct KeptAnswer: Sendable, Equatable {
 
     /// About how many bytes it takes in memory.
     var cost: Int {
-        answer.sources.reduce(256 + answer.text.utf8.count) {
-            $0 + 96 + $1.id.utf8.count + $1.title.utf8.count + $1.text.utf8.count
-        }
+        answer.sources.reduce(256 + answer.text.utf8.count) { $0 + $1.cost }
     }
 
     // MARK: - As the second tier has it
