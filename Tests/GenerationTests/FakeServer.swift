@@ -25,6 +25,7 @@ final class FakeServer: Sendable {
 
     let port: UInt16
     private let listener: Int32
+    private let accepting = DispatchGroup()
     private let state = Mutex((requests: [Request](), abandoned: 0, connections: 0))
     private let script: @Sendable (Request) -> [Step]
 
@@ -51,6 +52,7 @@ final class FakeServer: Sendable {
         }
         guard bound else { throw POSIXError(.EADDRINUSE) }
         port = UInt16(bigEndian: address.sin_port)
+        accepting.enter()
         Thread.detachNewThread { [self] in
             while case let client = accept(listener, nil, nil), client >= 0 {
                 state.withLock { $0.connections += 1 }
@@ -61,11 +63,14 @@ final class FakeServer: Sendable {
                     Glibc.close(client)
                 }
             }
+            accepting.leave()
         }
     }
 
     func stop() {
         shutdown(listener, Int32(SHUT_RDWR))
+        // Else it could accept once more, for another server that has got the descriptor's number.
+        accepting.wait()
         Glibc.close(listener)
     }
 

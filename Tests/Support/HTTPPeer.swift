@@ -15,6 +15,7 @@ package final class HTTPPeer: Sendable {
 
     package let port: UInt16
     private let listener: Int32
+    private let accepting = DispatchGroup()
 
     /// - Parameter wanted: 0: one that is free.
     package init(port wanted: UInt16 = 0) throws {
@@ -25,12 +26,15 @@ package final class HTTPPeer: Sendable {
 
     deinit {
         shutdown(listener, Int32(SHUT_RDWR))
+        // Else it could accept once more, for another peer that has got the descriptor's number.
+        accepting.wait()
         close(listener)
     }
 
     /// - Parameter answer: answers one request on this connection; false when the connection is over.
     package func serve(_ answer: @escaping @Sendable (_ request: Request, _ client: Int32) -> Bool) {
-        let listener = listener
+        let (listener, accepting) = (listener, accepting)
+        accepting.enter()
         Thread.detachNewThread {
             while case let client = accept(listener, nil, nil), client >= 0 {
                 _ = fcntl(client, F_SETFD, FD_CLOEXEC)
@@ -39,6 +43,7 @@ package final class HTTPPeer: Sendable {
                     close(client)
                 }
             }
+            accepting.leave()
         }
     }
 

@@ -5,6 +5,7 @@ import Glibc
 package final class SlowDoor: Sendable {
     package let port: UInt16
     private let listener: Int32
+    private let accepting = DispatchGroup()
 
     /// - Parameters:
     ///   - first: the first connection that has to wait, counted from 0.
@@ -13,7 +14,8 @@ package final class SlowDoor: Sendable {
         listener = newSocket()
         port = try bindToLoopback(listener)
         guard listen(listener, 64) == 0 else { throw Failure("nobody can connect to the door") }
-        let listener = listener
+        let (listener, accepting) = (listener, accepting)
+        accepting.enter()
         Thread.detachNewThread {
             var count = 0
             while case let client = accept(listener, nil, nil), client >= 0 {
@@ -25,11 +27,14 @@ package final class SlowDoor: Sendable {
                     Self.join(client, server)
                 }
             }
+            accepting.leave()
         }
     }
 
     deinit {
         shutdown(listener, Int32(SHUT_RDWR))
+        // Else it could accept once more, for another that has got the descriptor's number.
+        accepting.wait()
         close(listener)
     }
 
