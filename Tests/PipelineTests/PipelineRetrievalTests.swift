@@ -4,12 +4,20 @@ import PipelineTestKit
 import Testing
 
 @Suite struct PipelineRetrievalTests {
-    @Test func oneSearchServesTheWholeWindow() throws {
+    @Test func fewQuestionsOfAWindowAreLookedForEachByItself() throws {
         let bench = Workbench(index: true)
         bench.answer(
             SimulatedMessage(number: 0, try job("a")), SimulatedMessage(number: 1, try job("b")),
             SimulatedMessage(number: 2, try job("c") { $0.options.retrieve = .never }))
-        #expect(bench.passages?.calls == [["What about a?", "What about b?"]])
+        #expect(bench.passages?.calls == [["What about a?"], ["What about b?"]])
+    }
+
+    @Test func manyQuestionsOfAWindowShareFourSearches() throws {
+        let bench = Workbench(index: true)
+        let messages = try (0..<10).map { SimulatedMessage(number: $0, try job("q\($0)")) }
+        bench.run { await $0.broker.publish(messages) }
+        #expect(bench.passages?.calls.map(\.count).sorted() == [2, 2, 3, 3])
+        #expect(Set((bench.passages?.calls ?? []).flatMap { $0 }).count == 10)
     }
 
     @Test func eachJobGetsAsManyPassagesAsItAskedFor() throws {
@@ -17,10 +25,13 @@ import Testing
         bench.answer(
             SimulatedMessage(number: 0, try job("a")),
             SimulatedMessage(number: 1, try job("b") { $0.options.topK = 9 }),
-            SimulatedMessage(number: 2, try job("c") { $0.options.topK = 1 }))
-        #expect(bench.passages?.topKs == [9])
+            SimulatedMessage(number: 2, try job("c") { $0.options.topK = 1 }),
+            SimulatedMessage(number: 3, try job("d")),
+            SimulatedMessage(number: 4, try job("e") { $0.options.topK = 2 }))
+        // The first and the fifth share a search.
+        #expect(bench.passages?.topKs.sorted() == [1, 4, 4, 9])
         let counts = Dictionary(uniqueKeysWithValues: zip(bench.model.calls.map(\.text), bench.model.passages))
-        #expect(counts == ["a": 4, "b": 9, "c": 1])
+        #expect(counts == ["a": 4, "b": 9, "c": 1, "d": 4, "e": 2])
         #expect(bench.replies.first { $0.id == "b" }?.sources.count == 9)
     }
 

@@ -1,6 +1,6 @@
 import ChatJobs
 
-/// One search for several questions of a window and one agent: shared work, which outlives whoever gives up waiting for it.
+/// One search for questions of a window and one agent: shared work, which outlives whoever gives up waiting for it.
 ///
 /// Not Sendable: it belongs to ``Answering``, on whose executor all of it runs.
 final class WindowSearch {
@@ -32,20 +32,26 @@ final class WindowSearch {
         end([.success(sources)])
     }
 
-    /// The window's searches, one for each agent: a person who waits does not wait for the others' search, which takes longer
-    /// the more they are; and who wants no passages waits for none.
+    /// A search takes longer the more questions share it: so many go side by side before any is shared. A full window is
+    /// still a few calls, and a few questions that came together do not wait for each other.
+    private static let mostAtOnce = 4
+
+    /// The window's searches, apart for each agent: a person who waits does not wait for the others' search; and who wants no
+    /// passages waits for none.
     static func forming(_ flights: [Flight]) -> [WindowSearch] {
         var searches: [WindowSearch] = []
-        var places: [Group: Int] = [:]
+        var groups: [Group: (places: [Int], questions: Int)] = [:]
         for flight in flights where isFor(flight) {
             let agent = flight.route.agent
             let group = Group(agent: ObjectIdentifier(agent), isUrgent: flight.lead.rank.isUrgent)
-            let place = places[group] ?? searches.count
-            if place == searches.count {
+            var (places, questions) = groups[group] ?? ([], 0)
+            if places.count < mostAtOnce {
+                places.append(searches.count)
                 searches.append(WindowSearch(agent))
-                places[group] = place
             }
-            searches[place].add(flight)
+            searches[places[questions % places.count]].add(flight)
+            questions += 1
+            groups[group] = (places, questions)
         }
         return searches
     }

@@ -1,7 +1,7 @@
 import ChatJobs
 
 /// Finds the passages that questions can be answered from: one call of the embedder and one of the store for all
-/// questions of a window.
+/// questions of a search.
 package struct Retriever: Sendable {
     package let embedder: any Embedder
     package let store: any VectorStore
