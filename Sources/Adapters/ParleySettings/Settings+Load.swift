@@ -258,7 +258,8 @@ extension Settings {
             throw SettingsError(problems: ["the file \(path) cannot be read: \(error.text)"])
         }
         do {
-            return try Yams.compose(yaml: text)
+            // Values are read as they are written: the default resolver would compile seven expressions first.
+            return try Yams.compose(yaml: text, .basic)
         } catch {
             throw SettingsError(problems: ["the file \(path) is not YAML: \(error)"])
         }
