@@ -34,9 +34,9 @@ extension Ledger.State {
         guard let message = accounts[number]?.message, let id = message.id else { return }
         let reply = try? Reply(decoding: body)
         if let query = message.query, let answer = reply?.answer, answer.hasPrefix("Answer "),
-            !answer.hasSuffix(SimulatedModel.ending(of: query, message.tenant))
+            !answer.hasSuffix(SimulatedModel.ending(of: query, message.tenant, message.agent))
         {
-            violations.append("message \(number) was answered with another job's reply")
+            violations.append("message \(number) was answered with another job's, tenant's or agent's reply")
         }
         if reply?.error?.code == ErrorCode.idConflict.rawValue {
             if !hasRival(message) { violations.append("message \(number) is in conflict with nobody") }

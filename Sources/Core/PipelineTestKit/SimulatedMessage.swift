@@ -25,6 +25,8 @@ package struct SimulatedMessage: Sendable {
     package var fingerprint: Fingerprint?
     package var query: String?
     package var tenant: String?
+    /// Who must answer it; nil: the default one.
+    package var agent: String?
     package var deadline: Timestamp?
     package var hasDeadline: Bool { deadline != nil }
     package var streams = false

@@ -5,16 +5,18 @@ enum SimulatedMessages {
     /// The workers' limit of a query, small so that a message over it costs little to make.
     static let maxQuery = 256
 
-    /// - Parameter sharing: many ask the same.
+    /// - Parameters:
+    ///   - sharing: many ask the same.
+    ///   - agents: some are for one of these.
     static func draw(
-        _ draw: inout SeededGenerator, sharing: Bool = false
+        _ draw: inout SeededGenerator, sharing: Bool = false, agents: [String] = []
     ) -> [(at: Duration, messages: [SimulatedMessage])] {
         let count = Int.random(in: 1...10, using: &draw)
         var jobs: [Job] = []
         var bursts: [(at: Duration, messages: [SimulatedMessage])] = []
         var at = Duration.zero
         for number in 0..<count {
-            let message = draw.chance(10) ? bad(number, &draw) : job(number, &jobs, &draw, sharing)
+            let message = draw.chance(10) ? bad(number, &draw) : job(number, &jobs, &draw, sharing, agents)
             if bursts.isEmpty || draw.chance(30) {
                 at += .milliseconds(Int.random(in: 0...300, using: &draw))
                 bursts.append((at, []))
@@ -33,7 +35,7 @@ enum SimulatedMessages {
     }
 
     private static func job(
-        _ number: Int, _ jobs: inout [Job], _ draw: inout SeededGenerator, _ sharing: Bool
+        _ number: Int, _ jobs: inout [Job], _ draw: inout SeededGenerator, _ sharing: Bool, _ agents: [String]
     ) -> SimulatedMessage {
         let reply: SimulatedMessage.ReplyQueue =
             switch Int.random(in: 0..<20, using: &draw) {
@@ -54,6 +56,8 @@ enum SimulatedMessages {
             job.tenant = [nil, "a"][number / 2 % 2]
             if number % 5 == 0 { job.options.cache = number % 2 == 0 ? .refresh : .bypass }
         }
+        // In an order of their own, so that the draws of a seed are the same with and without agents.
+        if !agents.isEmpty, number % 3 > 0 { job.agent = agents[number / 3 % agents.count] }
         job.stream = draw.chance(30)
         if draw.chance(20) {
             job.deadline = Timestamp(
@@ -72,6 +76,7 @@ enum SimulatedMessages {
         var message = SimulatedMessage(
             number: number, job, replyQueue: reply,
             priority: draw.chance(50) ? UInt8.random(in: 0...9, using: &draw) : nil)
+        message.agent = job.agent
         message.isPoison = isPoison
         message.isHopeless = !isPoison && draw.chance(10) && !isShared
         return message

@@ -90,9 +90,9 @@ package final class SimulatedModel: Sendable {
 
     private static let lost = Usage(promptTokens: 10, completionTokens: 1)
 
-    /// How the answer to a question ends.
-    static func ending(of query: String, _ tenant: String?) -> String {
-        " to \(query).\(tenant.map { " For \($0)." } ?? "")"
+    /// How an agent's answer to a question ends.
+    static func ending(of query: String, _ tenant: String?, _ agent: String?) -> String {
+        " to \(query).\(tenant.map { " For \($0)." } ?? "")\(agent.map { " By \($0)." } ?? "")"
     }
 
     private func ended(_ job: Job, _ life: ProcessLife, answered: Bool) {
@@ -118,7 +118,7 @@ package final class SimulatedModel: Sendable {
             if executor.chance(50) { await executor.sleep(executor.draw(latencies.store)) }
             throw JobFailure(.modelUnavailable, "nobody listens", blame: .absence)
         }
-        let text = "Answer \(call)\(Self.ending(of: job.query, job.tenant))"
+        let text = "Answer \(call)\(Self.ending(of: job.query, job.tenant, worker.agent))"
         let latency = executor.draw(latencies.model)
         let reaction = reaction(job)
         if case .failsAtOnce(let failure) = reaction { throw failure }
@@ -163,6 +163,8 @@ package struct SimulatedAnswers: AnswerModel {
     package var isLocal: Bool { model.isLocal }
     let model: SimulatedModel
     let life: ProcessLife
+    /// Whose prompt the model is given.
+    private(set) var agent: String?
     /// Kills the worker.
     let crash: @Sendable () -> Void
 
@@ -170,6 +172,12 @@ package struct SimulatedAnswers: AnswerModel {
         self.model = model
         self.life = life
         self.crash = crash
+    }
+
+    func of(_ agent: String) -> SimulatedAnswers {
+        var answers = self
+        answers.agent = agent
+        return answers
     }
 
     package func answer(

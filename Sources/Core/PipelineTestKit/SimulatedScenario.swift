@@ -60,7 +60,9 @@ package struct SimulatedScenario: Sendable {
         // Of a generator of its own, so that the other draws of a seed are as they were.
         var shares = SeededGenerator(seed: seed ^ 0x5A4E)
         let isSharing = shares.chance(40)
-        let messages = SimulatedMessages.draw(&draw, sharing: isSharing)
+        var agency = SeededGenerator(seed: seed ^ 0xA6E7)
+        let agents = agency.chance(30) ? ["sales", "returns"] : []
+        let messages = SimulatedMessages.draw(&draw, sharing: isSharing, agents: agents)
         ledger.sharesCalls = isSharing
         // Likewise.
         var another = SeededGenerator(seed: seed ^ 0x10CA1)
@@ -84,7 +86,8 @@ package struct SimulatedScenario: Sendable {
                 ? SimulatedPassages(
                     executor: executor, latencies: .wild, ready: draw.chance(80), failing: draw.chance(30) ? 20 : 0)
                 : nil,
-            answers: isSharing && shares.chance(70) ? SimulatedCache(executor: executor, latencies: .wild) : nil)
+            answers: isSharing && shares.chance(70) ? SimulatedCache(executor: executor, latencies: .wild) : nil,
+            agents: agents)
         var configuration = PipelineConfiguration()
         configuration.window = Int.random(in: 1...8, using: &draw)
         configuration.answering.agent.modelConcurrency = Int.random(in: 1...6, using: &draw)

@@ -14,11 +14,14 @@ package struct SimulatedWorker: Sendable {
         package let model: SimulatedModel
         package let passages: SimulatedPassages?
         package let answers: SimulatedCache?
+        /// Beside the one without a name: all of them ask the same model.
+        package let agents: [String]
 
         package init(
             executor: SimulatedExecutor, ledger: Ledger, broker: SimulatedBroker, store: SimulatedStore,
-            model: SimulatedModel, passages: SimulatedPassages?, answers: SimulatedCache? = nil
+            model: SimulatedModel, passages: SimulatedPassages?, answers: SimulatedCache? = nil, agents: [String] = []
         ) {
+            self.agents = agents
             self.answers = answers
             self.executor = executor
             self.ledger = ledger
@@ -43,14 +46,20 @@ package struct SimulatedWorker: Sendable {
         self.number = number
         self.services = services
         self.prefetch = prefetch
+        let standard = SimulatedAnswers(model: services.model, life: life) { [life] in
+            life.end(at: services.executor.now)
+            crashed()
+        }
         pipeline = Pipeline(
             intake: SimulatedIntake(broker: services.broker, worker: number, life: life),
             results: SimulatedResults(store: services.store, life: life),
             outbox: SimulatedOutbox(broker: services.broker, worker: number, life: life),
             passageSource: services.passages,
-            model: SimulatedAnswers(model: services.model, life: life) { [life] in
-                life.end(at: services.executor.now)
-                crashed()
+            model: standard,
+            agents: services.agents.map { name in
+                Agent(
+                    name: name, passageSource: services.passages, model: standard.of(name),
+                    configuration: configuration.answering.agent)
             },
             answers: services.answers?.of(life),
             decoder: JobDecoder(maxQuery: SimulatedMessages.maxQuery),
