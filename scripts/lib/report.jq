@@ -10,7 +10,7 @@ def percent(part; whole): if whole == 0 then "–" else "\(part * 1000 / whole |
 
 # A reply as a person reads it.
 def shown($question):
-    "  Q  \($question)\n" +
+    "  Q  \($question)\(if .agent == null then "" else "  (\(.agent))" end)\n" +
     (if .status == "succeeded" then
         "  A  \(.answer | split("\n") | map(select(. != "")) | (if length > 6 then .[:6] + ["…"] else . end) | join("\n     "))\n" +
         (if (.sources // []) == [] then "     (no sources)\n"

@@ -21,15 +21,22 @@ sample_ingest() {
     "$parley" ingest "$sample/knowledge" >"$work/ingest.out" || die "parley ingest failed"
 }
 
+# Three agents, who answer from the same index: an article in a folder of the agent's name comes before others. An agent is there
+# as soon as it has a setting; this one is the default's.
+sample_agents() {
+    local agent
+    for agent in PRESALE AFTERSALE LOGISTICS; do export "PARLEY_AGENTS_${agent}_RETRIEVAL_MODE=auto"; done
+}
+
 sample_worker() { start_worker "$work/worker.log" PARLEY_RABBITMQ_URL="$(rabbitmq_url_for parley parley)"; }
 
-# sample_jobs EVERY OPTIONS [AGENT]: every EVERYth question as a job that wants its reply on our queue and carries the name of
-# the article that answers it in its metadata; AGENT answers the Chinese ones.
+# sample_jobs EVERY OPTIONS [AGENT]: every EVERYth question as a job that wants its reply on our queue and carries the names of
+# the article and the agent that it is for in its metadata. Who answers is the router's choice; AGENT answers the Chinese ones.
 sample_jobs() {
     jq -c --argjson every "$1" --argjson options "$2" --arg queue "$replies_queue" --arg chinese "${3-}" \
         'select((input_line_number - 1) % $every == 0)
-         | {id, query, agent: (if .lang == "zh" and $chinese != "" then $chinese else .agent end),
-            reply_to: $queue, options: $options, metadata: {article, lang, agent}}' \
+         | {id, query, reply_to: $queue, options: $options, metadata: {article, lang, agent}}
+           + (if .lang == "zh" and $chinese != "" then {agent: $chinese} else {} end)' \
         "$sample/questions.jsonl" >"$work/jobs.jsonl"
     jobs_count=$(wc -l <"$work/jobs.jsonl")
 }
