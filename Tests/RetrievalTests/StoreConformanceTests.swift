@@ -14,7 +14,9 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { name }
 
-    static let all: [StoreCase] = [file] + (environment("PARLEY_TEST_CHROMA_URL").map { [chroma($0)] } ?? [])
+    static let all: [StoreCase] =
+        [file] + (environment("PARLEY_TEST_CHROMA_URL").map { [chroma($0)] } ?? [])
+        + (environment("PARLEY_TEST_POSTGRES_URL").map { [postgres($0), postgres($0, graphThreshold: 1)] } ?? [])
 
     private static let file = StoreCase(name: "file") {
         let folder = try TemporaryFolder()
@@ -35,6 +37,19 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
                     let path = "/api/v2/tenants/default_tenant/databases/default_database/collections/"
                     _ = try? await http.send(HTTPRequest(method: "DELETE", url: server + path + name))
                 }
+            )
+        }
+    }
+}
+
+extension StoreCase {
+    /// - Parameter database: `postgresql://user@host:port/database`; what the tests make there goes with the server.
+    fileprivate static func postgres(_ database: String, graphThreshold: Int = 2000) -> StoreCase {
+        StoreCase(name: graphThreshold > 1 ? "postgres" : "postgres with a graph") {
+            let url = "\(database)/test-\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
+            return (
+                try PostgresStore(url: url, graphThreshold: graphThreshold),
+                try PostgresStore(url: url, graphThreshold: graphThreshold), {}
             )
         }
     }
