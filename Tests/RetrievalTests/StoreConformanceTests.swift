@@ -15,7 +15,7 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
     var testDescription: String { name }
 
     static let all: [StoreCase] =
-        [file] + (environment("PARLEY_TEST_CHROMA_URL").map { [chroma($0)] } ?? [])
+        [file, qdrant] + (environment("PARLEY_TEST_CHROMA_URL").map { [chroma($0)] } ?? [])
         + (environment("PARLEY_TEST_POSTGRES_URL").map { [postgres($0), postgres($0, graphThreshold: 1)] } ?? [])
 
     private static let file = StoreCase(name: "file") {
@@ -43,6 +43,16 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
 }
 
 extension StoreCase {
+    /// A server of the tests' own, see ``ScriptedQdrant``: none can be had.
+    fileprivate static let qdrant = StoreCase(name: "qdrant") {
+        let server = try ScriptedQdrant()
+        let url = "qdrant+\(server.url)/docs"
+        return (
+            try makeStore(url: url, http: http), try makeStore(url: url, http: http),
+            { withExtendedLifetime(server) {} }
+        )
+    }
+
     /// - Parameter database: `postgresql://user@host:port/database`; what the tests make there goes with the server.
     fileprivate static func postgres(_ database: String, graphThreshold: Int = 2000) -> StoreCase {
         StoreCase(name: graphThreshold > 1 ? "postgres" : "postgres with a graph") {

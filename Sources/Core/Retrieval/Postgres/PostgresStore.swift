@@ -15,17 +15,7 @@ package final class PostgresStore: VectorStore {
         var hasTenants: Bool
     }
 
-    private struct Knowledge {
-        /// Nil: there is none, or nothing is known.
-        var collection: Collection?
-        /// When the server last said, or was asked and did not say.
-        var since: ContinuousClock.Instant?
-        var isUntold = false
-    }
-
     static let collections = "parley_collections"
-    /// What was looked at is looked at again when this has passed.
-    private static let lookAgainAfter: Duration = .seconds(1)
     private static let lookTimeout: Duration = .seconds(2)
     /// One statement that writes, and one that may look at every row.
     static let writeTimeout: Duration = .seconds(60)
@@ -35,7 +25,7 @@ package final class PostgresStore: VectorStore {
 
     let place: PostgresLocation
     let pool: PostgresPool
-    private let knowledge = Mutex(Knowledge())
+    private let remembered = Remembered<Collection>()
     /// The tables of what is being made anew.
     let anew = Mutex<String?>(nil)
     /// From so many passages on a graph is made; below, all are compared.
@@ -70,18 +60,7 @@ package final class PostgresStore: VectorStore {
     // MARK: - The collection
 
     package func hasIndex() async -> Bool {
-        let known = knowledge.withLock { $0 }
-        if known.collection != nil { return true }
-        if let since = known.since, ContinuousClock.now - since < Self.lookAgainAfter { return known.isUntold }
-        do throws(RetrievalError) {
-            return try await lookUp(timeout: Self.lookTimeout) != nil
-        } catch {
-            knowledge.withLock { known in
-                guard known.collection == nil else { return }
-                (known.since, known.isUntold) = (.now, true)
-            }
-            return true
-        }
+        await remembered.isThere { () throws(RetrievalError) in try await lookUp(timeout: Self.lookTimeout) }
     }
 
     package var current: StoreDescription? { known?.description }
@@ -89,11 +68,7 @@ package final class PostgresStore: VectorStore {
     package func hasTenants() async -> Bool { known?.hasTenants ?? true }
 
     package func version() async -> String? {
-        let recent = knowledge.withLock { known in
-            known.since.map { ContinuousClock.now - $0 < Self.lookAgainAfter } == true && !known.isUntold
-                ? known.collection : nil
-        }
-        if let recent { return Self.version(of: recent) }
+        if let recent = remembered.recent { return Self.version(of: recent) }
         do throws(RetrievalError) {
             return try await lookUp(timeout: Self.lookTimeout).map(Self.version) ?? "none"
         } catch {
@@ -145,14 +120,12 @@ package final class PostgresStore: VectorStore {
     }
 
     /// What is known from now on; nil: there is no such collection.
-    func remember(_ collection: Collection?) {
-        knowledge.withLock { $0 = Knowledge(collection: collection, since: .now) }
-    }
+    func remember(_ collection: Collection?) { remembered.remember(collection) }
 
     /// Some passage is one tenant's alone, whatever the collection's line said when it was looked at.
-    func noteTenants() { knowledge.withLock { $0.collection?.hasTenants = true } }
+    func noteTenants() { remembered.change { $0.hasTenants = true } }
 
-    var known: Collection? { knowledge.withLock { $0.collection } }
+    var known: Collection? { remembered.collection }
 
     func known(timeout: Duration) async throws(RetrievalError) -> Collection {
         if let known { return known }
