@@ -218,6 +218,50 @@ extension StoreCase {
         }
     }
 
+    /// Answers are kept under the version of what they were made from.
+    @Test(arguments: StoreCase.all)
+    func everyChangeIsAnotherVersionAndNothingElseIs(_ place: StoreCase) async throws {
+        try await with(place) { store, another in
+            try await eventually { await another.version() == "none" }
+            let ingestor = Ingestor(embedder: embedder, store: store)
+            var seen: Set<String> = ["none"]
+            // What was there before may have its version again.
+            let changed = Document(id: "en/parcel.md", title: "Parcels", text: "A parcel, a gift.", language: "en")
+            let changes = [documents, [documents[0], documents[1]], [documents[0]], [changed, documents[1]]]
+            for documents in changes {
+                _ = try await ingestor.ingest(documents)
+                try await eventually { await another.version().map { !seen.contains($0) } ?? false }
+                let version = try #require(await another.version())
+                #expect(seen.insert(version).inserted)
+                _ = try await ingestor.ingest(documents)
+                _ = try await another.search([[1, 0, 0, 0, 0]], topK: 1, timeout: .seconds(60))
+                #expect(await another.version() == version && store.current != nil)
+            }
+        }
+    }
+
+    @Test(arguments: StoreCase.all)
+    func aVectorOfAnotherLengthIsRefusedAndChangesNothing(_ place: StoreCase) async throws {
+        try await with(place) { store, another in
+            _ = try await Ingestor(embedder: embedder, store: store).ingest(documents)
+            let passage = Passage(documentID: "odd", ordinal: 1, title: "T", text: "x")
+            for (dimension, vector) in [(5, [1, 0]), (2, [1, 0])] as [(Int, [Float])] {
+                let odd = EmbeddedDocument(
+                    id: "odd", title: "T", contentHash: "h", passages: [passage], vectors: [vector])
+                await #expect {
+                    try await store.replace(StoreUpdate(embedder: "axes", dimension: dimension, documents: [odd]))
+                } throws: {
+                    ($0 as? RetrievalError)?.code == .incompatible
+                }
+            }
+            await #expect { _ = try await another.search([[1, 0]], topK: 1, timeout: .seconds(60)) } throws: {
+                ($0 as? RetrievalError)?.code == .incompatible
+            }
+            #expect(try await another.contentHashes().count == 3)
+            #expect(try await another.search([[1, 0, 0, 0, 0]], topK: 9, timeout: .seconds(60))[0].count == 3)
+        }
+    }
+
     @Test(arguments: StoreCase.all)
     func anotherEmbedderIsRefusedByReadersAndStartsOverWhenIngesting(_ place: StoreCase) async throws {
         try await with(place) { store, another in
