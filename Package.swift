@@ -67,6 +67,7 @@ let package = Package(
         shim("CZlib"),
         shim("CZstd"),
         shim("CCrypto"),
+        shim("CPostgres"),
         room("ParleyPrimitives", on: .basics),
         room("IOLoop", on: .basics, uses: ["CEpoll", "ParleyPrimitives", heap]),
         room("ParleyJSON", on: .basics, uses: ["ParleyPrimitives"]),
@@ -81,6 +82,7 @@ let package = Package(
             uses: ["IOLoop", "CRabbitMQ", "ParleyDigest", "ParleyPrimitives", logging, deque]),
         room("ParleyRedis", on: .transports, uses: ["IOLoop", "CHiredis", "ParleyPrimitives", logging, deque]),
         room("ParleyHTTP", on: .transports, uses: ["IOLoop", "CCurl", "ParleyPrimitives", logging]),
+        room("ParleyPostgres", on: .transports, uses: ["IOLoop", "CPostgres", "ParleyPrimitives", deque]),
         room(
             "Telemetry", on: .adapters,
             uses: [
@@ -105,8 +107,8 @@ let package = Package(
         room(
             "Retrieval", on: .core,
             uses: [
-                "ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyHTTP", "ParleyPrimitives", "IOLoop", "CHNSW", logging,
-                metrics,
+                "ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyHTTP", "ParleyPostgres", "ParleyPrimitives", "IOLoop",
+                "CHNSW", logging, metrics,
             ]),
         room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "ParleyPrimitives", logging]),
 
@@ -197,11 +199,16 @@ let package = Package(
         // A getaddrinfo for the tests, in C so that it stands before the C library's.
         .target(name: "CHangingResolver", path: "Tests/CHangingResolver"),
         tests(of: "ParleyHTTP", uses: ["CHangingResolver", "IOLoop", "CZlib", "TestSupport", logging]),
+        tests(of: "ParleyPostgres", uses: ["TestSupport"]),
         tests(of: "Telemetry", uses: ["ParleyJSON", logging, metrics]),
         tests(
             of: "Routing", uses: ["ChatJobs", "ParleyDigest", "ParleyJSON"], resources: [.copy("golden.jsonl")]),
         tests(
-            of: "Retrieval", uses: ["Routing", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "CHNSW", logging],
+            of: "Retrieval",
+            uses: [
+                "Routing", "ChatJobs", "ParleyJSON", "ParleyHTTP", "ParleyPostgres", "IOLoop", "CHNSW", "TestSupport",
+                logging,
+            ],
             exclude: ["Golden"]),
         tests(
             of: "Generation", uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging],

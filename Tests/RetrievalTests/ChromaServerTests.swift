@@ -100,7 +100,8 @@ struct ChromaAnswerCase: Sendable, CustomTestStringConvertible {
         #expect(await store.hasIndex())
         let error = try #require(await failure(store))
         #expect(error.code == answer.code && error.part == .store)
-        #expect(error.message.contains(answer.says), "\(error.message)")
+        // Foundation's `contains` finds no empty text in another.
+        #expect(answer.says.isEmpty || error.message.contains(answer.says), "\(error.message)")
         #expect(await store.hasIndex())
     }
 

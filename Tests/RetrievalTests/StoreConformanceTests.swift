@@ -14,7 +14,9 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { name }
 
-    static let all: [StoreCase] = [file] + (environment("PARLEY_TEST_CHROMA_URL").map { [chroma($0)] } ?? [])
+    static let all: [StoreCase] =
+        [file, qdrant] + (environment("PARLEY_TEST_CHROMA_URL").map { [chroma($0)] } ?? [])
+        + (environment("PARLEY_TEST_POSTGRES_URL").map { [postgres($0), postgres($0, graphThreshold: 1)] } ?? [])
 
     private static let file = StoreCase(name: "file") {
         let folder = try TemporaryFolder()
@@ -35,6 +37,29 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
                     let path = "/api/v2/tenants/default_tenant/databases/default_database/collections/"
                     _ = try? await http.send(HTTPRequest(method: "DELETE", url: server + path + name))
                 }
+            )
+        }
+    }
+}
+
+extension StoreCase {
+    /// A server of the tests' own, see ``ScriptedQdrant``: none can be had.
+    fileprivate static let qdrant = StoreCase(name: "qdrant") {
+        let server = try ScriptedQdrant()
+        let url = "qdrant+\(server.url)/docs"
+        return (
+            try makeStore(url: url, http: http), try makeStore(url: url, http: http),
+            { withExtendedLifetime(server) {} }
+        )
+    }
+
+    /// - Parameter database: `postgresql://user@host:port/database`; what the tests make there goes with the server.
+    fileprivate static func postgres(_ database: String, graphThreshold: Int = 2000) -> StoreCase {
+        StoreCase(name: graphThreshold > 1 ? "postgres" : "postgres with a graph") {
+            let url = "\(database)/test-\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
+            return (
+                try PostgresStore(url: url, graphThreshold: graphThreshold),
+                try PostgresStore(url: url, graphThreshold: graphThreshold), {}
             )
         }
     }
@@ -190,6 +215,50 @@ struct StoreCase: Sendable, CustomTestStringConvertible {
             let emptied = try await Ingestor(embedder: embedder, store: store).ingest([documents[0]])
             #expect(emptied.removed == 3)
             #expect(try await store.open()?.passages == 1)
+        }
+    }
+
+    /// Answers are kept under the version of what they were made from.
+    @Test(arguments: StoreCase.all)
+    func everyChangeIsAnotherVersionAndNothingElseIs(_ place: StoreCase) async throws {
+        try await with(place) { store, another in
+            try await eventually { await another.version() == "none" }
+            let ingestor = Ingestor(embedder: embedder, store: store)
+            var seen: Set<String> = ["none"]
+            // What was there before may have its version again.
+            let changed = Document(id: "en/parcel.md", title: "Parcels", text: "A parcel, a gift.", language: "en")
+            let changes = [documents, [documents[0], documents[1]], [documents[0]], [changed, documents[1]]]
+            for documents in changes {
+                _ = try await ingestor.ingest(documents)
+                try await eventually { await another.version().map { !seen.contains($0) } ?? false }
+                let version = try #require(await another.version())
+                #expect(seen.insert(version).inserted)
+                _ = try await ingestor.ingest(documents)
+                _ = try await another.search([[1, 0, 0, 0, 0]], topK: 1, timeout: .seconds(60))
+                #expect(await another.version() == version && store.current != nil)
+            }
+        }
+    }
+
+    @Test(arguments: StoreCase.all)
+    func aVectorOfAnotherLengthIsRefusedAndChangesNothing(_ place: StoreCase) async throws {
+        try await with(place) { store, another in
+            _ = try await Ingestor(embedder: embedder, store: store).ingest(documents)
+            let passage = Passage(documentID: "odd", ordinal: 1, title: "T", text: "x")
+            for (dimension, vector) in [(5, [1, 0]), (2, [1, 0])] as [(Int, [Float])] {
+                let odd = EmbeddedDocument(
+                    id: "odd", title: "T", contentHash: "h", passages: [passage], vectors: [vector])
+                await #expect {
+                    try await store.replace(StoreUpdate(embedder: "axes", dimension: dimension, documents: [odd]))
+                } throws: {
+                    ($0 as? RetrievalError)?.code == .incompatible
+                }
+            }
+            await #expect { _ = try await another.search([[1, 0]], topK: 1, timeout: .seconds(60)) } throws: {
+                ($0 as? RetrievalError)?.code == .incompatible
+            }
+            #expect(try await another.contentHashes().count == 3)
+            #expect(try await another.search([[1, 0, 0, 0, 0]], topK: 9, timeout: .seconds(60))[0].count == 3)
         }
     }
 

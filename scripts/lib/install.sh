@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034 # other files use what is set here
 # Installs what is missing, with apt-get. Source it after common.sh.
 
-build_packages=(librabbitmq-dev libhiredis-dev libcurl4-openssl-dev zlib1g-dev libzstd-dev libhnswlib-dev g++ pkg-config)
+build_packages=(librabbitmq-dev libhiredis-dev libcurl4-openssl-dev zlib1g-dev libzstd-dev libhnswlib-dev libpq-dev g++ pkg-config)
 server_packages=(rabbitmq-server redis-server)
 tool_packages=(openssl curl jq ca-certificates)
 # The tests' peer for HTTP/2, clocks that can be set back, what reads PDF; and in CI what reads Word, which is large: elsewhere its

@@ -134,10 +134,11 @@ extension VectorStore {
     }
 }
 
-/// Makes the store that `vectors.url` names: `file:PATH`, or `chroma+http://host:port/collection` (`chroma+https` too).
+/// Makes the store that `vectors.url` names: `file:PATH`, `chroma+http://host:port/collection` or
+/// `qdrant+http://host:port/collection` (with `https` too), or `postgresql://user@host:port/database/collection`.
 ///
 /// - Parameters:
-///   - token: for a Chroma server that wants one; nil or empty sends none.
+///   - token: for a Chroma or Qdrant server that wants one, or a PostgreSQL user's password; nil or empty sends none.
 ///   - indexesWords: an index file of vectors is searched by its words, too (``SearchQuery/isHybrid``).
 /// - Throws: ``RetrievalError/Code-swift.struct/invalidSetting`` naming what is allowed.
 package func makeStore(
@@ -156,8 +157,12 @@ package func makeStore(
     if url.hasPrefix("chroma+http://") || url.hasPrefix("chroma+https://") {
         return try ChromaStore(url: String(url.dropFirst("chroma+".count)), token: token, http: http)
     }
+    if url.hasPrefix("qdrant+http://") || url.hasPrefix("qdrant+https://") {
+        return try QdrantStore(url: String(url.dropFirst("qdrant+".count)), token: token, http: http)
+    }
+    if PostgresLocation.isMeant(by: url) { return try PostgresStore(url: url, token: token) }
     throw RetrievalError(
         .invalidSetting,
-        "vectors.url is \"\(withoutUserInfo(url))\": write file:folder/name.index, or chroma+http://host:port/collection (chroma+https too)"
+        "vectors.url is \"\(withoutUserInfo(url))\": write file:folder/name.index, chroma+http://host:port/collection (chroma+https too), qdrant+http://host:port/collection (qdrant+https too), or \(PostgresLocation.example)"
     )
 }
