@@ -34,7 +34,8 @@ extension Settings {
     static let agentKeys: Set<String> = [
         "vectors.url", "vectors.token", "vectors.token_file", "model.url", "model.name", "model.api_key",
         "model.api_key_file", "model.omit", "model.stream", "model.reasoning", "model.timeout", "model.max_concurrency",
-        "model.prices", "model.fallbacks", "model.feed", "model.max_batch", "model.max_batch_tokens", "model.template",
+        "model.prices", "model.fallbacks", "model.endpoints", "model.feed", "model.max_batch", "model.max_batch_tokens",
+        "model.template",
         "model.batch_hours", "model.concurrency", "model.batch_prices",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "retrieval.hybrid",
         "retrieval.min_score", "retrieval.empty", "retrieval.filter", "prompt.system", "prompt.user", "prompt.refusal",
@@ -130,11 +131,11 @@ extension Settings {
         // A secret goes to the server that it was given for, and to no other one that an agent names.
         if !Self.isSameServer(agent.vectorsURL, vectorsURL) { agent.vectorsToken = nil }
         reader.secret(prefix + "vectors.token", &agent.vectorsToken)
-        reader.string(prefix + "model.url", &agent.model.url)
-        if !Self.isSameServer(agent.model.url, model.url) { agent.model.apiKey = nil }
+        reader.endpoints(prefix + "model.", &agent.model)
+        if !Self.areServers(agent.model.urls, among: model.urls) { agent.model.apiKey = nil }
         reader.secret(prefix + "model.api_key", &agent.model.apiKey)
-        if agent.model.apiKey == nil, agent.model.url != model.url, let openAIKey {
-            if reader.isOfFoundFile(prefix + "model.url") {
+        if agent.model.apiKey == nil, agent.model.urls != model.urls, let openAIKey {
+            if reader.areEndpointsOfFoundFile(prefix + "model.") {
                 withheldKeys.append("agents.\(name).model")
             } else {
                 agent.model.apiKey = openAIKey

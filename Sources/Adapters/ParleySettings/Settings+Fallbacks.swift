@@ -164,7 +164,7 @@ extension Settings {
         _ key: String, _ fallback: inout Model, of model: Model, _ isOfFoundFile: Bool, _ openAIKey: String?
     ) {
         guard fallback.apiKey == nil, !fallback.url.hasPrefix("builtin:") else { return }
-        if Self.isSameServer(fallback.url, model.url) {
+        if Self.areServers([fallback.url], among: model.urls) {
             fallback.apiKey = model.apiKey
         } else if let openAIKey {
             if isOfFoundFile { withheldKeys.append(key) } else { fallback.apiKey = openAIKey }

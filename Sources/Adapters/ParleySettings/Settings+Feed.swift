@@ -16,6 +16,12 @@ extension SettingsReader {
             wrong(
                 prefix + "feed", "batch", "requests, since \(prefix)url is \(model.url), which has no batch interface")
         }
+        if model.feed == .batch, !model.endpoints.isEmpty {
+            wrong(
+                prefix + "feed", "batch",
+                "requests or prompts, since \(prefix)endpoints has \(model.endpoints.count) servers, and a batch is at one"
+            )
+        }
         // A batch is whatever has queued while the last one ran: several at once are for whoever says so.
         if model.feed == .prompts, !isSet("model.max_concurrency"), !isSet(prefix + "max_concurrency") {
             model.maxConcurrency = 1

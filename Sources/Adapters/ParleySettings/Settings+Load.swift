@@ -74,6 +74,7 @@ extension Settings {
         settings.readTenants(
             tenantNames(flags: overrides.map(\.key), environment: set.keys, root: fileRoot), &reader)
         settings.readObjects(&reader, environment: set)
+        settings.idleness = reader.idleness
         problems += reader.problems
         guard problems.isEmpty else { throw SettingsError(problems: problems + others(settings)) }
         return settings
@@ -105,11 +106,15 @@ extension Settings {
         reader.secret("admin.token", &adminToken)
         reader.secret("secrets.letter_key", &letterKey)
         if let problem = letterKey.flatMap(Self.problem(ofLetterKey:)) { reader.problem(problem) }
-        reader.string("model.url", &model.url)
+        reader.endpoints("model.", &model)
         reader.string("model.name", &model.name)
         reader.secret("model.api_key", &model.apiKey)
         if model.apiKey == nil, let openAIKey {
-            if reader.isOfFoundFile("model.url") { withheldKeys.append("model") } else { model.apiKey = openAIKey }
+            if reader.areEndpointsOfFoundFile("model.") {
+                withheldKeys.append("model")
+            } else {
+                model.apiKey = openAIKey
+            }
         }
         reader.choices("model.omit", &model.omit)
         reader.choice("model.stream", &model.stream)
@@ -213,7 +218,7 @@ extension Settings {
         "model.max_concurrency", "model.omit", "model.stream", "model.reasoning", "embeddings.url", "embeddings.model",
         "embeddings.api_key", "embeddings.batch",
         "embeddings.max_tokens", "embeddings.query_prefix", "embeddings.passage_prefix", "vectors.url", "vectors.token",
-        "model.prices", "model.currency", "model.fallbacks", "model.feed", "model.max_batch",
+        "model.prices", "model.currency", "model.fallbacks", "model.endpoints", "model.feed", "model.max_batch",
         "model.max_batch_tokens", "model.template", "model.batch_hours", "model.concurrency", "model.batch_prices",
         "cache.memory",
         "cache.memory_ttl", "cache.ttl",
@@ -274,6 +279,8 @@ extension Settings {
                 problems.append(prefix.isEmpty ? "\(path) is no mapping of keys" : unknown(prefix, in: path))
             } else if isFallbacks(prefix), let list = node.sequence {
                 checkFallbacks(list, prefix, path, &problems)
+            } else if isEndpoints(prefix), let list = node.sequence {
+                checkEndpoints(list, prefix, path, &problems)
             } else if node.sequence != nil {
                 problems.append("\(prefix) in \(path) is a list; one value is needed")
             }

@@ -22,6 +22,8 @@ package struct Settings: Sendable, Equatable {
     /// Parts (`model`, `embeddings`) whose address a file names that only lies in the working folder: `OPENAI_API_KEY` is
     /// not for them.
     package var withheldKeys: [String] = []
+    /// What is set and has no effect beside the rest, a sentence each.
+    package var idleness: [String] = []
     package var model = Model()
     package var embeddings = Embeddings()
     package var vectorsURL = "file:.parley/knowledge.index"
@@ -98,7 +100,10 @@ package struct Settings: Sendable, Equatable {
         package enum Reasoning: String, Sendable, CaseIterable { case strip, keep }
         /// How it is asked: one chat request a job, an array of prompts for several, or bulk by its provider's batch interface.
         package enum Feed: String, Sendable, CaseIterable { case requests, prompts, batch }
+        /// The first of ``endpoints``, where there are several.
         package var url = "builtin:extractive"
+        /// `model.endpoints`; none: there is ``url`` alone.
+        package var endpoints: [Endpoint] = []
         package var name: String?
         package var apiKey: String?
         package var omit: [Parameter] = []

@@ -8,6 +8,8 @@ struct SettingsReader {
     private let layers: [ConfigReader]
     private let foundFile: Int?
     private(set) var problems: [String] = []
+    /// What is set and has no effect, a sentence each.
+    private(set) var idleness: [String] = []
     /// The files that secrets came from, by the keys whose values they hold.
     private(set) var secretFiles: [String: String] = [:]
 
@@ -31,6 +33,8 @@ struct SettingsReader {
     func isSet(_ key: String) -> Bool { text(key)?.isEmpty == false }
 
     mutating func problem(_ text: String) { problems.append(text) }
+
+    mutating func idle(_ text: String) { idleness.append(text) }
 
     mutating func wrong(_ key: String, _ value: String, _ allowed: String) {
         problems.append("\(key) is \"\(value)\"; allowed: \(allowed)")

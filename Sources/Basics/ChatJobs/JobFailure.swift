@@ -25,6 +25,10 @@ package struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
     package var call: LostCall?
     /// Another attempt would end alike, and be paid for again.
     package let isFinal: Bool
+    /// The model's server did nothing for it: another of its endpoints may be asked at once.
+    package var isFree = false
+    /// Another endpoint of the model is there: it says nothing of the model as a whole.
+    package var isOfOneEndpoint = false
 
     package init(
         _ code: ErrorCode, _ message: String, retryAfter: Duration? = nil, blame: Blame = .job, isFinal: Bool = false
@@ -68,6 +72,20 @@ package struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     package var description: String { "\(code.rawValue): \(message)" }
+
+    /// The same, when its server did nothing for it.
+    package func free(_ isFree: Bool = true) -> JobFailure {
+        var failure = self
+        failure.isFree = isFree
+        return failure
+    }
+
+    /// The same, of a model with another endpoint that is there.
+    package func ofOneEndpoint(_ isOne: Bool = true) -> JobFailure {
+        var failure = self
+        failure.isOfOneEndpoint = isOne
+        return failure
+    }
 
     /// The same, with what its call has cost.
     package func losing(_ call: LostCall?) -> JobFailure {

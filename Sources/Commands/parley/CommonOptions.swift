@@ -48,6 +48,7 @@ struct CommonOptions: ParsableArguments {
     /// What is odd about the configuration without being wrong, a sentence each.
     func oddities(_ settings: Settings) -> [String] {
         Settings.suspicious(in: ProcessInfo.processInfo.environment) + settings.keyOddities
+            + settings.idleOddities
             + [settings.prefetchOddity, settings.replyOddity, settings.memoryOddity(MemoryLimit.read())].compactMap {
                 $0
             }

@@ -128,6 +128,10 @@ struct ModelCaller: Sendable {
 
     @inline(never)
     private func judge(_ failure: JobFailure, after length: Duration, _ isFirstTry: Bool) -> Gate.Result {
+        // Its pool of endpoints has taken note.
+        if failure.isOfOneEndpoint {
+            return failure.blame == .job && failure.code != .modelTimeout ? .answered(after: length) : .unanswered
+        }
         switch failure.blame {
         case .overload:
             health.pause(choice.service, failure.message, for: failure.retryAfter)

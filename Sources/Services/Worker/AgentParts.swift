@@ -4,6 +4,7 @@ import ChatJobs
 import Generation
 import Logging
 import ParleyDigest
+import ParleyPrimitives
 import ParleySettings
 import Retrieval
 import Routing
@@ -18,6 +19,8 @@ package struct AgentParts: Sendable {
     package let model: any LanguageModel
     /// The same with the prompt that makes questions stand alone; nil when it is not asked for that.
     let rewriter: (any LanguageModel)?
+    /// Of a model with several endpoints; agents with the same one share it.
+    let pool: EndpointPool?
     /// Those that stand in for ``model``, in order.
     package let fallbacks: [FallbackParts]
     /// The vector store and the model as readiness, logs and metrics name them: after the first agent that has them.
@@ -40,10 +43,12 @@ package struct AgentParts: Sendable {
     /// The agents of a worker, the default one first.
     ///
     /// - Parameters:
+    ///   - executor: runs probes of endpoints.
     ///   - store: makes an agent's store, nil when its settings are refused; `filter` and `model` its filter and model likewise.
     ///     `key` is what the agent's keys begin with.
     static func all(
         _ settings: Settings, embedder: any Embedder, reranker: Reranker?, router: Router?,
+        executor: any TaskExecutor,
         store: (_ agent: Settings.Agent, _ key: String) -> (any VectorStore)?,
         filter: (_ agent: Settings.Agent, _ key: String) -> PassageFilter?,
         model makeModel: (_ agent: Settings.Agent, _ key: String, _ prompt: PromptTemplate?) -> (any LanguageModel)?
@@ -71,15 +76,18 @@ package struct AgentParts: Sendable {
             options.reranker = reranker
             if let router { options.folders = { router.likelihoods(query: $0) } }
             let asService = all.first { $0.settings.hasService(of: own) }
+            let service = asService?.service ?? Dependency(.model, name: name ?? "")
             all.append(
                 AgentParts(
                     name: name, settings: own, store: store,
                     retriever: Retriever(embedder: embedder, store: store, options: options, vectors: vectors),
                     model: model,
                     rewriter: rewriter,
+                    pool: asService?.pool
+                        ?? EndpointPool(model, own.model, service: service, executor: executor),
                     fallbacks: FallbackParts.all(of: own, name: name, key: key, others: all, makeModel),
                     vectors: asStore?.vectors ?? Dependency(.vectors, name: name ?? ""),
-                    service: asService?.service ?? Dependency(.model, name: name ?? "")))
+                    service: service))
         }
         return all
     }
@@ -90,10 +98,21 @@ package struct AgentParts: Sendable {
     func agent(_ settings: Settings, router: Router?, records: any BatchRecords, logger: Logger) -> Agent {
         Agent(
             name: name, passageSource: RetrieverSource(retriever: retriever), vectors: vectors,
-            model: answeringPort(of: model), rewriter: rewriter.map { GeneratedAnswers(model: $0) },
+            model: port(of: model), rewriter: rewriter.map(port(of:)),
             service: service, fallbacks: fallbacks.map { $0.choice(currency: settings.model.currency) },
             batches: batches(settings, records, logger),
             configuration: AgentConfiguration(self.settings, of: settings, router: router))
+    }
+
+    /// - Parameter model: its own, or its rewriter.
+    func port(of model: any LanguageModel) -> any AnswerModel {
+        guard let pool, let members = (model as? EndpointModels)?.members.map({ answeringPort(of: $0.model) }) else {
+            return answeringPort(of: model)
+        }
+        let key = "\(name ?? "")\n\(settings.prompt.system ?? PromptTemplate.standardSystem)"
+        let batches = members.compactMap { $0 as? any BatchAnswerModel }
+        return batches.count == members.count
+            ? PooledBatches(batches, pool: pool, key: key) : PooledAnswers(members, pool: pool, key: key)
     }
 
     /// Nil when its bulk jobs go like the others.
@@ -105,6 +124,22 @@ package struct AgentParts: Sendable {
                 hours: own.batchHours.map { BatchHours(start: $0.start, end: $0.end) },
                 prices: Prices(own.batchPrices ?? own.prices, currency: settings.model.currency), logger: logger)
         }
+    }
+}
+
+extension EndpointPool {
+    /// Nil of a model at one address.
+    fileprivate convenience init?(
+        _ model: any LanguageModel, _ settings: Settings.Model, service: Dependency, executor: any TaskExecutor
+    ) {
+        guard let members = (model as? EndpointModels)?.members, members.count == settings.endpoints.count else {
+            return nil
+        }
+        self.init(
+            service: service, names: members.map { URLText.redacted($0.url) },
+            weights: settings.endpoints.map(\.weight),
+            timeout: settings.timeout, probes: members.map { member in { await member.model.isThere() } },
+            clock: SystemClock(), executor: executor)
     }
 }
 
@@ -123,6 +158,7 @@ extension Settings.Model {
     func hasService(of other: Settings.Model) -> Bool {
         (url, name, apiKey, maxConcurrency, feed, concurrency)
             == (other.url, other.name, other.apiKey, other.maxConcurrency, other.feed, other.concurrency)
+            && endpoints == other.endpoints
     }
 }
 

@@ -72,7 +72,8 @@ package struct Assembly: Sendable {
         }
         let router = part({ try Router.named(settings.routing.model) })
         let agents = AgentParts.all(
-            settings, embedder: embedder ?? LexicalEmbedder(), reranker: reranker ?? nil, router: router ?? nil
+            settings, embedder: embedder ?? LexicalEmbedder(), reranker: reranker ?? nil, router: router ?? nil,
+            executor: loop
         ) { agent, key in
             part(
                 {
@@ -89,7 +90,7 @@ package struct Assembly: Sendable {
             return part(
                 {
                     try makeModel(
-                        url: agent.model.url, name: agent.model.name, apiKey: agent.model.apiKey,
+                        urls: agent.model.urls, name: agent.model.name, apiKey: agent.model.apiKey,
                         prompt: prompt ?? .standard, behaviour: ChatBehaviour(agent.model),
                         feed: PromptFeed(agent.model), isBatched: agent.model.feed == .batch,
                         http: modelHTTP, logger: logger)

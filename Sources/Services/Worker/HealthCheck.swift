@@ -77,10 +77,8 @@ package struct HealthCheck: Sendable {
             for (place, agent) in assembly.agents.enumerated() {
                 group.addTask {
                     async let vectors = agent.ownsStore ? checkVectors(of: agent) : nil
-                    async let model =
-                        agent.ownsService
-                        ? check(agent.model, agent.settings.model, agent.service.description) : nil
-                    var results = await [vectors, model].compactMap(\.self)
+                    async let model = agent.ownsService ? checkModel(of: agent) : []
+                    var results = await [vectors].compactMap(\.self) + model
                     for fallback in agent.fallbacks where fallback.ownsService {
                         results.append(
                             await check(
@@ -110,6 +108,25 @@ package struct HealthCheck: Sendable {
                     + (index.documents.map { " of \($0) documents" } ?? ""))
         } catch {
             return failed(name, error, key: agent.key("vectors.url"))
+        }
+    }
+
+    /// Each of its endpoints.
+    private func checkModel(of agent: AgentParts) async -> [CheckResult] {
+        let (settings, name) = (agent.settings.model, agent.service.description)
+        guard let members = (agent.model as? EndpointModels)?.members else {
+            return [await check(agent.model, settings, name)]
+        }
+        return await withTaskGroup(of: (Int, CheckResult).self) { group in
+            for (place, member) in members.enumerated() {
+                group.addTask {
+                    var own = settings
+                    own.url = member.url
+                    let entry = agent.key("model.endpoints, entry \(place + 1)")
+                    return (place, await check(member.model, own, name, place: entry))
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
         }
     }
 

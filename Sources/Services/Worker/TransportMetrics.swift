@@ -51,6 +51,11 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_model_concurrency_limit": "Calls to the model that may be under way now.",
         "parley_model_batch_size": "Prompts in a call to a model that takes several.",
         "parley_batches_total": "Batches of bulk jobs at the model's provider, by what became of them.",
+        "parley_endpoint_requests_total":
+            "Calls that an endpoint of a model was asked, those that others then answered included.",
+        "parley_endpoint_failures_total": "Calls that an endpoint of a model did not answer.",
+        "parley_endpoint_calls_in_flight": "Calls to the endpoint that are under way.",
+        "parley_endpoint_away": "1 while an endpoint of a model is left out: it is away, ill, or wants a pause.",
         "parley_fallbacks_total": "Answers given by a model that stood in for the agent's own.",
         "parley_limit_waits_total": "Times that a limit of a model, agent or tenant was found used up.",
         "parley_limit_delays_total": "Jobs put off to the delay queues because a limit is used up.",

@@ -100,8 +100,8 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
             intake: RabbitMQIntake(consumer: consumer, clock: clock, relay: relay, renewing: outbox, limits),
             results: results, outbox: outbox,
             passageSource: RetrieverSource(retriever: assembly.standard.retriever),
-            model: answeringPort(of: assembly.standard.model),
-            rewriter: assembly.standard.rewriter.map { GeneratedAnswers(model: $0) },
+            model: assembly.standard.port(of: assembly.standard.model),
+            rewriter: assembly.standard.rewriter.map(assembly.standard.port(of:)),
             fallbacks: assembly.standard.fallbacks.map { $0.choice(currency: settings.model.currency) },
             batches: assembly.standard.batches(settings, batches, logger),
             agents: assembly.agents.dropFirst().map {

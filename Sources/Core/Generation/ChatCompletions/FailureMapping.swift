@@ -30,14 +30,16 @@ struct FailureMapping: Sendable {
         case .cancelled: return cancelled
         // Nothing was sent: whatever time-out ended it, nobody was there, and no model has been slow with this job.
         case _ where error.isUnreachable || error.code == .tlsFailed:
-            return JobFailure(.modelUnavailable, clean(error.description), blame: .absence)
+            return JobFailure(.modelUnavailable, clean(error.description), blame: .absence).free(!error.wasSent)
         case _ where error.isTimeout: return JobFailure(.modelTimeout, clean(error.message))
         default: return JobFailure(.modelUnavailable, clean(error.description))
         }
     }
 
     /// An error in a server's words.
-    func failure(_ refusal: Refusal) -> JobFailure {
+    func failure(_ refusal: Refusal) -> JobFailure { worded(refusal).free(refusal.isFree) }
+
+    private func worded(_ refusal: Refusal) -> JobFailure {
         let says = quoted(refusal)
         switch refusal.kind {
         case .tooLong:

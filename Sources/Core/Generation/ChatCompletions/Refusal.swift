@@ -74,6 +74,17 @@ struct Refusal: Error, Sendable {
         }
     }
 
+    /// Its server has done nothing for the request, and another of the same model might. A 502 or 504 may be a prompt's doing,
+    /// which killed the model behind a gateway.
+    var isFree: Bool {
+        guard let status, !hasBegun else { return false }
+        switch kind {
+        case .limited, .key, .unpaid, .forbidden, .noModel, .noRoute, .moved: return true
+        case .away: return status == 503
+        case .tooLong, .filtered, .timedOut, .rejected, .failed: return false
+        }
+    }
+
     /// Where nothing but the prompt is likely to be too large.
     private var mayBeTooLong: Bool { effectiveStatus.map { [400, 422, 500].contains($0) } ?? true }
 
