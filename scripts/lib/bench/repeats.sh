@@ -1,13 +1,19 @@
 # shellcheck shell=bash disable=SC2154 # scripts/bench sets what is used
 # The part of scripts/bench in which people ask what others have asked: three in five of the questions are among 200, the n-th
-# of which is asked 1 / n as often as the first (Zipf). Source it after rag.sh.
+# of which is asked 1 / n as often as the first (Zipf). A worker in Python that keeps answers in Redis does the same beside Parley.
+# Source it after rag.sh.
 
 run_repeats() {
     local round who repeated count before rate=300
     local settings=(PARLEY_WORKER_PREFETCH=4096 PARLEY_MODEL_MAX_CONCURRENCY=4096)
     count=$((rate * seconds))
+    local asked=("${workers[@]}")
+    if build_python_peer; then
+        asked+=(python)
+        [[ " ${everybody[*]} " == *" python "* ]] || everybody+=(python)
+    fi
     for ((round = 1; round <= rounds; round++)); do
-        for who in "${workers[@]}"; do
+        for who in "${asked[@]}"; do
             for repeated in 0 60; do
                 progress_on "repeats: round $round of $rounds, $repeated % repeated, $who"
                 start_backend --slots 8192

@@ -30,6 +30,14 @@ build_go_peer() {
     }
 }
 
+# build_python_peer: fails, with the reason said, when it cannot be had.
+build_python_peer() {
+    python_environment bench aio-pika==9.5.5 redis==5.2.1 aiohttp==3.11.18 uvloop==0.21.0 || {
+        say "without the Python peer"
+        return 1
+    }
+}
+
 loadgen() { "$work/bin/loadgen" "$@"; }
 
 # field FILE NAME: of the RESULT line that loadgen prints.
@@ -73,7 +81,7 @@ backend_figure() { curl -sf "http://127.0.0.1:$backend_port/stats" | jq -r "$1";
 
 # --- whom it measures ---------------------------------------------------------------------------------------------
 
-# floor: the C program; worker: Parley; go: the Go peer; against: another Parley (BENCH_AGAINST).
+# floor: the C program; worker: Parley; go, python: the peers; against: another Parley (BENCH_AGAINST).
 everybody=(floor worker)
 workers=(worker)
 # Those whose instructions are counted.
@@ -91,6 +99,7 @@ start_consumer() {
         floor.rag) spawn "$work/floor.log" env "$backend" "${under[@]}" "$work/bin/ragfloor" ;;
         go.echo) spawn "$work/go.log" env ECHO=1 "$work/bin/gopeer" ;;
         go.rag) spawn "$work/go.log" env "$backend" "$work/bin/gopeer" ;;
+        python.rag) spawn "$work/python.log" env "$backend" "$cache/venv/bench/bin/python" "$tools/pypeer.py" ;;
         *)
             local settings=("$@")
             if [ "$who" = against ]; then
@@ -107,7 +116,7 @@ start_consumer() {
 
 stop_consumer() {
     case $1 in
-        floor | go) stop_child "$consumer" || true ;;
+        floor | go | python) stop_child "$consumer" || true ;;
         *) stop_worker "$work/worker.log" ;;
     esac
 }
