@@ -167,6 +167,7 @@ extension AgentConfiguration {
         self.init()
         modelConcurrency = agent.model.maxConcurrency
         findsConcurrency = agent.model.concurrency == .auto
+        hedges = agent.model.hedges
         modelTimeout = agent.model.timeout
         limitName = agent.model.limitName
         prices = Prices(agent.model.prices, currency: settings.model.currency)
