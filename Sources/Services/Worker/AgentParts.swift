@@ -120,7 +120,7 @@ package struct AgentParts: Sendable {
         let own = self.settings.model
         return (model as? BatchModel).map { model in
             BatchOffice(
-                service: ModelBatches(model.batches), records: records, clock: SystemClock(),
+                name: own.limitName, service: ModelBatches(model.batches), records: records, clock: SystemClock(),
                 hours: own.batchHours.map { BatchHours(start: $0.start, end: $0.end) },
                 prices: Prices(own.batchPrices ?? own.prices, currency: settings.model.currency), logger: logger)
         }
