@@ -41,6 +41,22 @@ struct RedisBatchesTests {
         }
     }
 
+    @Test func whatWasGivenUpIsKnownForAWhile() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["a", "b"]) { workers in
+            let (a, b) = (batches(workers[0], "a"), batches(workers[1], "b"))
+            for (number, name) in ["old", "new"].enumerated() {
+                try await a.giveUp(name, of: "s", at: Timestamp(milliseconds: Int64(number + 1) * 1000))
+            }
+            #expect(try await b.givenUp(of: "s", since: Timestamp(milliseconds: 1000)) == ["new", "old"])
+            #expect(try await b.givenUp(of: "other", since: Timestamp(milliseconds: 0)) == [])
+            #expect(try await b.givenUp(of: "s", since: Timestamp(milliseconds: 1001)) == ["new"])
+            #expect(try await a.givenUp(of: "s", since: Timestamp(milliseconds: 0)) == ["new"])
+            try await b.settle("new", of: "s")
+            #expect(try await a.givenUp(of: "s", since: Timestamp(milliseconds: 0)) == [])
+        }
+    }
+
     @Test func aStateIsChangedOnlyByWhoKnowsIt() async throws {
         let server = try await PrivateRedis()
         try await withLedgers(server.url(), ["a", "b"]) { workers in

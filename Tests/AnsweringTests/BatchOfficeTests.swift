@@ -153,6 +153,44 @@ import Testing
         #expect(try await standing(other, "x") == .absent)
     }
 
+    @Test func aBatchThatComesUpAfterItWasGivenUpIsCancelled() async throws {
+        let office = office()
+        service.isUnclear(isCreated: false)
+        _ = try await submit(office, "x")
+        pass(BatchOffice.creationLease)
+        #expect(try await standing(office, "x") == .absent)
+        service.isClear()
+        _ = try await submit(office, "x")
+        pass(BatchOffice.strayRest)
+        _ = try await standing(self.office("b"), "x")
+        #expect(service.cancelled.isEmpty)
+        service.bringUpWhatWasUnclear()
+        #expect(service.paid["x"] == 2)
+        pass(BatchOffice.strayRest)
+        _ = try await standing(self.office("b"), "x")
+        #expect(service.paid["x"] == 1 && service.cancelled.count == 1)
+        // Until it is seen to have ended.
+        service.end([0: "to x"])
+        pass(BatchOffice.strayRest)
+        _ = try await standing(self.office("c"), "x")
+        #expect(records.strays.isEmpty && service.cancelled.count == 1)
+    }
+
+    @Test func aFileThatIsTooLargeGoesInTwo() async throws {
+        service.takes(3)
+        let names = (0..<8).map { "q\($0)" }
+        let standings = await office().submit(try names.map { (try question($0), [], nil) })
+        #expect(standings.count == 8 && standings.allSatisfy(isLater))
+        #expect(service.created.map(\.lines) == [["q0", "q1"], ["q2", "q3"], ["q4", "q5"], ["q6", "q7"]])
+        for name in names { #expect(try await isLater(standing(office("b"), name))) }
+    }
+
+    @Test func aQuestionThatIsTooLargeForAFileIsAskedByItself() async throws {
+        service.takes(0)
+        #expect(try await submit(office(), "x", "y") == [.urgent, .urgent])
+        #expect(service.created.isEmpty)
+    }
+
     @Test func whenNobodyKnowsWhetherABatchWasCreatedItIsLookedFor() async throws {
         for isCreated in [true, false] {
             let (service, records) = (FakeBatches(), FakeRecords())
@@ -349,6 +387,7 @@ private final class FakeBatches: BatchService {
         var deadAt: Step?
         var numbers: [String: Int] = [:]
         var answersAll = false
+        var mostLines = Int.max
         var isCalm = false
         var maker = ""
         var chaos: (@Sendable (Step, _ maker: String) async -> Bool)?
@@ -365,6 +404,17 @@ private final class FakeBatches: BatchService {
     }
     func refuses(_ failure: JobFailure) { state.withLock { $0.refusal = failure } }
     func isUnclear(isCreated: Bool) { state.withLock { $0.unclear = isCreated } }
+    func isClear() { state.withLock { $0.unclear = nil } }
+    /// What was called for, and did not come, is there after all.
+    func bringUpWhatWasUnclear() {
+        state.withLock { state in
+            for (name, lines) in state.files where !state.created.contains(where: { $0.name == name }) {
+                state.created.append(Batch(name: name, lines: lines))
+            }
+        }
+    }
+    /// Files of so many lines at most.
+    func takes(_ lines: Int) { state.withLock { $0.mostLines = lines } }
     func meanwhile(at step: Step, _ event: @escaping @Sendable () async throws -> Void) {
         state.withLock { $0.events[step] = event }
     }
@@ -419,6 +469,7 @@ private final class FakeBatches: BatchService {
     }
 
     func upload(_ lines: [[UInt8]], batch: String) async throws(JobFailure) -> String {
+        guard lines.count <= state.withLock(\.mostLines) else { throw JobFailure(.tooLarge, "413") }
         state.withLock { $0.files[batch] = lines.map { String(decoding: $0, as: UTF8.self) } }
         if await happen(.upload) { throw Self.failure }
         return batch
@@ -483,6 +534,7 @@ private final class FakeRecords: Sendable {
         /// Dead for good: what they write is not written.
         var silent: Set<String> = []
         var isAway = false
+        var strays: [String: Timestamp] = [:]
     }
     fileprivate let state = Mutex(State())
 
@@ -491,6 +543,7 @@ private final class FakeRecords: Sendable {
         set { state.withLock { $0.isAway = newValue } }
     }
 
+    var strays: [String] { state.withLock { $0.strays.keys.sorted() } }
     func of(_ worker: String) -> any BatchRecords { Worker(worker: worker, records: self) }
     func die(_ worker: String, silently: Bool = false) {
         state.withLock {
@@ -570,6 +623,18 @@ private final class FakeRecords: Sendable {
         func state(of batch: String) async throws(Outage) -> BatchState? { try perform { $0.states[batch] } }
         func takeTurn(at batch: String, for time: Duration) async throws(Outage) -> Bool {
             try perform { $0.turns.insert(batch).inserted }
+        }
+        func giveUp(_ batch: String, of service: String, at time: Timestamp) async throws(Outage) {
+            try perform { $0.strays[batch] = time }
+        }
+        func givenUp(of service: String, since time: Timestamp) async throws(Outage) -> [String] {
+            try perform { state in
+                state.strays = state.strays.filter { $0.value >= time }
+                return state.strays.keys.sorted()
+            }
+        }
+        func settle(_ batch: String, of service: String) async throws(Outage) {
+            try perform { $0.strays[batch] = nil }
         }
         func keep(_ lines: [Int: [UInt8]], of batch: String) async throws(Outage) {
             try perform { state in for (number, line) in lines { state.lines["\(batch) \(number)"] = line } }

@@ -108,6 +108,22 @@ import Testing
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func aFileThatTheProviderDoesNotTakeGoesInPieces() async throws {
+        let server = try BatchServer()
+        server.takes(3)
+        let worker = try await Worker.start(settings(server))
+        try await Producer.with { producer in
+            for number in 0..<8 {
+                try await producer.publish(
+                    #"{"query":"question \#(number)"}"#, to: worker, id: "\(number).\(unique())", priority: 0)
+            }
+            let replies = try await replies(8, to: producer)
+            #expect(try replies.values.allSatisfy { try $0.json["attempts"]?.int == 1 && $0.status == "succeeded" })
+            #expect(server.paid.count == 8 && server.paid.values.allSatisfy { $0 == 1 } && server.chats.isEmpty)
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
     /// The batch is there, and the worker that made it dies before it knows.
     @Test func aBatchIsFoundAgainWhoseWorkerDiedWhileItWasCreated() async throws {
         let server = try BatchServer(silentAt: .create)

@@ -38,6 +38,7 @@ final class BatchServer: Sendable {
         var silentAt: Step?
         var isHeld: Bool
         var refusal: String?
+        var mostLines = Int.max
     }
 
     private let peer: HTTPPeer
@@ -71,6 +72,8 @@ final class BatchServer: Sendable {
 
     func release() { state.withLock { $0.isHeld = false } }
     func speak() { state.withLock { $0.silentAt = nil } }
+    /// Files with more lines are refused (413).
+    func takes(_ lines: Int) { state.withLock { $0.mostLines = lines } }
     /// Every batch fails as a whole.
     func refuse(_ refusal: String?) { state.withLock { $0.refusal = refusal } }
 
@@ -85,6 +88,9 @@ final class BatchServer: Sendable {
             let question = Self.question((try? JSONDocument(request.body).root))
             state.withLock { $0.chats.append(question) }
             return respond(Self.completion(question))
+        case (true, ["files"])
+        where Self.lines(String(decoding: request.body, as: UTF8.self)).count > state.withLock(\.mostLines):
+            return HTTPPeer.respond(413, "<html>too large</html>", client)
         case (true, ["files"]):
             let (id, isSilent) = state.withLock { state in
                 let id = "file-\(state.files.count + 1)"

@@ -34,7 +34,8 @@ extension Settings {
     static let agentKeys: Set<String> = [
         "vectors.url", "vectors.token", "vectors.token_file", "model.url", "model.name", "model.api_key",
         "model.api_key_file", "model.omit", "model.stream", "model.reasoning", "model.timeout", "model.max_concurrency",
-        "model.prices", "model.fallbacks", "model.endpoints", "model.feed", "model.max_batch", "model.max_batch_tokens",
+        "model.prices", "model.fallbacks", "model.endpoints", "model.hedge", "model.feed", "model.max_batch",
+        "model.max_batch_tokens",
         "model.template",
         "model.batch_hours", "model.concurrency", "model.batch_prices",
         "retrieval.mode", "retrieval.top_k", "retrieval.timeout", "retrieval.rewrite", "retrieval.hybrid",

@@ -4,6 +4,7 @@ extension SettingsReader {
     /// `model.feed` and what belongs to it.
     mutating func feed(_ prefix: String, _ model: inout Settings.Model) {
         choice(prefix + "feed", &model.feed)
+        flag(prefix + "hedge", &model.hedges)
         int(prefix + "max_batch", &model.maxBatch, in: 1...1024)
         int(prefix + "max_batch_tokens", &model.maxBatchTokens, in: 256...100_000_000)
         string(prefix + "template", &model.template)

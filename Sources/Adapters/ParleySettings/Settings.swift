@@ -114,6 +114,8 @@ package struct Settings: Sendable, Equatable {
         /// Whether that many calls are made at once, or as many as are found to be enough.
         package enum Concurrency: String, Sendable, CaseIterable { case fixed, auto }
         package var concurrency = Concurrency.fixed
+        /// `model.hedge`: where a call is late, a second one is made.
+        package var hedges = false
         package var feed = Feed.requests
         package var maxBatch = 16
         package var maxBatchTokens = 32_768

@@ -6,9 +6,9 @@ import Routing
 /// Not Sendable: it belongs to ``Answering``, on whose executor all of it runs.
 final class ModelAsker {
     private let health: HealthMonitor
-    private let clock: any PipelineClock
-    private let executor: any TaskExecutor
-    private let gates: Gates
+    let clock: any PipelineClock
+    let executor: any TaskExecutor
+    let gates: Gates
     private let limits: ModelLimits
     private let expenses: (any ExpenseLog)?
     private let perform: @Sendable (Work) async -> Void
@@ -16,6 +16,8 @@ final class ModelAsker {
 
     private var batches: [UInt64: PromptBatch] = [:]
     private var nextBatch: UInt64 = 0
+    /// Of models that are asked twice when they are slow.
+    var hedges: [Dependency: HedgeBook] = [:]
 
     /// What is done in a task of its own.
     enum Work: Sendable {
@@ -151,7 +153,7 @@ final class ModelAsker {
     }
 
     /// Has a call noted that came to no answer, or whose answer is in no reply.
-    private func note(_ call: LostCall?, of flight: Flight) {
+    func note(_ call: LostCall?, of flight: Flight) {
         guard let call, let expenses else { return }
         let (job, agent) = (flight.lead.job, flight.route.agent)
         Task.detached(executorPreference: executor) { await expenses.note(call, for: job, by: agent) }
@@ -169,7 +171,8 @@ final class ModelAsker {
             flight.isHeldBack = !isModels
             return .failure(.heldBack(for: delay))
         case .granted(let permit):
-            let (result, isMade) = await askAtGate(flight, sources, sink, hasEnded)
+            let (result, isMade) = await askAtGate(
+                flight, sources, sink, hasEnded, isLimited: !permit.buckets.isEmpty)
             limits.end(permit, usage: (try? result?.get())?.usage, wasMade: isMade)
             return result.map { $0.map { finished($0, flight) } }
         }
@@ -183,7 +186,7 @@ final class ModelAsker {
     }
 
     private func askAtGate(
-        _ flight: Flight, _ sources: [Source], _ sink: () -> DeltaSink?, _ hasEnded: () -> Bool
+        _ flight: Flight, _ sources: [Source], _ sink: () -> DeltaSink?, _ hasEnded: () -> Bool, isLimited: Bool
     ) async -> (Result<Answer, JobFailure>?, isMade: Bool) {
         let gate = gates[flight.choice]
         let caller = caller(flight)
@@ -198,7 +201,11 @@ final class ModelAsker {
         }
         // Who joins may have more time than the lead.
         let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
-        let call = await caller.call(flight.lead, sources, within: left, onDelta: sink())
+        // No limit has been asked about a second call.
+        let call =
+            flight.choice.hedges && !isLimited
+            ? await callHedged(flight, sources, caller, within: left, sink(), hasEnded: hasEnded)
+            : await caller.call(flight.lead, sources, within: left, onDelta: sink())
         note(call.failure?.call, of: flight)
         if call.failure != nil, hasEnded() {
             gate.leave(.unanswered)

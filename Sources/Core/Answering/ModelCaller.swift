@@ -18,10 +18,13 @@ struct ModelCaller: Sendable {
     }
 
     /// - Parameter left: until the answer is of no use any more; nil when that is not known.
-    func call(_ inquiry: Inquiry, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?) async -> Call {
+    /// - Parameter trail: it may have a rival, which is to go to another endpoint.
+    func call(
+        _ inquiry: Inquiry, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?, trail: CallTrail? = nil
+    ) async -> Call {
         var job = inquiry.job
         if choice.isFallback { job.options.model = nil }
-        return await call(choice.model, job, sources, within: left, onDelta: onDelta)
+        return await call(choice.model, job, sources, within: left, onDelta: onDelta, trail)
     }
 
     /// What is asked together with others; nil when the model is asked for one answer at a time.
@@ -73,7 +76,8 @@ struct ModelCaller: Sendable {
     private static let longestRewriting = 128
 
     private func call(
-        _ model: any AnswerModel, _ job: Job, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?
+        _ model: any AnswerModel, _ job: Job, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?,
+        _ trail: CallTrail? = nil
     ) async -> Call {
         let started = clock.now
         let metrics = agent.metrics
@@ -81,6 +85,8 @@ struct ModelCaller: Sendable {
         metrics.modelCalls.increment()
         let result: Result<Answer, JobFailure>
         do throws(JobFailure) {
+            // A rival goes elsewhere, where there is an elsewhere.
+            let model = trail.flatMap { (model as? PooledAnswers)?.leaving($0) } ?? model
             let answer = try await model.answer(
                 job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
             result = .success(counted(answer))

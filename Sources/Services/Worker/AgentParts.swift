@@ -120,7 +120,7 @@ package struct AgentParts: Sendable {
         let own = self.settings.model
         return (model as? BatchModel).map { model in
             BatchOffice(
-                service: ModelBatches(model.batches), records: records, clock: SystemClock(),
+                name: own.limitName, service: ModelBatches(model.batches), records: records, clock: SystemClock(),
                 hours: own.batchHours.map { BatchHours(start: $0.start, end: $0.end) },
                 prices: Prices(own.batchPrices ?? own.prices, currency: settings.model.currency), logger: logger)
         }
@@ -167,6 +167,7 @@ extension AgentConfiguration {
         self.init()
         modelConcurrency = agent.model.maxConcurrency
         findsConcurrency = agent.model.concurrency == .auto
+        hedges = agent.model.hedges
         modelTimeout = agent.model.timeout
         limitName = agent.model.limitName
         prices = Prices(agent.model.prices, currency: settings.model.currency)

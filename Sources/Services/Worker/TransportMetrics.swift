@@ -56,6 +56,8 @@ func describeMetrics(in registry: MetricsRegistry) {
         "parley_endpoint_failures_total": "Calls that an endpoint of a model did not answer.",
         "parley_endpoint_calls_in_flight": "Calls to the endpoint that are under way.",
         "parley_endpoint_away": "1 while an endpoint of a model is left out: it is away, ill, or wants a pause.",
+        "parley_hedges_total": "Second calls to the model, made because the first was late.",
+        "parley_hedges_won_total": "Second calls to the model that answered before the first.",
         "parley_fallbacks_total": "Answers given by a model that stood in for the agent's own.",
         "parley_limit_waits_total": "Times that a limit of a model, agent or tenant was found used up.",
         "parley_limit_delays_total": "Jobs put off to the delay queues because a limit is used up.",

@@ -12,6 +12,7 @@ import Topology
 /// | `…:name:NAME` | which question of which batch: `BATCH NUMBER` |
 /// | `…:state:BATCH` | ``BatchState`` |
 /// | `…:state:BATCH:lease`, `:turn` | there while its maker has it, or somebody asks for it |
+/// | `…:strays:SERVICE` | batches that were given up, by when: they may come up at the provider |
 /// | `…:item:BATCH:NUMBER` | the passages, and `:line` what came of it, `:payer` whose account that is on |
 ///
 /// Its scripts touch keys that are only known inside of them: right on a single server, not in a cluster.
@@ -161,6 +162,27 @@ package struct RedisBatches: BatchRecords {
             RedisCommand("SET", state(batch) + ":turn", worker, "NX", "PX", max(1, time.wholeMilliseconds))
         ])[0]
         return value.string == "OK"
+    }
+
+    private func strays(_ service: String) -> String { keys.batch("strays:\(service)") }
+
+    package func giveUp(_ batch: String, of service: String, at time: Timestamp) async throws(Outage) {
+        _ = try await send([
+            RedisCommand("ZADD", strays(service), time.milliseconds, batch),
+            RedisCommand("PEXPIRE", strays(service), Self.life),
+        ])
+    }
+
+    package func givenUp(of service: String, since time: Timestamp) async throws(Outage) -> [String] {
+        let values = try await send([
+            RedisCommand("ZREMRANGEBYSCORE", strays(service), "-inf", "(\(time.milliseconds)"),
+            RedisCommand("ZRANGE", strays(service), 0, -1),
+        ])
+        return values[1].array?.compactMap(\.string).reversed() ?? []
+    }
+
+    package func settle(_ batch: String, of service: String) async throws(Outage) {
+        _ = try await send([RedisCommand("ZREM", strays(service), batch)])
     }
 
     package func keep(_ lines: [Int: [UInt8]], of batch: String) async throws(Outage) {

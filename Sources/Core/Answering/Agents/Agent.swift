@@ -51,6 +51,8 @@ package struct AgentConfiguration: Sendable {
     package var modelConcurrency = 512
     /// `model.concurrency: auto`: fewer calls in flight are found to be enough. Default false.
     package var findsConcurrency = false
+    /// `model.hedge`: a second call is made where the first is late. Default false.
+    package var hedges = false
     /// `model.timeout`: for one call; a job's deadline may shorten it. Default 60 s.
     package var modelTimeout: Duration = .seconds(60)
     /// `model.prices`; nil: replies say nothing of money.

@@ -14,6 +14,9 @@ struct AgentMetrics: Sendable {
     let modelCallsFailed: Counter
     /// Answers that a model gave which stood in.
     let fallbacks: Counter
+    /// Second calls, made because the first was late; and those that answered before it.
+    let hedges: Counter
+    let hedgesWon: Counter
     /// Prompts in a call, of models that take several.
     let batch: Recorder
     let promptTokens: Counter
@@ -33,6 +36,8 @@ struct AgentMetrics: Sendable {
         modelCalls = Counter(label: "parley_model_calls_total", dimensions: label)
         modelCallsFailed = Counter(label: "parley_model_calls_failed_total", dimensions: label)
         fallbacks = Counter(label: "parley_fallbacks_total", dimensions: label)
+        hedges = Counter(label: "parley_hedges_total", dimensions: label)
+        hedgesWon = Counter(label: "parley_hedges_won_total", dimensions: label)
         batch = Recorder(label: "parley_model_batch_size", dimensions: label)
         promptTokens = Counter(label: "parley_prompt_tokens_total", dimensions: label)
         promptTokensSpared = Counter(label: "parley_prompt_tokens_spared_total", dimensions: label)

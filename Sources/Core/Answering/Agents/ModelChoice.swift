@@ -15,13 +15,15 @@ package final class ModelChoice: Sendable {
     let limitName: String
     /// Takes bulk jobs (`model.feed: batch`); nil when they go like the others.
     let batches: BatchOffice?
+    /// `model.hedge` of it, where each question has a call of its own.
+    let hedges: Bool
     /// It is not the agent's own: a job's wish for a model of that is none for this one.
     let isFallback: Bool
 
     private init(
         _ model: any AnswerModel, _ service: Dependency, _ concurrency: (most: Int, isFound: Bool),
         _ timeout: Duration, _ prices: Prices?,
-        limitName: String, batches: BatchOffice?, isFallback: Bool
+        limitName: String, batches: BatchOffice?, hedges: Bool = false, isFallback: Bool
     ) {
         self.model = model
         self.service = service
@@ -32,6 +34,7 @@ package final class ModelChoice: Sendable {
         self.limitName = limitName
         self.batches = batches
         self.isFallback = isFallback
+        self.hedges = hedges && !model.isLocal && !(model is any BatchAnswerModel)
     }
 
     /// One that stands in.
@@ -51,7 +54,8 @@ package final class ModelChoice: Sendable {
         self.init(
             model, service, (configuration.modelConcurrency, configuration.findsConcurrency),
             configuration.modelTimeout, configuration.prices,
-            limitName: configuration.limitName, batches: batches, isFallback: false)
+            limitName: configuration.limitName, batches: batches, hedges: configuration.hedges,
+            isFallback: false)
     }
 }
 

@@ -12,11 +12,13 @@ import Synchronization
 /// | state | a worker that finds it |
 /// |---|---|
 /// | uploading | dissolves the batch when its maker is dead or its lease over: nothing was created, and its maker, should it live, finds that out before it creates anything |
-/// | creating | looks for the batch at the provider when its maker is dead or its lease over; dissolves it when it is not there and the lease is over |
+/// | creating | looks for the batch at the provider when its maker is dead or its lease over; dissolves it when it is not there and the lease is over, and has it cancelled should it come up within a day |
 /// | created | asks how far it is, and keeps what came of it |
 /// | ended | reads its answer; what has none has failed, and may be in another batch at its next attempt |
 /// | cut short | likewise; what has no answer is in no batch any more, at no attempt |
 package final class BatchOffice: Sendable {
+    /// What the service is known by in all workers.
+    private let name: String
     private let service: any BatchService
     private let records: any BatchRecords
     private let clock: any PipelineClock
@@ -27,7 +29,7 @@ package final class BatchOffice: Sendable {
     /// Told once, when that changes.
     private let isWithoutRecords = Atomic(false)
     private let batches = Dictionary(
-        uniqueKeysWithValues: ["created", "completed", "failed", "recovered"].map {
+        uniqueKeysWithValues: ["created", "completed", "failed", "recovered", "cancelled"].map {
             ($0, Counter(label: "parley_batches_total", dimensions: [("event", $0)]))
         })
 
@@ -46,15 +48,17 @@ package final class BatchOffice: Sendable {
     /// It was asked, and paid for.
     private static let lost = JobFailure(
         .modelUnavailable, "the batch has ended, and what came of this question is not among its results")
+    private let nextStrayLook = Mutex(Duration.zero)
     /// Since when that is said of a batch.
     private let disbelieved = Mutex<[String: Duration]>([:])
     /// The longest time in the broker until the hours begin, before it is looked again.
     private static let longestRest = Duration.seconds(6 * 3600)
 
     package init(
-        service: any BatchService, records: any BatchRecords, clock: any PipelineClock, hours: BatchHours? = nil,
-        prices: Prices? = nil, logger: Logger
+        name: String = "", service: any BatchService, records: any BatchRecords, clock: any PipelineClock,
+        hours: BatchHours? = nil, prices: Prices? = nil, logger: Logger
     ) {
+        self.name = name
         self.service = service
         self.records = records
         self.clock = clock
@@ -101,6 +105,7 @@ package final class BatchOffice: Sendable {
         if tended.values.contains(true) { entries = await look(for: questions) }
         var standings: [Standing] = []
         for (question, entry) in zip(questions, entries) { standings.append(await standing(question, entry)) }
+        await lookForStrays()
         return standings
     }
 
@@ -211,7 +216,7 @@ package final class BatchOffice: Sendable {
         guard let id else {
             // A call of its dead maker's may still be on its way to the provider.
             guard !entry.isLeased else { return false }
-            return try await records.move(entry.batch, from: entry.state, to: nil, lease: nil)
+            return try await dissolve(entry)
         }
         let isMoved = try await records.move(
             entry.batch, from: entry.state, to: .created(id: id, at: clock.wall), lease: nil)
@@ -238,7 +243,7 @@ package final class BatchOffice: Sendable {
             await service.cancel(id)
             logger.warning(
                 "the provider knows nothing of a batch: its jobs are asked anew", metadata: ["batch": "\(id)"])
-            return try await records.move(entry.batch, from: entry.state, to: nil, lease: nil)
+            return try await dissolve(entry)
         case .ended(let lines, let failure, let isCutShort, let isLacking):
             if isLacking {
                 guard isToBeBelieved(id) else { return false }
@@ -252,6 +257,61 @@ package final class BatchOffice: Sendable {
             if let failure { note("a batch has failed", failure) }
             return true
         }
+    }
+
+    // MARK: - Strays
+
+    /// So often batches are looked for that were given up, and so long after.
+    static let strayRest = Duration.seconds(60)
+    private static let strayLife = Duration.seconds(86_400)
+    private static let mostStrays = 16
+
+    /// Its questions are in no batch any more. Should it be at the provider all the same, it is found there as a stray.
+    private func dissolve(_ entry: BatchEntry) async throws(Outage) -> Bool {
+        try await records.giveUp(entry.batch, of: name, at: clock.wall)
+        return try await records.move(entry.batch, from: entry.state, to: nil, lease: nil)
+    }
+
+    /// Cancels batches that came up at the provider after they were given up: their questions are asked elsewhere.
+    private func lookForStrays() async {
+        let now = clock.now
+        let isTime = nextStrayLook.withLock { next in
+            guard now >= next else { return false }
+            next = now + Self.strayRest / 2
+            return true
+        }
+        guard isTime else { return }
+        do throws(Outage) {
+            let since = Timestamp(milliseconds: clock.wall.milliseconds - Self.strayLife.wholeMilliseconds)
+            let strays = try await records.givenUp(of: name, since: since)
+            guard !strays.isEmpty, try await records.takeTurn(at: "strays:\(name)", for: Self.strayRest) else { return }
+            for stray in strays.prefix(Self.mostStrays) { try await tend(stray: stray) }
+        } catch {
+            // They are looked for again.
+        }
+    }
+
+    private func tend(stray: String) async throws(Outage) {
+        switch try await records.state(of: stray) {
+        case nil: break
+        // Somebody is about to give it up.
+        case .uploading?, .creating?: return
+        // Others had found it by then: it is in use.
+        case .created?, .ended?, .cutShort?: return try await records.settle(stray, of: name)
+        }
+        do throws(JobFailure) {
+            guard let id = try await service.find(stray) else { return }
+            if case .running = try await service.look(at: id, batch: stray) {
+                logger.warning(
+                    "a batch has come up after it was given up, and is cancelled", metadata: ["batch": "\(id)"])
+                batches["cancelled"]?.increment()
+                // It is settled when it is seen to have ended.
+                return await service.cancel(id)
+            }
+        } catch {
+            return note("a batch that was given up cannot be looked for", error)
+        }
+        try await records.settle(stray, of: name)
     }
 
     /// Whether it was said for long enough, as far as this worker knows.
@@ -273,10 +333,12 @@ package final class BatchOffice: Sendable {
 
     // MARK: - Making
 
-    /// Makes a batch of questions that are in none.
+    package typealias Item = (question: Question, passages: [Source], rewriting: Usage?)
+
+    /// Makes a batch of questions that are in none; several, where the provider takes no file of so many.
     ///
     /// - Returns: of each how it stands: later, or failed.
-    package func submit(_ items: [(question: Question, passages: [Source], rewriting: Usage?)]) async -> [Standing] {
+    package func submit(_ items: [Item]) async -> [Standing] {
         let batch = Self.name()
         let made = items.enumerated().map { number, item in
             var (line, draft) = service.line(number, of: batch, item.question.job, item.passages)
@@ -287,6 +349,7 @@ package final class BatchOffice: Sendable {
             let areIn = try await records.begin(batch, made.map { ($0.names, $0.draft) })
             let lines = zip(made, areIn).filter(\.1).map(\.0.line)
             let failure = lines.isEmpty ? nil : try await make(batch, lines)
+            if failure?.code == .tooLarge { return await halved(items, areIn) }
             return zip(items, areIn).map { item, isIn in
                 if isIn, let failure { .failed(failure) } else { later(.zero, item.question.job) }
             }
@@ -294,6 +357,20 @@ package final class BatchOffice: Sendable {
             note(error)
             return items.map { later(.zero, $0.question.job) }
         }
+    }
+
+    /// Those of a file that the provider does not take, in two; one that is too large alone is asked by itself.
+    private func halved(_ items: [Item], _ areIn: [Bool]) async -> [Standing] {
+        var standings = items.map { later(.zero, $0.question.job) }
+        let places = items.indices.filter { areIn[$0] }
+        guard places.count > 1 else {
+            for place in places { standings[place] = .urgent }
+            return standings
+        }
+        for half in [places[..<(places.count / 2)], places[(places.count / 2)...]] {
+            for (place, standing) in zip(half, await submit(half.map { items[$0] })) { standings[place] = standing }
+        }
+        return standings
     }
 
     /// - Returns: why there is none; nil when there is one, or may be.
@@ -315,7 +392,10 @@ package final class BatchOffice: Sendable {
                 let created = BatchState.created(id: id, at: clock.wall)
                 guard try await records.move(batch, from: creating, to: created, lease: nil) else {
                     // Others took this worker for dead, and have found the batch, or have its questions in another.
-                    if try await records.state(of: batch) == nil { await service.cancel(id) }
+                    if try await records.state(of: batch) == nil {
+                        await service.cancel(id)
+                        try await records.giveUp(batch, of: name, at: clock.wall)
+                    }
                     return nil
                 }
             } catch {
@@ -346,7 +426,7 @@ package final class BatchOffice: Sendable {
 extension JobFailure {
     /// What fails of a batch is no job's own doing.
     fileprivate var ofBatch: JobFailure {
-        guard blame == .job else { return self }
+        guard blame == .job, code != .tooLarge else { return self }
         return JobFailure(.modelUnavailable, message, retryAfter: retryAfter, blame: .gateway)
     }
 }

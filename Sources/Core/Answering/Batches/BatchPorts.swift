@@ -5,7 +5,7 @@ import ChatJobs
 package protocol BatchService: Sendable {
     /// A question as a line of a batch, and what its answer is completed with.
     func line(_ number: Int, of batch: String, _ job: Job, _ passages: [Source]) -> (bytes: [UInt8], draft: BatchDraft)
-    /// Brings the lines there. Costs nothing.
+    /// Brings the lines there. Costs nothing. A failure with the code `too_large`: fewer might do.
     ///
     /// - Returns: the name of the file.
     func upload(_ lines: [[UInt8]], batch: String) async throws(JobFailure) -> String
@@ -96,6 +96,14 @@ package protocol BatchRecords: Sendable {
     func state(of batch: String) async throws(Outage) -> BatchState?
     /// Whether it is this worker's turn to ask the service for a batch; nobody else's for so long then.
     func takeTurn(at batch: String, for time: Duration) async throws(Outage) -> Bool
+    /// The batch is not there, and its questions are in none; should it come up later, it is to be cancelled.
+    ///
+    /// - Parameter service: whose batch it is.
+    func giveUp(_ batch: String, of service: String, at time: Timestamp) async throws(Outage)
+    /// Those that were given up since then, the newest first; older ones are forgotten.
+    func givenUp(of service: String, since time: Timestamp) async throws(Outage) -> [String]
+    /// It needs no more looking for.
+    func settle(_ batch: String, of service: String) async throws(Outage)
     /// Keeps what came of a batch.
     func keep(_ lines: [Int: [UInt8]], of batch: String) async throws(Outage)
     /// The question is in no batch any more. What cannot be forgotten is found once more.

@@ -7,6 +7,7 @@ package struct PooledAnswers: AnswerModel {
     let pool: EndpointPool
     /// Who begins alike prefers the same endpoint.
     fileprivate let order: [Int]
+    private var trail: CallTrail?
 
     /// - Parameters:
     ///   - members: the model at each of the pool's endpoints.
@@ -26,7 +27,7 @@ package struct PooledAnswers: AnswerModel {
         let began = pool.clock.now
         var tried: Set<Int> = []
         var last: JobFailure?
-        while let place = pool.begin(order, without: tried) {
+        while let place = begin(without: tried) {
             let started = pool.clock.now
             do throws(JobFailure) {
                 let answer = try await members[place].answer(
@@ -35,13 +36,30 @@ package struct PooledAnswers: AnswerModel {
                 return answer
             } catch {
                 let now = pool.clock.now
-                let failure = error.ofOneEndpoint(pool.end(place, .init(error), after: now - started))
+                let verdict = trail?.isBeaten == true ? .late : EndpointBook.Verdict(error)
+                let failure = error.ofOneEndpoint(pool.end(place, verdict, after: now - started))
                 guard failure.isFree, now - began < timeout, !Task.isCancelled else { throw failure }
                 tried.insert(place)
                 last = failure
             }
         }
         throw failure(after: last)
+    }
+
+    /// For a call with a rival: it goes elsewhere if it can, and may be ended.
+    func leaving(_ trail: CallTrail) -> PooledAnswers {
+        var model = self
+        model.trail = trail
+        return model
+    }
+
+    private func begin(without tried: Set<Int>) -> Int? {
+        guard let trail else { return pool.begin(order, without: tried) }
+        let avoided = trail.avoided
+        let elsewhere = avoided.isEmpty ? nil : pool.begin(order, without: tried.union(avoided))
+        let place = elsewhere ?? pool.begin(order, without: tried)
+        if let place { trail.note(place) }
+        return place
     }
 
     /// With some left that say no to this question, it is their word that counts.

@@ -65,6 +65,13 @@ final class ModelGate {
         }
     }
 
+    /// A place for a second call, if there is one that nobody waits for. Whoever gets one must ``leave(_:)``.
+    func enterIfFree() -> Bool {
+        guard !isClosed, gate.enterAtOnce(now: clock.now) else { return false }
+        metrics.running.record(gate.running)
+        return true
+    }
+
     /// Waits for a place in a call that several share: a call goes as soon as there is room for one, with whoever waits by then.
     /// Nil: the gate is closed, or the waiter was withdrawn. The call leaves, and not who is in it.
     ///

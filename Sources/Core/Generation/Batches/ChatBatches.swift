@@ -84,10 +84,13 @@ package struct ChatBatches: Sendable {
         body += Array("\r\n--\(boundary)--\r\n".utf8)
         var headers = chat.wholeHeaders.filter { $0.name != "content-type" }
         headers.append(HTTPHeader("content-type", "multipart/form-data; boundary=\(boundary)"))
-        let root = try await send(
-            HTTPRequest(
+        let response = try await answer(
+            to: HTTPRequest(
                 method: "POST", url: filesURL.string, headers: headers, body: body,
                 timeouts: HTTPTimeouts(total: .seconds(120))))
+        if response.status == 413 { throw JobFailure(.tooLarge, refusal(response).message) }
+        guard response.isSuccess else { throw refusal(response) }
+        guard let root = try? JSONDocument(response.body).root else { throw failures.garbage("its answer is not JSON") }
         guard let id = Self.id(root) else { throw failures.garbage("its answer to an upload names no file") }
         return id
     }
