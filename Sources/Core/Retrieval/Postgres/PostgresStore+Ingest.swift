@@ -278,7 +278,7 @@ struct PostgresWriter {
                 heading text NOT NULL, text text NOT NULL, language text, lang text, tenant text, agent text, date int,
                 tags text[], embedding vector(\(dimension)) NOT NULL, PRIMARY KEY (document, ordinal))
             """)
-        try run("CREATE INDEX ON \(passages) (tenant) WHERE tenant IS NOT NULL")
+        try run("CREATE INDEX ON \(passages) (tenant)")
         try run(
             """
             CREATE TABLE \(PostgresStore.documents(of: tables)) (id text COLLATE "C" PRIMARY KEY, hash text NOT NULL)

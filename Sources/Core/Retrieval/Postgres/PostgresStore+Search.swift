@@ -72,7 +72,8 @@ extension PostgresStore {
 /// A window's queries as one statement: a row for each of them, joined with its nearest passages.
 ///
 /// The graph finds the nearest of all passages, and the filter then drops some: when that leaves fewer than were asked for,
-/// every passage that the filter admits is compared, in the same statement. `+ 0` keeps PostgreSQL from the graph.
+/// every passage that the filter admits is compared, in the same statement. `+ 0` keeps PostgreSQL from the graph. Vectors are
+/// read from their texts once, before they are compared with anything.
 struct PostgresQuestion: Sendable {
     let dimension: Int
     /// What the queries' filters say, a column each; those that none of them uses are left out of the statement.
@@ -114,18 +115,19 @@ struct PostgresQuestion: Sendable {
         let filter = conditions.joined(separator: " AND ")
         let columns = PostgresPassage.selected
         return """
-            SELECT q.number, m.* FROM
-                unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[])
-                WITH ORDINALITY AS q(vector, tenant, agent, lang, tags, since, until, number),
-            LATERAL (
+            WITH q AS MATERIALIZED (
+                SELECT vector::vector AS vector, tenant, agent, lang, tags, since, until, number
+                FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::int[])
+                WITH ORDINALITY AS u(vector, tenant, agent, lang, tags, since, until, number))
+            SELECT q.number, m.* FROM q, LATERAL (
                 WITH near AS MATERIALIZED (
-                    SELECT p.embedding <=> q.vector::vector AS distance, \(columns) FROM \(table) p
-                    WHERE \(filter) ORDER BY p.embedding <=> q.vector::vector LIMIT $1::int)
+                    SELECT p.embedding <=> q.vector AS distance, \(columns) FROM \(table) p
+                    WHERE \(filter) ORDER BY p.embedding <=> q.vector LIMIT $1::int)
                 SELECT * FROM near WHERE (SELECT count(*) FROM near) >= $1::int
                 UNION ALL
-                (SELECT p.embedding <=> q.vector::vector AS distance, \(columns) FROM \(table) p
+                (SELECT p.embedding <=> q.vector AS distance, \(columns) FROM \(table) p
                 WHERE (SELECT count(*) FROM near) < $1::int AND \(filter)
-                ORDER BY (p.embedding <=> q.vector::vector) + 0 LIMIT $1::int)
+                ORDER BY (p.embedding <=> q.vector) + 0 LIMIT $1::int)
             ) m
             """
     }
