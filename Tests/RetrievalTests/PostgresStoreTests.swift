@@ -193,6 +193,23 @@ private let server = environment("PARLEY_TEST_POSTGRES_URL")
         await #expect { _ = try await absent.open() } throws: { ($0 as? RetrievalError)?.code == .denied }
     }
 
+    @Test func firstIngestsAtOnceMakeExtensionAndListOnce() async throws {
+        let name = "fresh_\(UInt32.random(in: 0...UInt32.max))"
+        try await ask("CREATE DATABASE \(name)")
+        let place = try #require(server).split(separator: "/").dropLast().joined(separator: "/")
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<4 {
+                group.addTask {
+                    let store = try PostgresStore(url: "\(place.replacing(":/", with: "://"))/\(name)/docs-\(number)")
+                    try await store.replace(
+                        StoreUpdate(embedder: "axes", dimension: 2, documents: [self.document("a", [1, 0])]))
+                    #expect(try await store.search([[1, 0]], topK: 1, timeout: .seconds(60))[0].count == 1)
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
     @Test func textThatPostgreSQLCannotHoldIsIngestedAllTheSame() async throws {
         let store = try PostgresStore(url: url)
         let odd = document("a\0b\u{FFFE}\"'\\{}", [1, 0], Attributes(agent: "x\0", tags: ["t{", "\"u\""]))

@@ -241,7 +241,10 @@ struct PostgresWriter {
 
     /// Extension and list of collections are there from now on.
     private func prepare() throws(PostgresError) -> RetrievalError? {
-        if try run("SELECT 1 FROM pg_extension WHERE extname = 'vector'").isEmpty {
+        if try hasExtension(), try has(PostgresStore.collections) { return nil }
+        // Another collection's ingest may be about to make them, too.
+        try run("SELECT pg_advisory_xact_lock(hashtextextended('parley collections', 0))", timeout: Self.long)
+        if try !hasExtension() {
             do throws(PostgresError) { try run("CREATE EXTENSION vector") } catch {
                 guard error.code == .refused, !connection.isBroken else { throw error }
                 // The transaction is over; ending it changes nothing.
@@ -251,10 +254,6 @@ struct PostgresWriter {
                     serviceWords: error.serverWords, part: .store)
             }
         }
-        guard try !has(PostgresStore.collections) else { return nil }
-        // Another collection's ingest may be about to make it, too.
-        try run(
-            "SELECT pg_advisory_xact_lock(hashtextextended('parley collections', 0))", timeout: Self.long)
         try run(
             """
             CREATE TABLE IF NOT EXISTS \(collections) (
@@ -263,6 +262,10 @@ struct PostgresWriter {
                 tenants boolean NOT NULL DEFAULT true, leftover text[] NOT NULL DEFAULT '{}')
             """)
         return nil
+    }
+
+    private func hasExtension() throws(PostgresError) -> Bool {
+        try !run("SELECT 1 FROM pg_extension WHERE extname = 'vector'").isEmpty
     }
 
     private func has(_ table: String) throws(PostgresError) -> Bool {
@@ -377,8 +380,15 @@ struct PostgresWriter {
             SELECT set_config('maintenance_work_mem',
                 greatest(pg_size_bytes(current_setting('maintenance_work_mem')), 268435456) / 1024 || 'kB', true)
             """)
-        try run(
-            "CREATE INDEX ON \(passages) USING hnsw (embedding vector_cosine_ops)", timeout: Self.long)
+        let create = "CREATE INDEX ON \(passages) USING hnsw (embedding vector_cosine_ops)"
+        try run("SAVEPOINT graph")
+        do throws(PostgresError) { try run(create, timeout: Self.long) } catch {
+            // Workers beside it share memory, of which containers have little (class 53: resources).
+            guard error.sqlState?.hasPrefix("53") == true, !connection.isBroken else { throw error }
+            try run("ROLLBACK TO SAVEPOINT graph")
+            try run("SET LOCAL max_parallel_maintenance_workers = 0")
+            try run(create, timeout: Self.long)
+        }
         try run("ANALYZE \(passages)", timeout: Self.long)
     }
 
