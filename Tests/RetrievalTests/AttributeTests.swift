@@ -49,6 +49,13 @@ import Testing
                     tenant: "shop-eu", agent: "aftersale", tags: ["new york", "vip"], date: CalendarDate("2026-01-31")))
         #expect(document.text == "# Another title\n\nText.")
         #expect(try one("---\r\ntags:\r\n- a\r\n- b\r\n...\r\nText")?.attributes.tags == ["a", "b"])
+        for list in [#"[a, "b, c"]"#, "[a, 'b, c']", #"[ "a" , 'c', b ]"#, #"["a,b", "c"]"#] {
+            #expect(try one("---\ntags: \(list)\n---\nText")?.attributes.tags == ["a", "b", "c"], "\(list)")
+        }
+        #expect(
+            try one("---\ntags: ['it''s, so', \"\\\"x\\\", y\"]\n---\nText")?.attributes.tags == [
+                #""x""#, "it's", "so", "y",
+            ])
         #expect(
             try one("---\nagent: 'it''s' # so\ntenant: \"a #\\\"b\"\n---\nText")?.attributes
                 == Attributes(tenant: "a #\"b", agent: "it's"))
@@ -140,6 +147,9 @@ import Testing
         #expect(found.skipped[0].reason.contains("has 2 cells"))
         let reason = try #require(try reason("id,text,\u{200B}tenant\n1,One.,a\n", "x.csv"))
         #expect(reason.contains("is no attribute"))
+        let empty = try read([("x.csv", "id,text,tenant\n1,One.,\n2,Two.,a\n")])
+        #expect(empty.documents.map(\.id) == ["2"] && empty.skipped.map(\.isUnreadable) == [true])
+        #expect(empty.skipped[0].reason.contains("empty cell for the tenant"))
         // Of other columns, it is nothing to say.
         #expect(try one("id,text,agent\n1,One.,\n", "x.csv")?.attributes == Attributes())
     }
@@ -246,6 +256,15 @@ import Testing
         #expect(try TextEncoding.text(of: [0xEF, 0xBB, 0xBF] + text.utf8) == text)
         #expect(try TextEncoding.text(of: [0xFF, 0xFE] + utf16.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }) == text)
         #expect(try TextEncoding.text(of: [0xFE, 0xFF] + utf16.flatMap { [UInt8($0 >> 8), UInt8($0 & 255)] }) == text)
+        for text in ["退货：\n十五天内。", "Größe: 3 m\r\n", "a b\tc 👩‍👧", " "] {
+            let units = Array(text.utf16)
+            #expect(try TextEncoding.text(of: units.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }) == text)
+            #expect(try TextEncoding.text(of: units.flatMap { [UInt8($0 >> 8), UInt8($0 & 255)] }) == text)
+        }
+        // A byte 0 alone makes no UTF-16.
+        for bytes in [[0x61, 0], [0x61, 0x20, 0, 0x62], Array("a b c\0".utf8), [0, 0, 0, 0x20]] as [[UInt8]] {
+            #expect(try TextEncoding.text(of: bytes) == String(decoding: bytes, as: UTF8.self))
+        }
         // 退货：十五天内。in GBK, and a character that only GB 18030 has (㐀).
         let gbk: [UInt8] = [
             0xCD, 0xCB, 0xBB, 0xF5, 0xA3, 0xBA, 0xCA, 0xAE, 0xCE, 0xE5, 0xCC, 0xEC, 0xC4, 0xDA, 0xA1, 0xA3,

@@ -115,12 +115,27 @@ import Testing
 
     @Test func aRowIsADocument() throws {
         let folder = try TemporaryFolder()
-        try folder.write("f.csv", "id,Title,text,Tenant,price\n1,T,\"Text.\",a,3\n,U,More.,,\n3,V,x,a,4,5\n")
+        try folder.write("f.csv", "id,Title,text,Tenant,price\n1,T,\"Text.\",a,3\n,U,More.,b,\n3,V,x,a,4,5\n")
         let found = try DocumentReader().find([folder.path], knownRoots: [])
         #expect(found.documents.map(\.id) == ["1", "f.csv:3"] && found.documents.map(\.title) == ["T", "U"])
         #expect(found.documents.map(\.text) == ["Text.\nprice: 3", "More."])
-        #expect(found.documents.map(\.attributes.tenant) == ["a", nil])
+        #expect(found.documents.map(\.attributes.tenant) == ["a", "b"])
         #expect(found.skipped.map(\.path) == ["\(folder.path)/f.csv:4"] && found.skipped[0].isUnreadable)
+    }
+
+    /// The second would be lost, and nobody would hear of it.
+    @Test func aRowWhoseIdAnotherFileHasIsUnreadable() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("a.csv", "id,text\n1,One.\n2,Two.\n2,Two.\n")
+        try folder.write("b.csv", "id,text\n1,Another.\n2,Two.\n3,Three.\n")
+        try folder.write("c.jsonl", #"{"id": 3, "text": "Four."}"#)
+        let found = try DocumentReader().find([folder.path], knownRoots: [])
+        #expect(found.documents.map(\.text) == ["One.", "Two.", "Three."])
+        // Nothing is lost of a row that says the same.
+        #expect(
+            found.skipped.map { "\($0.path.split(separator: "/").last ?? "") \($0.isUnreadable)" }
+                == ["a.csv:4 false", "b.csv:2 true", "b.csv:3 false", "c.jsonl:1 true"])
+        #expect(found.skipped[1].reason.contains("the id 1, which \(folder.path)/a.csv:2 has already"))
     }
 }
 

@@ -72,19 +72,27 @@ private let server = environment("PARLEY_TEST_POSTGRES_URL")
         var random = Seeded(state: 16)
         let store = try PostgresStore(url: url, graphThreshold: graphThreshold)
         let tenants: [String?] = [nil, nil, "a", "b", "c", "d"]
-        let documents = (0..<1500).map { number in
+        let documents = (0..<800).map { number in
             document(
                 "\(number)", (0..<8).map { _ in Float.random(in: -1...1, using: &random) },
                 Attributes(
                     tenant: tenants.randomElement(using: &random) ?? nil,
-                    tags: number % 150 == 0 ? ["rare"] : number % 3 == 0 ? ["common"] : []))
+                    tags: number % 80 == 0 ? ["rare"] : number % 3 == 0 ? ["common"] : []))
         }
         try await store.replace(StoreUpdate(embedder: "axes", dimension: 8, documents: documents))
         let tables = try #require(try await store.lookUp(timeout: .seconds(60))?.table)
         let graphs = try await ask("SELECT 1 FROM pg_indexes WHERE tablename = $1 AND indexdef LIKE '%hnsw%'", [tables])
         #expect(graphs.count == (graphThreshold == 1 ? 1 : 0))
+        let units = documents.map { document in
+            var vector = document.vectors[0]
+            normalize(&vector)
+            return vector
+        }
+        func dotProduct(_ one: [Float], _ other: [Float]) -> Float {
+            one.indices.reduce(0) { $0 + one[$1] * other[$1] }
+        }
         var (right, all) = (0, 0)
-        for _ in 0..<20 {
+        for _ in 0..<6 {
             let queries = (0..<10).map { _ in
                 var filter = PassageFilter(tenant: ["a", "b", "e", nil].randomElement(using: &random) ?? nil)
                 filter.tags = [[], ["common"], ["rare"]].randomElement(using: &random) ?? []
@@ -95,10 +103,8 @@ private let server = environment("PARLEY_TEST_POSTGRES_URL")
             for (query, found) in zip(queries, rows) {
                 var unit = query.vector.numbers
                 normalize(&unit)
-                let expected = documents.filter { query.filter.admits($0.attributes) }.map { document in
-                    var vector = document.vectors[0]
-                    normalize(&vector)
-                    return zip(vector, unit).reduce(Float(0)) { $0 + $1.0 * $1.1 }
+                let expected = zip(documents, units).filter { query.filter.admits($0.0.attributes) }.map { _, vector in
+                    dotProduct(vector, unit)
                 }.sorted(by: >).prefix(5)
                 #expect(found.allSatisfy { query.filter.admits($0.passage) } && found.count == expected.count)
                 right += zip(found, expected).count { abs($0.score - $1) < 1e-4 }
@@ -185,6 +191,23 @@ private let server = environment("PARLEY_TEST_POSTGRES_URL")
         }
         let absent = try PostgresStore(url: "postgresql://\(name)@\(try #require(place))/absent_\(name)/docs")
         await #expect { _ = try await absent.open() } throws: { ($0 as? RetrievalError)?.code == .denied }
+    }
+
+    @Test func firstIngestsAtOnceMakeExtensionAndListOnce() async throws {
+        let name = "fresh_\(UInt32.random(in: 0...UInt32.max))"
+        try await ask("CREATE DATABASE \(name)")
+        let place = try #require(server).split(separator: "/").dropLast().joined(separator: "/")
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<4 {
+                group.addTask {
+                    let store = try PostgresStore(url: "\(place.replacing(":/", with: "://"))/\(name)/docs-\(number)")
+                    try await store.replace(
+                        StoreUpdate(embedder: "axes", dimension: 2, documents: [self.document("a", [1, 0])]))
+                    #expect(try await store.search([[1, 0]], topK: 1, timeout: .seconds(60))[0].count == 1)
+                }
+            }
+            try await group.waitForAll()
+        }
     }
 
     @Test func textThatPostgreSQLCannotHoldIsIngestedAllTheSame() async throws {

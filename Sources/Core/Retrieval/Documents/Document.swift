@@ -37,6 +37,12 @@ package struct Document: Sendable, Equatable {
         self.origin = origin
     }
 
+    /// Whether nothing is lost when one of them is left out.
+    func saysTheSame(as other: Document) -> Bool {
+        (title, text, language) == (other.title, other.text, other.language) && attributes == other.attributes
+            && syntax == other.syntax
+    }
+
     /// The first heading of level 1 (`# Title`, or underlined) outside code fences.
     static func markdownTitle(of text: String) -> String? {
         for block in MarkdownBlock.parse(text) {

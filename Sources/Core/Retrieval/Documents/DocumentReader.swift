@@ -14,8 +14,8 @@ package struct DocumentReader: Sendable {
     private struct Reading {
         var documents: [Document] = []
         var skipped: [SkippedInput] = []
-        /// Where each id came from.
-        var origins: [String: String] = [:]
+        /// Where each id came from, and its document's place in `documents`.
+        var origins: [String: (path: String, place: Int)] = [:]
         /// The named folder, links resolved.
         var root = ""
         /// The folder that ids are relative to: the named one, or one that contains it and is known of old.
@@ -184,16 +184,22 @@ package struct DocumentReader: Sendable {
 
     private func keep(_ document: Document, from path: String, into reading: inout Reading) {
         guard document.text.contains(where: { !$0.isWhitespace }) else { return reading.skip(path, "is empty") }
-        if let origin = reading.origins[document.id] {
+        if let (origin, place) = reading.origins[document.id] {
+            let first = reading.documents[place]
             // The same file, named twice, is none.
-            let first =
-                reading.hasClash || reading.named.count < 2 ? nil : reading.documents.first { $0.id == document.id }
-            if let one = first?.origin, let other = document.origin, one.root != other.root, one.path != other.path {
+            if let one = first.origin, let other = document.origin, reading.named.count > 1, one.root != other.root,
+                one.path != other.path
+            {
                 reading.hasClash = true
             }
-            return reading.skip(path, "has the id \(document.id), which \(origin) has already")
+            let reason = "has the id \(document.id), which \(origin) has already"
+            guard !first.saysTheSame(as: document) else { return reading.skip(path, reason) }
+            // Rows of CSV and lines of JSON Lines: one of the two would be lost.
+            return reading.skip(
+                path, "\(reason), with another text: give each row and line an id that no other file has",
+                below: document.origin?.file)
         }
-        reading.origins[document.id] = path
+        reading.origins[document.id] = (path, reading.documents.count)
         reading.documents.append(document)
     }
 }

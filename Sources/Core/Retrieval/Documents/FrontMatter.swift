@@ -183,9 +183,32 @@ struct FrontMatter {
         }
         guard value.first == "[" else { return scalar(value).map { [$0] } }
         guard value.last == "]", value.count > 1 else { return nil }
-        let items = value.dropFirst().dropLast().split(separator: ",", omittingEmptySubsequences: false)
+        let items = items(of: value.dropFirst().dropLast())
         let texts = items.count == 1 && trimmed(items[0]).isEmpty ? [] : items.map { scalar(trimmed($0)) }
         return texts.contains(nil) ? nil : texts.compactMap(\.self)
+    }
+
+    /// What commas are between, those in quotation marks apart.
+    private static func items(of list: Substring) -> [Substring] {
+        var items: [Substring] = []
+        var start = list.startIndex
+        var quote: Character?
+        var isEscaped = false
+        for place in list.indices {
+            let next = list[place]
+            if let open = quote {
+                // A single one that stands twice closes and opens again, which comes to the same.
+                if isEscaped || next == "\\" && open == "\"" { isEscaped.toggle() } else if next == open { quote = nil }
+            } else if next == "," {
+                items.append(list[start..<place])
+                start = list.index(after: place)
+            } else if next == "'" && list[start..<place].last == "'"
+                || (next == "\"" || next == "'") && list[start..<place].allSatisfy(\.isWhitespace)
+            {
+                quote = next
+            }
+        }
+        return items + [list[start...]]
     }
 
     /// What stands behind ` #`; quoted texts are looked through by ``scalar(_:)``.

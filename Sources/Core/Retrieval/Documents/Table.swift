@@ -93,7 +93,17 @@ extension DocumentParser {
         var lines: [String] = []
         for (name, cell) in zip(names, row.cells) {
             let cell = String(trimmed(cell))
-            if cell.isEmpty { continue }
+            if cell.isEmpty {
+                // Everybody's, or one whose owner was forgotten?
+                guard AttributeList.name(name) != "tenant" else {
+                    return .unreadable(
+                        place: place,
+                        reason:
+                            "has an empty cell for the tenant: name one, or keep what is everybody's in a file without that column"
+                    )
+                }
+                continue
+            }
             if AttributeList.name(name) != nil {
                 do throws(AttributeList.Mistake) { try list.set(name, [cell]) } catch {
                     return .unreadable(place: place, reason: error.message)

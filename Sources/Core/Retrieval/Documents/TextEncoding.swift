@@ -1,6 +1,6 @@
 import Glibc
 
-/// Reads the bytes of a text file: UTF-8, UTF-16 with a byte order mark, and what Chinese systems write (GB 18030, which GBK
+/// Reads the bytes of a text file: UTF-8, UTF-16 with or without a byte order mark, and what Chinese systems write (GB 18030, which GBK
 /// and GB 2312 are part of).
 enum TextEncoding {
     struct Mistake: Error, Equatable { let message: String }
@@ -9,6 +9,7 @@ enum TextEncoding {
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { return try utf8(bytes[3...]) }
         if bytes.starts(with: [0xFF, 0xFE]) { return try utf16(bytes.dropFirst(2), highFirst: false) }
         if bytes.starts(with: [0xFE, 0xFF]) { return try utf16(bytes.dropFirst(2), highFirst: true) }
+        if let text = unmarkedUTF16(bytes) { return text }
         if let text = String(validating: bytes, as: UTF8.self) { return text }
         if isLikelyChinese(bytes) { return try gb18030(bytes) }
         throw Mistake(message: "is not valid UTF-8, nor UTF-16 with a byte order mark or GB18030: save it as UTF-8")
@@ -29,6 +30,27 @@ enum TextEncoding {
             throw Mistake(message: "begins as UTF-16 does, and is not valid UTF-16")
         }
         return text
+    }
+
+    /// UTF-16 without a mark: where spaces and ends of lines are, which have a byte 0 as nothing in a text of one byte a letter
+    /// has, and nothing but what is written otherwise. Nil of everything else.
+    private static func unmarkedUTF16(_ bytes: [UInt8]) -> String? {
+        guard bytes.count >= 2, bytes.count % 2 == 0, bytes.contains(0) else { return nil }
+        var (low, high) = (0, 0)
+        for place in stride(from: 0, to: bytes.count, by: 2) {
+            let pair = (bytes[place], bytes[place + 1])
+            if pair.1 == 0, [0x20, 0x0A, 0x0D].contains(pair.0) { low += 1 }
+            if pair.0 == 0, [0x20, 0x0A, 0x0D].contains(pair.1) { high += 1 }
+        }
+        guard low != high, let text = try? utf16(bytes[...], highFirst: high > low) else { return nil }
+        let isText = text.unicodeScalars.allSatisfy { scalar in
+            switch scalar.properties.generalCategory {
+            case .control: "\t\n\r\u{C}".unicodeScalars.contains(scalar)
+            case .unassigned, .surrogate, .privateUse: false
+            default: true
+            }
+        }
+        return isText ? text : nil
     }
 
     /// Any pairs of bytes are some Chinese characters: it is believed when nine of ten are such as people write, those of

@@ -21,7 +21,7 @@ package final class PostgresStore: VectorStore {
     static let writeTimeout: Duration = .seconds(60)
     /// An update in all: waiting for another ingest, and making the graph of a million passages.
     static let updateTimeout: Duration = .seconds(3 * 3600)
-    private static let connections = 4
+    private static let connections = 8
 
     let place: PostgresLocation
     let pool: PostgresPool
@@ -41,13 +41,15 @@ package final class PostgresStore: VectorStore {
     init(url: String, token: String? = nil, graphThreshold: Int) throws(RetrievalError) {
         place = try PostgresLocation(url, password: token)
         self.graphThreshold = graphThreshold
-        // The server stops by itself what a cut network kept from being cancelled. Updates set a time of their own.
-        pool = PostgresPool(
-            place.address, size: Self.connections,
-            setUp: """
-                SELECT set_config('statement_timeout', '60s', false), set_config('hnsw.ef_search', '\(Self.depth)', false)
-                """)
+        pool = PostgresPool(place.address, size: Self.connections, setUp: Self.setUp)
     }
+
+    /// The server stops by itself what a cut network kept from being cancelled; updates set a time of their own. Its planner takes
+    /// comparing everything for cheaper than the graph, unless sorting is dear, and then compiles what takes a millisecond.
+    private static let setUp = """
+        SELECT set_config('statement_timeout', '60s', false), set_config('hnsw.ef_search', '\(depth)', false),
+            set_config('enable_sort', 'off', false), set_config('jit', 'off', false)
+        """
 
     /// How many passages a search of the graph looks at: those that a filter drops leave that many fewer.
     private static let depth = 100
