@@ -35,7 +35,8 @@ extension PostgresStore {
         anew.withLock { $0 = update.isLast ? nil : tables }
         try await write { writer throws(PostgresError) in
             let refusal = try writer.fill(tables, update)
-            if refusal == nil, update.isLast { try writer.dropLeftovers() }
+            // It is done then, and the next one finds what could not be dropped.
+            if refusal == nil, update.isLast { try? writer.dropLeftovers() }
             return refusal
         }
     }
