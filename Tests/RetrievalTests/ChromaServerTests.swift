@@ -237,7 +237,7 @@ struct ChromaAnswerCase: Sendable, CustomTestStringConvertible {
                 ? (200, [], #"{"nanosecond heartbeat":1}"#) : (status, [], #"{"detail":"Not Found"}"#)
         }
         defer { server.stop() }
-        await #expect { _ = try await store(server).open() } throws: {
+        await #expect { _ = try await store(server).open(timeout: .seconds(60)) } throws: {
             let error = $0 as? RetrievalError
             return error?.code == .denied && error?.message.contains("only version 1 of Chroma's API") == true
         }
