@@ -14,6 +14,9 @@ package struct SimulatedWorker: Sendable {
         package let model: SimulatedModel
         package let passages: SimulatedPassages?
         package let answers: SimulatedCache?
+        /// Where bulk goes; nil: it goes like the rest.
+        var provider: SimulatedProvider?
+        var batches: SimulatedBatchBook?
 
         package init(
             executor: SimulatedExecutor, ledger: Ledger, broker: SimulatedBroker, store: SimulatedStore,
@@ -51,6 +54,14 @@ package struct SimulatedWorker: Sendable {
             model: SimulatedAnswers(model: services.model, life: life) { [life] in
                 life.end(at: services.executor.now)
                 crashed()
+            },
+            batches: services.provider.flatMap { [life] provider in
+                services.batches.map { batches in
+                    BatchOffice(
+                        service: provider.of(life), records: batches.of(number, life),
+                        clock: SimulatedClock(services.executor),
+                        logger: Logger(label: "simulated") { _ in SwiftLogNoOpLogHandler() })
+                }
             },
             answers: services.answers?.of(life),
             decoder: JobDecoder(maxQuery: SimulatedMessages.maxQuery),
