@@ -108,6 +108,8 @@ import Testing
         var server: ModelServer? = try await ModelServer()
         let port = try #require(server?.port)
         let worker = try await worker("http://127.0.0.1:\(port)/v1, \(Self.nowhere)")
+        let away = #"parley_endpoint_away{endpoint="\#(Self.nowhere)",service="model"}"#
+        #expect(try await worker.metric(away) == 0)
         try await Producer.with { producer in
             try await ask(2, producer, worker)
             server = nil
@@ -115,6 +117,7 @@ import Testing
             _ = try await eventually("the model is known to be away") {
                 try await worker.metric(#"parley_service_away{service="model"}"#) == 1 ? true : nil
             }
+            #expect(try await worker.metric(away) == 1)
             server = try await ModelServer(port: port)
             var attempts = 0
             for _ in 0..<20 {

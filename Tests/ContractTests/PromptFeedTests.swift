@@ -117,6 +117,23 @@ import Testing
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func anArrayThatOneServerDoesNothingForGoesToAnother() async throws {
+        let busy = try Server(delay: .zero, isHeld: false) { _ in (503, #"{"error":{"message":"busy"}}"#) }
+        let free = try Server(delay: .zero, isHeld: false)
+        let worker = try await Worker.start([
+            "model.endpoints": "\(busy.url)|1000, \(free.url)", "model.name": "m", "model.feed": "prompts",
+        ])
+        try await Producer.with { producer in
+            for number in 0..<5 {
+                let reply = try await producer.ask(#"{"query":"question \#(number)"}"#, of: worker)
+                #expect(try reply.answer == "to question \(number)")
+                #expect(try reply.json["attempts"]?.int == 1)
+            }
+            #expect(free.calls.count == 5 && (1...4).contains(busy.calls.count))
+        }
+        #expect(try await worker.stop() == 0)
+    }
+
     @Test func oneBadPromptFailsAlone() async throws {
         let server = try Server { questions in
             questions.contains("evil") ? (400, #"{"error":{"message":"this prompt is not allowed"}}"#) : nil

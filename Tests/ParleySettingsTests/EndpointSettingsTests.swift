@@ -77,6 +77,18 @@ import Testing
         #expect(!settings.idleOddities[0].contains("hunter2"))
     }
 
+    @Test func eachServerHasACallWithPromptsUnlessAnotherNumberIsSet() async throws {
+        let two = [(key: "model.endpoints", value: "http://a/v1, http://b/v1"), (key: "model.feed", value: "prompts")]
+        #expect(try await load(overrides: two).model.maxConcurrency == 2)
+        #expect(try await load(overrides: two + [("model.max_concurrency", "7")]).model.maxConcurrency == 7)
+    }
+
+    @Test func secondCallsAreForWhoSaysSo() async throws {
+        let settings = try await load("agents: {fast: {model: {hedge: true}}, other: {}}")
+        #expect(!settings.model.hedges && settings.agents["fast"]?.model.hedges == true)
+        #expect(settings.agents["other"]?.model.hedges == false)
+    }
+
     @Test func whatIsForBatchesHasNoEffectWithoutThem() async throws {
         let settings = try await load(overrides: [("model.batch_hours", "22-6")])
         #expect(

@@ -23,9 +23,9 @@ extension SettingsReader {
                 "requests or prompts, since \(prefix)endpoints has \(model.endpoints.count) servers, and a batch is at one"
             )
         }
-        // A batch is whatever has queued while the last one ran: several at once are for whoever says so.
+        // A batch is whatever has queued while the last one ran: several at once, at one server, are for whoever says so.
         if model.feed == .prompts, !isSet("model.max_concurrency"), !isSet(prefix + "max_concurrency") {
-            model.maxConcurrency = 1
+            model.maxConcurrency = model.urls.count
         }
     }
 

@@ -82,7 +82,9 @@ actor SimulatedDay {
 
     private func perform(_ fault: SimulatedFault) async {
         switch fault.kind {
-        case .storeAway(let duration): await services.store.goAway(for: duration)
+        case .storeAway(let duration):
+            services.batches?.goAway(for: duration)
+            await services.store.goAway(for: duration)
         case .outboxLost(let duration): await services.broker.loseOutbox(for: duration)
         case .connectionCut(let duration):
             if let worker = oldest { await services.broker.cut(worker: worker.number, for: duration) }

@@ -31,6 +31,21 @@ struct SimulatedFault: Sendable {
         ]
     }
 
+    /// What goes wrong while batches are made and waited for: bulk gathers for a second before.
+    static func drawNight(_ draw: inout SeededGenerator) -> [SimulatedFault] {
+        (0..<Int.random(in: 0...3, using: &draw)).map { _ in
+            let length = Duration.milliseconds(Int.random(in: 1...3000, using: &draw))
+            let kind: Kind =
+                switch Int.random(in: 0..<6, using: &draw) {
+                case 0: .storeAway(length)
+                case 1: .connectionCut(length)
+                case 2: .stopped(grace: length)
+                default: .killed(pause: length)
+                }
+            return SimulatedFault(at: .milliseconds(Int.random(in: 900...9000, using: &draw)), kind: kind)
+        }
+    }
+
     static func draw(workers: Int, _ draw: inout SeededGenerator) -> [SimulatedFault] {
         let kinds = [0, 1, 1, 2, 3, most].randomElement(using: &draw) ?? 0
         return (0..<kinds).map { _ in

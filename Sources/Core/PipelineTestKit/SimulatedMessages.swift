@@ -34,6 +34,24 @@ enum SimulatedMessages {
         return bursts
     }
 
+    /// Most of them may wait for a batch.
+    ///
+    /// - Returns: jobs that go by nothing else.
+    static func makeBulk(
+        of bursts: inout [(at: Duration, messages: [SimulatedMessage])], _ draw: inout SeededGenerator
+    ) -> Set<JobID> {
+        var bulk: Set<JobID> = []
+        for burst in bursts.indices {
+            for place in bursts[burst].messages.indices where draw.chance(80) {
+                bursts[burst].messages[place].envelope.priority = 0
+                let message = bursts[burst].messages[place]
+                guard let id = message.id, !message.hasTwin, !message.hasDeadline, !message.streams else { continue }
+                bulk.insert(id)
+            }
+        }
+        return bulk
+    }
+
     private static func job(
         _ number: Int, _ jobs: inout [Job], _ draw: inout SeededGenerator, _ sharing: Bool, _ agents: [String]
     ) -> SimulatedMessage {

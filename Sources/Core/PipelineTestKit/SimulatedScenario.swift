@@ -12,6 +12,8 @@ package struct SimulatedScenario: Sendable {
         /// Empty after a good run.
         package let violations: [String]
         package let events: [Ledger.Event]
+        /// How many batches were made at the provider.
+        package var batches = 0
 
         /// All that a person needs to see why a run failed, and to run it again.
         package var story: String {
@@ -62,7 +64,7 @@ package struct SimulatedScenario: Sendable {
         let isSharing = shares.chance(40)
         var agency = SeededGenerator(seed: seed ^ 0xA6E7)
         let agents = agency.chance(30) ? ["sales", "returns"] : []
-        let messages = SimulatedMessages.draw(&draw, sharing: isSharing, agents: agents)
+        var messages = SimulatedMessages.draw(&draw, sharing: isSharing, agents: agents)
         ledger.sharesCalls = isSharing
         // Likewise.
         var another = SeededGenerator(seed: seed ^ 0x10CA1)
@@ -78,7 +80,23 @@ package struct SimulatedScenario: Sendable {
             if hopeless.contains(job.id) { return hopelessReaction }
             return executor.chance(failing) ? .fails(Self.failure(executor)) : .answers
         }
-        let services = SimulatedWorker.Services(
+        // Likewise.
+        var nights = SeededGenerator(seed: seed ^ 0xBA7C4)
+        let isNight = nights.chance(25) && poison.isEmpty && !isLocal && !isSharing
+        var bulk: Set<JobID> = []
+        if isNight { bulk = SimulatedMessages.makeBulk(of: &messages, &nights) }
+        let provider =
+            isNight
+            ? SimulatedProvider(
+                executor: executor, ledger: ledger, failing: failing, mostLines: nights.chance(30) ? 2 : 1000
+            ) { job in
+                guard hopeless.contains(job.id) else { return nil }
+                switch hopelessReaction {
+                case .fails(let failure), .failsAtOnce(let failure): return failure
+                case .answers, .kills: return nil
+                }
+            } : nil
+        var all = SimulatedWorker.Services(
             executor: executor, ledger: ledger,
             broker: SimulatedBroker(executor: executor, ledger: ledger, latencies: .wild, givesAll: false),
             store: SimulatedStore(executor: executor, ledger: ledger, latencies: .wild), model: model,
@@ -88,6 +106,9 @@ package struct SimulatedScenario: Sendable {
                 : nil,
             answers: isSharing && shares.chance(70) ? SimulatedCache(executor: executor, latencies: .wild) : nil,
             agents: agents)
+        all.provider = provider
+        all.batches = isNight ? SimulatedBatchBook(executor: executor, latencies: .wild) : nil
+        let services = all
         var configuration = PipelineConfiguration()
         configuration.window = Int.random(in: 1...8, using: &draw)
         configuration.answering.agent.modelConcurrency = Int.random(in: 1...6, using: &draw)
@@ -111,7 +132,8 @@ package struct SimulatedScenario: Sendable {
         let day = SimulatedDay(
             services: services, configuration: configuration, workers: workers,
             prefetch: Int.random(in: 1...12, using: &draw), messages: messages,
-            faults: SimulatedFault.draw(workers: workers, &draw) + SimulatedFault.drawFullQueues(&fullQueues))
+            faults: SimulatedFault.draw(workers: workers, &draw) + SimulatedFault.drawFullQueues(&fullQueues)
+                + (isNight ? SimulatedFault.drawNight(&nights) : []))
         let outcome = executor.run {
             if let unreadable { await services.store.seed(unreadable, unreadable: Array("{".utf8), .succeeded) }
             await day.run()
@@ -119,8 +141,11 @@ package struct SimulatedScenario: Sendable {
         if executor.strays > 0 {
             ledger.violation("\(executor.strays) jobs left the executor: the run cannot be replayed")
         }
+        for violation in provider?.violations(asked: model.calls, bulk: bulk) ?? [] { ledger.violation(violation) }
         ledger.checkEnd(configuration, searchesFail: services.passages?.failing ?? 0 > 0 || isSharing)
-        return Report(seed: seed, outcome: outcome, violations: ledger.violations, events: ledger.events)
+        return Report(
+            seed: seed, outcome: outcome, violations: ledger.violations, events: ledger.events,
+            batches: provider?.made ?? 0)
     }
 }
 

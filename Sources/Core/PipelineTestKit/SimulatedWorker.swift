@@ -16,6 +16,9 @@ package struct SimulatedWorker: Sendable {
         package let answers: SimulatedCache?
         /// Beside the one without a name: all of them ask the same model.
         package let agents: [String]
+        /// Where bulk goes; nil: it goes like the rest.
+        var provider: SimulatedProvider?
+        var batches: SimulatedBatchBook?
 
         package init(
             executor: SimulatedExecutor, ledger: Ledger, broker: SimulatedBroker, store: SimulatedStore,
@@ -50,15 +53,23 @@ package struct SimulatedWorker: Sendable {
             life.end(at: services.executor.now)
             crashed()
         }
+        let office = { [life] (name: String) -> BatchOffice? in
+            guard let provider = services.provider, let batches = services.batches else { return nil }
+            return BatchOffice(
+                name: name, service: provider.of(life), records: batches.of(number, life),
+                clock: SimulatedClock(services.executor),
+                logger: Logger(label: "simulated") { _ in SwiftLogNoOpLogHandler() })
+        }
         pipeline = Pipeline(
             intake: SimulatedIntake(broker: services.broker, worker: number, life: life),
             results: SimulatedResults(store: services.store, life: life),
             outbox: SimulatedOutbox(broker: services.broker, worker: number, life: life),
             passageSource: services.passages,
             model: standard,
+            batches: office(""),
             agents: services.agents.map { name in
                 Agent(
-                    name: name, passageSource: services.passages, model: standard.of(name),
+                    name: name, passageSource: services.passages, model: standard.of(name), batches: office(name),
                     configuration: configuration.answering.agent)
             },
             answers: services.answers?.of(life),

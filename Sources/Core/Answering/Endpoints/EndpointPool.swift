@@ -128,5 +128,8 @@ private struct EndpointMetrics: Sendable {
         failures = Counter(label: "parley_endpoint_failures_total", dimensions: label)
         running = Gauge(label: "parley_endpoint_calls_in_flight", dimensions: label)
         away = Gauge(label: "parley_endpoint_away", dimensions: label)
+        // They are to be seen before anything has happened.
+        running.record(0)
+        away.record(0)
     }
 }
