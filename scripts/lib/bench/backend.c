@@ -4,10 +4,11 @@
 //   backend --port P [--OPTION VALUE]...
 //
 //   POST /v1/embeddings         OpenAI's: embed_a + embed_b × texts milliseconds
-//   POST /v1/chat/completions   OpenAI's: llm_ms; `slots` at once, the others queue; with "stream" as server-sent
-//   events …/api/v2/…/query            Chroma's, as far as a reader needs it: search_a + search_b × vectors
-//   milliseconds GET  /stats                 requests, calls in flight now and at most; /config?OPTION=VALUE changes
-//   options GET  /healthz
+//   POST /v1/chat/completions   OpenAI's: llm_ms; `slots` at once, the others queue; with "stream" as server-sent events
+//   POST /v1/completions        with an array of prompts: llm_ms × (1 + batch_slope × (prompts − 1)); as many at once
+//   POST …/api/v2/…/query       Chroma's, as far as a reader needs it: search_a + search_b × vectors milliseconds
+//   GET  /stats                 requests, calls in flight now and at most; /config?OPTION=VALUE changes options
+//   GET  /healthz
 #include "model.h"
 #include "wire.h"
 #include <arpa/inet.h>
@@ -19,14 +20,14 @@
 
 static struct {
     double embed_a, embed_b, search_a, search_b, llm_ms, first_token;
-    double slots, dim, words, chunks;
-} with = {5, 0.5, 120, 2, 800, 0.25, 512, 384, 48, 24};
+    double slots, batch_slope, dim, words, chunks;
+} with = {5, 0.5, 120, 2, 800, 0.25, 512, 0.1, 384, 48, 24};
 static const struct {
     const char *name;
     double *value;
 } options[] = {{"embed_a", &with.embed_a}, {"embed_b", &with.embed_b}, {"search_a", &with.search_a},
     {"search_b", &with.search_b}, {"llm_ms", &with.llm_ms}, {"first_token", &with.first_token}, {"slots", &with.slots},
-    {"dim", &with.dim}, {"words", &with.words}, {"chunks", &with.chunks}};
+    {"batch_slope", &with.batch_slope}, {"dim", &with.dim}, {"words", &with.words}, {"chunks", &with.chunks}};
 enum { options_n = sizeof options / sizeof *options, most_elements = 8192, most_vectors = 1024, most_found = 64 };
 
 static int set_option(const char *name, size_t n, const char *value) {
@@ -141,8 +142,8 @@ static void append_string(const char *p, const char *end, Buffer *to) {
 
 // --- connections and their calls ----------------------------------------------------------------------------------
 
-enum { embeddings, chat, search, services_n };
-static const char *service_names[] = {"embeddings", "chat", "search"};
+enum { embeddings, chat, completions, search, services_n };
+static const char *service_names[] = {"embeddings", "chat", "completions", "search"};
 struct Connection;
 static struct {
     uint64_t requests;
@@ -221,7 +222,9 @@ static void start(Connection *c) {
         finish(c);
 }
 
-static long slots(int service) { return service == chat ? (long)with.slots : 1L << 40; }
+static long slots(int service) {
+    return service == chat || service == completions ? (long)with.slots : 1L << 40;
+}
 
 static void admit(Connection *c) {
     int service = c->service;
@@ -335,8 +338,9 @@ static void add_model_answer(Buffer *to, const char *prompt, size_t n) {
     const char *end = prompt + n, *question = prompt, *p;
     uint32_t documents = 0;
     for (p = prompt; (p = memmem(p, end - p, "Question: ", 10)); question = p) p += 10;
-    const char *question_end = memchr(question, '\n', end - question);
-    if (!question_end) question_end = end;
+    const char *question_end = question;
+    // Also at the end of the turn, as templates write it.
+    while (question_end < end && *question_end != '\n' && *question_end != '<') question_end++;
     while (question_end > question && isspace((unsigned char)question_end[-1])) question_end--;
     for (p = prompt; (p = memmem(p, end - p, "doc-", 4)) && end - p >= 12; p += 4) {
         char digits[9] = "";
@@ -479,6 +483,31 @@ static int ask_model(Connection *c, const char *body, const char *end) {
     return 1;
 }
 
+// An answer to each prompt of an array, or to the only one.
+static int complete_prompts(Connection *c, const char *body, const char *end) {
+    const char *p = member(body, end, "prompt");
+    int many = p && *p == '[', n = 0;
+    size_t length = 0;
+    if (many) p = skip_space(p + 1, end);
+    add(&c->body, "{\"id\":\"cmpl-1\",\"object\":\"text_completion\",\"created\":1,\"model\":\"fake\",\"choices\":[");
+    while (p && p < end && *p == '"') {
+        scratch.n = 0;
+        append_string(p, end, &scratch);
+        length += scratch.n;
+        addf(&c->body, "%s{\"index\":%d,\"text\":\"", n ? "," : "", n);
+        add_model_answer(&c->body, scratch.p, scratch.n);
+        add(&c->body, "\",\"finish_reason\":\"stop\"}");
+        n++;
+        if (!many) break;
+        p = next_element(skip_string(p, end), end);
+    }
+    if (!n) return 0;
+    addf(&c->body, "],\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%d,\"total_tokens\":%zu}}", length / 4,
+        n * (int)with.words, length / 4 + n * (size_t)with.words);
+    c->takes = with.llm_ms * (1 + with.batch_slope * (n - 1));
+    return 1;
+}
+
 static void add_event(Connection *c, const char *delta, size_t n, const char *finish_reason) {
     static Buffer event;
     event.n = 0;
@@ -585,6 +614,9 @@ static void handle(Connection *c, const char *path, size_t n, const char *body, 
     } else if (begins(path, path_n, "/v1/chat/completions")) {
         c->service = chat;
         good = ask_model(c, body, end);
+    } else if (begins(path, path_n, "/v1/completions")) {
+        c->service = completions;
+        good = complete_prompts(c, body, end);
     } else if (begins(path, path_n, "/api/v2/") && ends(path, path_n, "/query")) {
         c->service = search;
         good = find_documents(c, body, end);
