@@ -51,7 +51,8 @@ import Testing
         ("http://a/v1|x, http://b/v1", "the weight \"x\""), ("http://a/v1|, http://b/v1", "the weight \"\""),
         ("http://a/v1|1001, http://b/v1", "the weight \"1001\""), ("http://a/v1, HTTP://A:80/v1/", "the base URL"),
         ("http://a/v1, http://A:80/v1/", "as is entry 1"), ("http://a/v1,, http://b/v1", "entry 2 is \"\""),
-        ("http://a/v1, builtin:echo", "which has no endpoints"), ("http://a/v1, b:8000", "the base URL of a service"),
+        ("http://a/v1, builtin:echo", #"entry 2 is "builtin:echo", which has no endpoints"#),
+        ("http://a/v1, b:8000", "the base URL of a service"),
     ])
     func whatIsWrongWithThemIsSaid(_ text: String, _ part: String) async {
         for key in ["model.endpoints", "model.url", "agents.x.model.endpoints"] {

@@ -110,9 +110,11 @@ extension SettingsReader {
         }
         var endpoints: [Settings.Endpoint] = []
         for (place, part) in parts.enumerated() {
-            let entry = "\(key): entry \(place + 1) is \"\(URLText.redacted(part.url))\""
+            let isBuiltin = part.url.hasPrefix("builtin:")
+            let entry =
+                "\(key): entry \(place + 1) is \"\(isBuiltin ? part.url : URLText.redacted(part.url))\""
             guard part.url.hasPrefix("http://") || part.url.hasPrefix("https://") else {
-                let what = part.url.hasPrefix("builtin:") ? ", which has no endpoints" : ""
+                let what = isBuiltin ? ", which has no endpoints" : ""
                 return problem(
                     "\(entry)\(what); allowed: the base URL of a service, such as http://127.0.0.1:8080/v1, with |WEIGHT behind it "
                         + "or not, and commas between several")

@@ -34,14 +34,6 @@ package final class ChromaStore: VectorStore {
         let collection: Collection
     }
 
-    private enum Knowledge {
-        case unknown
-        case found(Collection)
-        case missing(since: ContinuousClock.Instant)
-        /// It was asked, and did not say.
-        case untold(since: ContinuousClock.Instant)
-    }
-
     /// The keys of a collection's metadata that hold the embedder's identity, and what every ingest draws anew.
     static let embedderKey = "parley_embedder"
     static let versionKey = "parley_version"
@@ -56,13 +48,11 @@ package final class ChromaStore: VectorStore {
     static let nextKey = "parley_next"
     /// ``EmbedderProbe``: its numbers, with commas between.
     static let probeKey = "parley_probe"
-    /// What was missing or could not be told is looked for again when this has passed.
-    private static let lookAgainAfter: Duration = .seconds(2)
     private static let lookTimeout: Duration = .seconds(2)
 
     let address: ChromaAddress
     let service: Service
-    private let knowledge = Mutex(Knowledge.unknown)
+    private let remembered = Remembered<Collection>(lookAgainAfter: .seconds(2))
     /// What is being made anew.
     let anew = Mutex<Anew?>(nil)
 
@@ -95,22 +85,7 @@ package final class ChromaStore: VectorStore {
     // MARK: - The collection
 
     package func hasIndex() async -> Bool {
-        func isRecent(_ since: ContinuousClock.Instant) -> Bool { ContinuousClock.now - since < Self.lookAgainAfter }
-        switch knowledge.withLock({ $0 }) {
-        case .found: return true
-        case .missing(let since) where isRecent(since): return false
-        case .untold(let since) where isRecent(since): return true
-        case .unknown, .missing, .untold: break
-        }
-        do throws(RetrievalError) {
-            return try await lookUp(timeout: Self.lookTimeout) != nil
-        } catch {
-            knowledge.withLock { knowledge in
-                if case .found = knowledge { return }
-                knowledge = .untold(since: .now)
-            }
-            return true
-        }
+        await remembered.isThere { () throws(RetrievalError) in try await lookUp(timeout: Self.lookTimeout) }
     }
 
     package var current: StoreDescription? { known?.description }
@@ -250,13 +225,9 @@ package final class ChromaStore: VectorStore {
     }
 
     /// What is known from now on; nil: there is no such collection.
-    func remember(_ collection: Collection?) {
-        knowledge.withLock { $0 = collection.map { .found($0) } ?? .missing(since: .now) }
-    }
+    func remember(_ collection: Collection?) { remembered.remember(collection) }
 
-    var known: Collection? {
-        if case .found(let collection) = knowledge.withLock({ $0 }) { collection } else { nil }
-    }
+    var known: Collection? { remembered.collection }
 
     func known(timeout: Duration) async throws(RetrievalError) -> Collection {
         if let known { return known }
