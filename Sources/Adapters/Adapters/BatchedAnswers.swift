@@ -38,7 +38,7 @@ package struct BatchedAnswers: BatchAnswerModel {
 }
 
 extension Answer {
-    init(_ made: Generation) {
+    convenience init(_ made: Generation) {
         self.init(
             text: made.answer, model: made.model, usage: made.usage, finishReason: made.finishReason,
             sources: made.sources, sparedTokens: made.sparedTokens)

@@ -19,17 +19,16 @@ package struct GeneratedAnswers: AnswerModel {
     package func answer(
         _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
     ) async throws(JobFailure) -> Answer {
-        let request = Self.request(job, passages, timeout)
-        let made =
-            isExtractive
-            ? try await computed(request, onDelta) : try await model.generate(request, onDelta: onDelta)
-        return Answer(made)
+        if isExtractive { return try await computed(Self.request(job, passages, timeout), onDelta) }
+        return Answer(try await model.generate(Self.request(job, passages, timeout), onDelta: onDelta))
     }
 
-    private func computed(_ request: GenerationRequest, _ onDelta: DeltaSink?) async throws(JobFailure) -> Generation {
-        try await offTheLoop { () throws(JobFailure) in try await model.generate(request, onDelta: onDelta) }
+    @inline(never)
+    private func computed(_ request: GenerationRequest, _ onDelta: DeltaSink?) async throws(JobFailure) -> Answer {
+        Answer(try await offTheLoop { () throws(JobFailure) in try await model.generate(request, onDelta: onDelta) })
     }
 
+    @inline(never)
     static func request(_ job: Job, _ passages: [Source], _ timeout: Duration) -> GenerationRequest {
         GenerationRequest(
             query: job.query, history: job.history, passages: passages, model: job.options.model,

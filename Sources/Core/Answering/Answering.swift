@@ -381,6 +381,12 @@ package actor Answering {
     private func carryOut(_ token: UInt64) async {
         guard let flight = flights[token] else { return }
         let landing = await way.landing(of: flight)
+        if let (first, outcome) = land(flight, landing) { await carryOut(first, outcome) }
+    }
+
+    /// - Returns: what the flight's own task is to conclude.
+    @inline(never)
+    private func land(_ flight: Flight, _ landing: Landing) -> (UInt64, AnswerOutcome)? {
         flights.end(flight)
         keep(landing, of: flight)
         let waiting = flight.takeMembers()
@@ -393,9 +399,8 @@ package actor Answering {
         for (place, member) in waiting.enumerated() where place > 0 || !isOurs {
             conclude(member, landing.outcome(for: member, isFirst: place == 0))
         }
-        if isOurs, let first = waiting.first {
-            await carryOut(first.inquiry.token, landing.outcome(for: first, isFirst: true))
-        }
+        guard isOurs, let first = waiting.first else { return nil }
+        return (first.inquiry.token, landing.outcome(for: first, isFirst: true))
     }
 
     private func keep(_ landing: Landing, of flight: Flight) {

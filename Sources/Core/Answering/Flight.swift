@@ -104,7 +104,7 @@ final class Flight {
 }
 
 /// What came of a flight, for each of its members.
-struct Landing {
+final class Landing: Sendable {
     let route: Route
     let result: AnswerOutcome.Result
     let started: Duration
@@ -121,7 +121,7 @@ struct Landing {
     }
 
     /// It took no time.
-    init(of flight: Flight, _ result: AnswerOutcome.Result, at now: Duration) {
+    convenience init(of flight: Flight, _ result: AnswerOutcome.Result, at now: Duration) {
         self.init(route: flight.route, result: result, started: now, retrieved: now, ended: now)
     }
 

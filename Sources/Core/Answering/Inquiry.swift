@@ -27,7 +27,7 @@ package final class Inquiry: Sendable {
 }
 
 /// What came of an ``Inquiry``.
-package struct AnswerOutcome: Sendable {
+package final class AnswerOutcome: Sendable {
     package enum Result: Sendable {
         /// - Parameter reuse: where it comes from, when it was not made for this inquiry.
         case answered(Answer, reuse: Reuse?)
@@ -53,4 +53,11 @@ package struct AnswerOutcome: Sendable {
     package let retrieving: Duration
     /// From then on.
     package let generating: Duration
+
+    init(result: Result, route: Route, retrieving: Duration, generating: Duration) {
+        self.result = result
+        self.route = route
+        self.retrieving = retrieving
+        self.generating = generating
+    }
 }

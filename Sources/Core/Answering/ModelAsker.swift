@@ -125,6 +125,7 @@ final class ModelAsker {
     /// Bulk is patient: no other model is asked when there can be no batch at the moment.
     ///
     /// - Returns: nil when it is to be asked by itself, since somebody has joined who does not wait.
+    @inline(never)
     private func joinBatch(_ flight: Flight, _ sources: [Source], _ hasEnded: () -> Bool) async -> Asked? {
         let standing = await desk.enrol(flight, sources)
         if hasEnded() { return .failed(caller(flight).absence) }
@@ -162,6 +163,7 @@ final class ModelAsker {
     /// Asks the flight's ``Flight/choice``.
     ///
     /// - Returns: nil when the model was not asked, or the flight has ended meanwhile.
+    @inline(never)
     private func askChoice(
         _ flight: Flight, _ sources: [Source], _ sink: () -> DeltaSink?, _ hasEnded: () -> Bool
     ) async -> Result<Answer, JobFailure>? {
@@ -173,27 +175,35 @@ final class ModelAsker {
         case .granted(let permit):
             let (result, isMade) = await askAtGate(
                 flight, sources, sink, hasEnded, isLimited: !permit.buckets.isEmpty)
-            limits.end(permit, usage: (try? result?.get())?.usage, wasMade: isMade)
-            return result.map { $0.map { finished($0, flight) } }
+            return finished(result, flight, permit, isMade)
         }
     }
 
-    private func finished(_ answer: Answer, _ flight: Flight) -> Answer {
-        var answer = answer
-        if let rewriting = flight.rewriting { answer.usage.add(rewriting.usage) }
+    @inline(never)
+    private func finished(
+        _ result: Result<Answer, JobFailure>?, _ flight: Flight, _ permit: ModelLimits.Permit, _ isMade: Bool
+    ) -> Result<Answer, JobFailure>? {
+        guard case .success(let answer)? = result else {
+            limits.end(permit, usage: nil, wasMade: isMade)
+            return result
+        }
+        limits.end(permit, usage: answer.usage, wasMade: isMade)
         if flight.choice.isFallback { flight.route.agent.metrics.fallbacks.increment() }
-        return answer
+        guard let rewriting = flight.rewriting else { return result }
+        var usage = answer.usage
+        usage.add(rewriting.usage)
+        return .success(answer.spending(usage))
     }
 
+    @inline(never)
     private func askAtGate(
         _ flight: Flight, _ sources: [Source], _ sink: () -> DeltaSink?, _ hasEnded: () -> Bool, isLimited: Bool
     ) async -> (Result<Answer, JobFailure>?, isMade: Bool) {
-        let gate = gates[flight.choice]
         let caller = caller(flight)
         if sink() == nil, let prompt = caller.prompt(flight.lead, sources) {
-            guard let seat = await gate.enter(flight, prompt, begin: { self.begin($0) }) else { return (nil, false) }
-            return (await answer(flight, seat, hasEnded), true)
+            return await askTogether(flight, prompt, hasEnded)
         }
+        let gate = gates[flight.choice]
         guard await gate.enter(flight.rank, limits.share(of: flight, sources)) else { return (nil, false) }
         guard !hasEnded() else {
             gate.leave(.unanswered)
@@ -202,17 +212,37 @@ final class ModelAsker {
         // Who joins may have more time than the lead.
         let left = flight.isShared ? nil : flight.lead.job.deadline?.since(clock.wall)
         // No limit has been asked about a second call.
-        let call =
-            flight.choice.hedges && !isLimited
-            ? await callHedged(flight, sources, caller, within: left, sink(), hasEnded: hasEnded)
-            : await caller.call(flight.lead, sources, within: left, onDelta: sink())
+        if flight.choice.hedges, !isLimited {
+            let call = await callHedged(flight, sources, caller, within: left, sink(), hasEnded: hasEnded)
+            return (leave(gate, flight, call, hasEnded), true)
+        }
+        let call = await caller.call(flight.lead, sources, within: left, onDelta: sink())
+        return (leave(gate, flight, call, hasEnded), true)
+    }
+
+    @inline(never)
+    private func askTogether(
+        _ flight: Flight, _ prompt: BatchPrompt, _ hasEnded: () -> Bool
+    ) async -> (Result<Answer, JobFailure>?, isMade: Bool) {
+        guard let seat = await gates[flight.choice].enter(flight, prompt, begin: { self.begin($0) })
+        else { return (nil, false) }
+        return (await answer(flight, seat, hasEnded), true)
+    }
+
+    /// Gives the place at the gate back.
+    ///
+    /// - Returns: nil when nobody waits for what came of the call.
+    @inline(never)
+    private func leave(
+        _ gate: ModelGate, _ flight: Flight, _ call: ModelCaller.Call, _ hasEnded: () -> Bool
+    ) -> Result<Answer, JobFailure>? {
         note(call.failure?.call, of: flight)
         if call.failure != nil, hasEnded() {
             gate.leave(.unanswered)
-            return (nil, true)
+            return nil
         }
-        gate.leave(caller.judge(call, isFirstTry: flight.lead.isFirstTry))
-        return (call.result, true)
+        gate.leave(caller(flight).judge(call, isFirstTry: flight.lead.isFirstTry))
+        return call.result
     }
 
     /// Has the model make the question stand alone.

@@ -8,9 +8,14 @@ struct ModelCaller: Sendable {
     let health: HealthMonitor
     let clock: any PipelineClock
 
-    struct Call {
+    final class Call: Sendable {
         let result: Result<Answer, JobFailure>
         let length: Duration
+
+        init(result: Result<Answer, JobFailure>, length: Duration) {
+            self.result = result
+            self.length = length
+        }
 
         var failure: JobFailure? {
             if case .failure(let failure) = result { failure } else { nil }
@@ -22,17 +27,22 @@ struct ModelCaller: Sendable {
     func call(
         _ inquiry: Inquiry, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?, trail: CallTrail? = nil
     ) async -> Call {
+        await call(choice.model, job(of: inquiry), sources, within: left, onDelta: onDelta, trail)
+    }
+
+    /// Not inlined, like all that needs much room for a moment: it would be in the frames of all who wait for an answer.
+    @inline(never)
+    private func job(of inquiry: Inquiry) -> Job {
+        guard choice.isFallback else { return inquiry.job }
         var job = inquiry.job
-        if choice.isFallback { job.options.model = nil }
-        return await call(choice.model, job, sources, within: left, onDelta: onDelta, trail)
+        job.options.model = nil
+        return job
     }
 
     /// What is asked together with others; nil when the model is asked for one answer at a time.
     func prompt(_ inquiry: Inquiry, _ sources: [Source]) -> BatchPrompt? {
         guard let model = choice.model as? any BatchAnswerModel else { return nil }
-        var job = inquiry.job
-        if choice.isFallback { job.options.model = nil }
-        let prompt = model.prompt(for: job, passages: sources, timeout: choice.timeout)
+        let prompt = model.prompt(for: job(of: inquiry), passages: sources, timeout: choice.timeout)
         // What was tried before may be what a call fails of: its neighbours are not to share that.
         guard inquiry.isFirstTry else {
             return BatchPrompt(
@@ -75,36 +85,38 @@ struct ModelCaller: Sendable {
     /// Tokens.
     private static let longestRewriting = 128
 
+    @inline(never)
     private func call(
         _ model: any AnswerModel, _ job: Job, _ sources: [Source], within left: Duration?, onDelta: DeltaSink?,
         _ trail: CallTrail? = nil
     ) async -> Call {
         let started = clock.now
-        let metrics = agent.metrics
-        let timeout = choice.timeout
-        metrics.modelCalls.increment()
-        let result: Result<Answer, JobFailure>
+        agent.metrics.modelCalls.increment()
         do throws(JobFailure) {
             // A rival goes elsewhere, where there is an elsewhere.
             let model = trail.flatMap { (model as? PooledAnswers)?.leaving($0) } ?? model
             let answer = try await model.answer(
-                job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
-            result = .success(counted(answer))
+                job, passages: sources, timeout: min(left ?? choice.timeout, choice.timeout), onDelta: onDelta)
+            return ended(.success(counted(answer)), since: started)
         } catch {
-            result = .failure(counted(error))
+            return ended(.failure(counted(error)), since: started)
         }
+    }
+
+    @inline(never)
+    private func ended(_ result: Result<Answer, JobFailure>, since started: Duration) -> Call {
         let length = clock.now - started
-        metrics.generation.recordNanoseconds(length.wholeNanoseconds)
+        agent.metrics.generation.recordNanoseconds(length.wholeNanoseconds)
         return Call(result: result, length: length)
     }
 
+    @inline(never)
     private func counted(_ answer: Answer) -> Answer {
-        var answer = answer
-        answer.usage = counted(answer.usage)
         agent.metrics.promptTokensSpared.increment(by: answer.sparedTokens)
-        return answer
+        return answer.spending(counted(answer.usage))
     }
 
+    @inline(never)
     private func counted(_ failure: JobFailure) -> JobFailure {
         agent.metrics.modelCallsFailed.increment()
         guard let call = failure.call else { return failure }

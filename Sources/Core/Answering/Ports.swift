@@ -54,16 +54,16 @@ package protocol PassageSource: Sendable {
     func probe(_ dependency: Dependency) async -> Bool
 }
 
-/// What the model made of a question.
-package struct Answer: Sendable, Equatable {
-    package var text: String
-    package var model: String
-    package var usage: Usage
-    package var finishReason: Reply.FinishReason
+/// What the model made of a question. A class, since it is passed on through a dozen hands that wait.
+package final class Answer: Sendable, Equatable {
+    package let text: String
+    package let model: String
+    package let usage: Usage
+    package let finishReason: Reply.FinishReason
     /// The passages the answer rests on.
-    package var sources: [Source]
+    package let sources: [Source]
     /// About how many tokens of passages its prompt did without.
-    package var sparedTokens: Int
+    package let sparedTokens: Int
 
     package init(
         text: String, model: String, usage: Usage, finishReason: Reply.FinishReason = .stop, sources: [Source],
@@ -75,6 +75,19 @@ package struct Answer: Sendable, Equatable {
         self.finishReason = finishReason
         self.sources = sources
         self.sparedTokens = sparedTokens
+    }
+
+    /// The same, for which something else was spent.
+    package func spending(_ usage: Usage) -> Answer {
+        Answer(
+            text: text, model: model, usage: usage, finishReason: finishReason, sources: sources,
+            sparedTokens: sparedTokens)
+    }
+
+    package static func == (a: Answer, b: Answer) -> Bool {
+        a === b
+            || (a.text, a.model, a.usage, a.finishReason) == (b.text, b.model, b.usage, b.finishReason)
+                && (a.sources, a.sparedTokens) == (b.sources, b.sparedTokens)
     }
 }
 

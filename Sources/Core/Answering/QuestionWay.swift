@@ -62,15 +62,20 @@ final class QuestionWay {
             } hasEnded: {
                 self.ending(of: flight) != nil
             }
-            switch asked {
-            case .answered(let answer):
-                if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {
-                    flight.route.agent.metrics.ungrounded.increment()
-                }
-                return .answered(answer, reuse: nil)
-            case .failed(let failure): return standIn(for: failure, flight)
-            case .later(let delay): return .later(delay)
+            return result(of: asked, flight, sources)
+        }
+    }
+
+    @inline(never)
+    private func result(of asked: ModelAsker.Asked, _ flight: Flight, _ sources: [Source]) -> AnswerOutcome.Result {
+        switch asked {
+        case .answered(let answer):
+            if !sources.isEmpty, Citations.places(in: answer.text, of: answer.sources.count).isEmpty {
+                flight.route.agent.metrics.ungrounded.increment()
             }
+            return .answered(answer, reuse: nil)
+        case .failed(let failure): return standIn(for: failure, flight)
+        case .later(let delay): return .later(delay)
         }
     }
 

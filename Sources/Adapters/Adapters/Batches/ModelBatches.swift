@@ -55,11 +55,12 @@ package struct ModelBatches: BatchService {
         case .failed(let failure): return .failed(failure)
         case .unasked: return .unasked
         case .answered(let made):
-            var answer = Answer(made)
-            answer.sources = draft.sources
-            answer.sparedTokens = draft.sparedTokens
-            if let rewriting = draft.rewriting { answer.usage.add(rewriting) }
-            return .answered(answer)
+            var usage = made.usage
+            if let rewriting = draft.rewriting { usage.add(rewriting) }
+            return .answered(
+                Answer(
+                    text: made.answer, model: made.model, usage: usage, finishReason: made.finishReason,
+                    sources: draft.sources, sparedTokens: draft.sparedTokens))
         }
     }
 }

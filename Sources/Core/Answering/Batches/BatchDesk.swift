@@ -82,13 +82,14 @@ final class BatchDesk {
             return office(of: flight) == nil ? nil : .later(delay)
         case .failed(let failure): return .failed(failure)
         case .answered(let answer, pays: false): return .answered(answer, reuse: Reuse(.coalesced))
-        case .answered(var answer, pays: true):
+        case .answered(let answer, pays: true):
             let agent = flight.route.agent
-            answer.usage.cost = flight.choice.batches?.prices?.cost(of: answer.usage)
-            agent.metrics.promptTokens.increment(by: answer.usage.promptTokens)
+            var usage = answer.usage
+            usage.cost = flight.choice.batches?.prices?.cost(of: usage)
+            agent.metrics.promptTokens.increment(by: usage.promptTokens)
             agent.metrics.promptTokensSpared.increment(by: answer.sparedTokens)
-            agent.metrics.completionTokens.increment(by: answer.usage.completionTokens)
-            return .answered(answer, reuse: nil)
+            agent.metrics.completionTokens.increment(by: usage.completionTokens)
+            return .answered(answer.spending(usage), reuse: nil)
         }
     }
 

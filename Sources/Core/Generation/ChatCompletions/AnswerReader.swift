@@ -1,6 +1,7 @@
 import ChatJobs
 import ParleyHTTP
 import ParleyJSON
+import ParleyPrimitives
 
 /// Why an exchange with a server came to nothing.
 enum ExchangeError: Error {
@@ -195,6 +196,16 @@ struct AnswerReader: Sendable {
     }
 
     private func garbage(_ what: String) -> ExchangeError { .failed(failures.garbage(what)) }
+}
+
+/// Not inlined: what reading needs would be in the frames of all who wait for an answer.
+extension Boxed<AnswerReader> {
+    @inline(never)
+    mutating func feed(_ bytes: [UInt8]) throws(ExchangeError) -> String { try value.feed(bytes) }
+    @inline(never)
+    mutating func end(isBroken: Bool = false) throws(ExchangeError) -> String { try value.end(isBroken: isBroken) }
+    @inline(never)
+    mutating func finish() throws(JobFailure) -> String { try value.finish() }
 }
 
 /// Errors where an answer was expected.

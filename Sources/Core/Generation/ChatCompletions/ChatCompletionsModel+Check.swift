@@ -1,6 +1,7 @@
 import ChatJobs
 import ParleyHTTP
 import ParleyJSON
+import ParleyPrimitives
 
 extension ChatCompletionsModel {
     /// Looks the model up in `/models`; where that does not settle it, asks it for one token.
@@ -33,11 +34,11 @@ extension ChatCompletionsModel {
     /// Asks for one token. An answer that ends there, with nothing but thinking in it, will do.
     private func ping() async -> JobFailure? {
         let request = GenerationRequest(query: "ping", maxTokens: 1, timeout: .seconds(20))
-        let failures = failures(for: request)
+        let failures = Boxed(failures(for: request))
         do throws(JobFailure) {
-            var begun: AnswerReader?
+            var begun: Reading?
             var reader = try await exchange(request, failures, nil, &begun).reader
-            if reader.answer.reason == .cut { return nil }
+            if reader.value.answer.reason == .cut { return nil }
             _ = try reader.finish()
             return nil
         } catch {

@@ -6,7 +6,7 @@ import ParleyPrimitives
 /// A model behind an OpenAI-compatible `/v1/chat/completions`: llama.cpp, vLLM, Ollama, LiteLLM, OpenAI and many
 /// others, as they are: what their servers refuse of a request is left out and remembered (``RequestForm``), and their
 /// answers are read in whatever shape they come (``AnswerReader``).
-package struct ChatCompletionsModel: LanguageModel {
+package final class ChatCompletionsModel: LanguageModel {
     let http: HTTPClient
     let completionsURL: HTTPURL
     let modelsURL: HTTPURL
@@ -86,33 +86,43 @@ package struct ChatCompletionsModel: LanguageModel {
     package func generate(
         _ request: GenerationRequest, onDelta: DeltaHandler?
     ) async throws(JobFailure) -> Generation {
-        let failures = failures(for: request)
-        var begun: AnswerReader?
-        var (reader, offered, spared): (AnswerReader, [Source], Int)
+        let failures = Boxed(failures(for: request))
+        var begun: Reading?
+        var exchanged: Exchanged
         do throws(JobFailure) {
-            (reader, offered, spared) = try await exchange(request, failures, onDelta, &begun)
+            exchanged = try await exchange(request, failures, onDelta, &begun)
         } catch {
             throw error.losing(lost(begun, request))
         }
         do throws(JobFailure) {
-            let rest = try reader.finish()
+            let rest = try exchanged.reader.finish()
             if let onDelta, !rest.isEmpty { try await pass(rest, to: onDelta) }
         } catch {
-            throw error.losing(lost(reader, request))
+            throw error.losing(lost(exchanged.reader, request))
         }
-        let answer = reader.answer
+        return generation(exchanged, request, failures.value)
+    }
+
+    /// Held across suspensions, several times.
+    typealias Reading = Boxed<AnswerReader>
+
+    @inline(never)
+    private func generation(
+        _ exchanged: Exchanged, _ request: GenerationRequest, _ failures: FailureMapping
+    ) -> Generation {
+        let answer = exchanged.reader.value.answer
         learn(from: answer, request, failures)
         return Generation(
             answer: answer.text, model: answer.model ?? request.model ?? name ?? "",
             usage: answer.usage(of: prompt.messages(for: request)),
-            finishReason: answer.reason == .cut ? .length : .stop, sources: offered,
-            sparedTokens: spared)
+            finishReason: answer.reason == .cut ? .length : .stop, sources: exchanged.offered,
+            sparedTokens: exchanged.spared)
     }
 
     /// - Parameter begun: what the last call had come to; nil when it was refused, or never went out.
     @inline(never)
-    private func lost(_ begun: AnswerReader?, _ request: GenerationRequest) -> LostCall? {
-        guard let answer = begun?.answer else { return nil }
+    private func lost(_ begun: Reading?, _ request: GenerationRequest) -> LostCall? {
+        guard let answer = begun?.value.answer else { return nil }
         return LostCall(
             model: answer.model ?? asked(request), usage: answer.usage(of: prompt.messages(for: request)))
     }
