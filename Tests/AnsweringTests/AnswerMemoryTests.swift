@@ -87,7 +87,7 @@ import Testing
             }
             return low
         }
-        var memory = AnswerMemory(capacity: 1000 * 1256)
+        var memory = AnswerMemory(capacity: 1000 * 1512)
         var recent: [Int: Int] = [:]
         var hits = 0
         var recentHits = 0

@@ -2,7 +2,10 @@
 a task a delivery, answers kept in Redis for ten minutes, the confirmed reply before the acknowledgement. Measured beside
 Parley where questions are repeated.
 
-Environment: AMQP_URL, REDIS_URL, QUEUE, PREFETCH, BACKEND_URL.
+With BATCH it is the agent that such teams often have: it waits until BATCH questions are there, or for BATCH_MS, and has them
+embedded and searched for together. It keeps no answers then.
+
+Environment: AMQP_URL, REDIS_URL, QUEUE, PREFETCH, BACKEND_URL; BATCH, BATCH_MS.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ import redis.asyncio
 import uvloop
 
 BACKEND = os.environ["BACKEND_URL"]
+BATCH, BATCH_MS = int(os.environ.get("BATCH", "0")), int(os.environ.get("BATCH_MS", "50"))
 COLLECTIONS = "/api/v2/tenants/default_tenant/databases/default_database/collections/"
 
 
@@ -28,26 +32,59 @@ def packed(value):
 class Worker:
     def __init__(self, http, store, replies, search):
         self.http, self.store, self.replies, self.search = http, store, replies, search
+        self.waiting, self.timer, self.searches = [], None, set()
 
     async def post(self, path, body):
         async with self.http.post(BACKEND + path, data=packed(body)) as response:
             response.raise_for_status()
             return json.loads(await response.read())
 
-    async def answer(self, query):
-        embedded = await self.post("/v1/embeddings", {"model": "fake-embed", "input": [query]})
+    async def find(self, queries):
+        embedded = await self.post("/v1/embeddings", {"model": "fake-embed", "input": queries})
         found = await self.post(
             self.search,
             {
-                "query_embeddings": [embedded["data"][0]["embedding"]],
+                "query_embeddings": [row["embedding"] for row in embedded["data"]],
                 "n_results": 4,
                 "include": ["documents", "metadatas", "distances"],
             },
         )
-        sources = [
-            {"id": id, "score": 1 - distance, "text": text}
-            for id, distance, text in zip(found["ids"][0], found["distances"][0], found["documents"][0])
+        return [
+            [
+                {"id": id, "score": 1 - distance, "text": text}
+                for id, distance, text in zip(found["ids"][i], found["distances"][i], found["documents"][i])
+            ]
+            for i in range(len(queries))
         ]
+
+    async def find_together(self, query):
+        found = asyncio.get_running_loop().create_future()
+        self.waiting.append((query, found))
+        if len(self.waiting) >= BATCH:
+            self.begin()
+        elif self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(BATCH_MS / 1000, self.begin)
+        return await found
+
+    def begin(self):
+        if self.timer is not None:
+            self.timer.cancel()
+        batch, self.waiting, self.timer = self.waiting, [], None
+        search = asyncio.create_task(self.search_for(batch))
+        self.searches.add(search)
+        search.add_done_callback(self.searches.discard)
+
+    async def search_for(self, batch):
+        try:
+            for (_, found), sources in zip(batch, await self.find([query for query, _ in batch])):
+                found.set_result(sources)
+        except Exception as error:
+            for _, found in batch:
+                if not found.done():
+                    found.set_exception(error)
+
+    async def answer(self, query):
+        sources = await self.find_together(query) if BATCH else (await self.find([query]))[0]
         passages = "".join(f"<passage>\n[{i + 1}]\n{source['text']}\n</passage>\n" for i, source in enumerate(sources))
         completion = await self.post(
             "/v1/chat/completions",
@@ -67,12 +104,13 @@ class Worker:
         began = time.monotonic()
         query = json.loads(delivery.body)["query"]
         key = "answers:" + hashlib.sha256(query.encode()).hexdigest()
-        kept = await self.store.get(key)
+        kept = None if BATCH else await self.store.get(key)
         if kept:
             answer = json.loads(kept)
         else:
             answer = await self.answer(query)
-            await self.store.set(key, packed(answer), ex=600)
+            if not BATCH:
+                await self.store.set(key, packed(answer), ex=600)
         body = packed(
             {
                 "id": delivery.message_id,

@@ -30,9 +30,15 @@ run_rag() {
     # Room for all that can be in flight at the highest rate.
     local -x PREFETCH=4096
     local settings=(PARLEY_WORKER_PREFETCH=4096 PARLEY_MODEL_MAX_CONCURRENCY=4096)
+    local asked=("${everybody[@]}")
+    if build_python_peer; then
+        everybody+=(agent)
+        # It falls behind above that.
+        local agents_rate=300
+    fi
     for ((round = 1; round <= rounds; round++)); do
         for rate in "${rates[@]}"; do
-            for who in "${everybody[@]}"; do
+            for who in "${asked[@]}" $([ "$rate" -gt "${agents_rate-0}" ] || echo agent); do
                 progress_on "rag: round $round of $rounds, $rate questions/s, $who"
                 start_backend --slots 8192
                 start_consumer "$who" rag "${rag_settings[@]}" "${settings[@]}"

@@ -81,7 +81,7 @@ backend_figure() { curl -sf "http://127.0.0.1:$backend_port/stats" | jq -r "$1";
 
 # --- whom it measures ---------------------------------------------------------------------------------------------
 
-# floor: the C program; worker: Parley; go, python: the peers; against: another Parley (BENCH_AGAINST).
+# floor: the C program; worker: Parley; go, python, agent (batches of 8 or 50 ms, in Python): the peers; against: another Parley (BENCH_AGAINST).
 everybody=(floor worker)
 workers=(worker)
 # Those whose instructions are counted.
@@ -99,6 +99,7 @@ start_consumer() {
         floor.rag) spawn "$work/floor.log" env "$backend" "${under[@]}" "$work/bin/ragfloor" ;;
         go.echo) spawn "$work/go.log" env ECHO=1 "$work/bin/gopeer" ;;
         go.rag) spawn "$work/go.log" env "$backend" "$work/bin/gopeer" ;;
+        agent.rag) spawn "$work/python.log" env "$backend" BATCH=8 BATCH_MS=50 "$cache/venv/bench/bin/python" "$tools/pypeer.py" ;;
         python.rag) spawn "$work/python.log" env "$backend" "$cache/venv/bench/bin/python" "$tools/pypeer.py" ;;
         *)
             local settings=("$@")
@@ -116,7 +117,7 @@ start_consumer() {
 
 stop_consumer() {
     case $1 in
-        floor | go | python) stop_child "$consumer" || true ;;
+        floor | go | python | agent) stop_child "$consumer" || true ;;
         *) stop_worker "$work/worker.log" ;;
     esac
 }
