@@ -6,6 +6,7 @@ struct ModelCaller: Sendable {
     let agent: Agent
     let choice: ModelChoice
     let health: HealthMonitor
+    let expenses: (any ExpenseLog)?
     let clock: any PipelineClock
 
     struct Call {
@@ -36,25 +37,32 @@ struct ModelCaller: Sendable {
         // What was tried before may be what a call fails of: its neighbours are not to share that.
         guard inquiry.isFirstTry else {
             return BatchPrompt(
-                group: "\(inquiry.token) \(prompt.group)", tokens: prompt.tokens, content: prompt.content)
+                group: "\(inquiry.token) \(prompt.group)", tokens: prompt.tokens, promptTokens: prompt.promptTokens,
+                content: prompt.content)
         }
         return prompt
     }
 
     /// Asks for several answers in one call.
     ///
+    /// - Parameter jobs: whose prompts they are.
     /// - Returns: also what the call is for those who watch over the model: answered when any of them is.
-    func call(_ prompts: [BatchPrompt]) async -> (results: [Result<Answer, JobFailure>], call: Call) {
+    func call(
+        _ prompts: [BatchPrompt], for jobs: [Job]
+    ) async -> (results: [Result<Answer, JobFailure>], call: Call) {
         guard let model = choice.model as? any BatchAnswerModel else {
             return ([], Call(result: .failure(absence), length: .zero))
         }
         let started = clock.now
         let metrics = agent.metrics
         metrics.modelCalls.increment()
+        let marks = zip(jobs, prompts).map { open(model, $0, promptTokens: $1.promptTokens) }
         var results = await model.answers(to: prompts, timeout: choice.timeout)
         for place in results.indices {
-            results[place] = results[place].map(counted).mapError(counted)
+            let mark = marks.indices.contains(place) ? marks[place] : []
+            results[place] = results[place].map { counted($0, mark) }.mapError { counted($0, mark) }
         }
+        for mark in marks.dropFirst(results.count) { expenses?.close(mark) }
         let length = clock.now - started
         metrics.generation.recordNanoseconds(length.wholeNanoseconds)
         metrics.batch.record(prompts.count)
@@ -83,32 +91,46 @@ struct ModelCaller: Sendable {
         let metrics = agent.metrics
         let timeout = choice.timeout
         metrics.modelCalls.increment()
+        let mark = open(model, job, promptTokens: PromptSize.tokens(of: job, sources))
         let result: Result<Answer, JobFailure>
         do throws(JobFailure) {
             // A rival goes elsewhere, where there is an elsewhere.
             let model = trail.flatMap { (model as? PooledAnswers)?.leaving($0) } ?? model
             let answer = try await model.answer(
                 job, passages: sources, timeout: min(left ?? timeout, timeout), onDelta: onDelta)
-            result = .success(counted(answer))
+            result = .success(counted(answer, mark))
         } catch {
-            result = .failure(counted(error))
+            result = .failure(counted(error, mark))
         }
         let length = clock.now - started
         metrics.generation.recordNanoseconds(length.wholeNanoseconds)
         return Call(result: result, length: length)
     }
 
-    private func counted(_ answer: Answer) -> Answer {
+    /// Opens a call in the ledger: what follows in the same turn of the loop goes out behind it. What costs nothing is in none.
+    private func open(_ model: any AnswerModel, _ job: Job, promptTokens: Int) -> [CallMark] {
+        guard let expenses, !model.isLocal else { return [] }
+        var estimate = Usage(promptTokens: promptTokens, completionTokens: 0)
+        estimate.isEstimated = true
+        estimate.cost = choice.prices?.cost(of: estimate)
+        return [expenses.open(estimate, of: job.options.model ?? model.name, for: job, by: agent)]
+    }
+
+    private func counted(_ answer: Answer, _ marks: [CallMark]) -> Answer {
         var answer = answer
+        answer.openCalls = marks
         answer.usage = counted(answer.usage)
         agent.metrics.promptTokensSpared.increment(by: answer.sparedTokens)
         return answer
     }
 
-    private func counted(_ failure: JobFailure) -> JobFailure {
+    private func counted(_ failure: JobFailure, _ marks: [CallMark]) -> JobFailure {
         agent.metrics.modelCallsFailed.increment()
-        guard let call = failure.call else { return failure }
-        return failure.losing(LostCall(model: call.model, usage: counted(call.usage)))
+        guard let call = failure.call else {
+            expenses?.close(marks)
+            return failure
+        }
+        return failure.losing(LostCall(model: call.model, usage: counted(call.usage), marks: marks))
     }
 
     /// With what it costs.

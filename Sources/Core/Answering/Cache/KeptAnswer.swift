@@ -12,6 +12,8 @@ package struct KeptAnswer: Sendable, Equatable {
     package let took: Duration
 
     package init(_ answer: Answer, took: Duration = .zero, made: Timestamp, freshUntil: Timestamp) {
+        var answer = answer
+        answer.openCalls = []
         self.answer = answer
         self.took = took
         self.made = made
