@@ -34,7 +34,8 @@ struct RedisCallsTests {
     private func sums(_ worker: Ledger) async throws -> [String: Int] {
         let fields = try await worker.redis("HGETALL", Ledger.keys.costs(Self.day)).array ?? []
         var sums: [String: Int] = [:]
-        for (name, value) in zip(fields, fields.dropFirst()).enumerated().filter({ $0.offset % 2 == 0 }).map(\.element) {
+        for (name, value) in zip(fields, fields.dropFirst()).enumerated().filter({ $0.offset % 2 == 0 }).map(\.element)
+        {
             let field = try #require(name.string.flatMap { LedgerField($0) })
             sums[field.count.rawValue, default: 0] += value.int ?? 0
         }

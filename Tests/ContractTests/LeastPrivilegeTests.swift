@@ -268,8 +268,9 @@ struct LeastPrivilegeTests {
     @Test func workersOpenTheirCallsInTheLedger() async throws {
         let model = try await ModelServer(delay: .seconds(600))
         try await withWorker(["model.url": model.url]) { _ in
-            let job = #"{"id":"\(unique())","query":"Is there a call?"}"#
-            #expect(try await parley("publish", settings: settings("producer"), input: job).status == 0)
+            let job = #"{"id":"\#(unique())","query":"Is there a call?"}"#
+            let published = try await parley("publish", settings: settings("producer"), input: job)
+            #expect(published.status == 0, "\(published)")
             try await withRedis("operator") { client in
                 func keys() async throws -> Int {
                     let page = try await client.send(RedisCommand("SCAN", 0, "MATCH", "chat:calls:*", "COUNT", 1000))

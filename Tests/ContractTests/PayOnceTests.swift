@@ -301,7 +301,8 @@ import Testing
                 try await producer.publish(question(unique(), #","tenant":"a""#), to: killed, id: id)
             }
             _ = try await eventually("the calls") { model.questions.count == 3 ? true : nil }
-            #expect(try await parley("costs", "--json", settings: settings).lines.first?["rows"]?.elements.isEmpty == true)
+            #expect(
+                try await parley("costs", "--json", settings: settings).lines.first?["rows"]?.elements.isEmpty == true)
             try await killed.stop(SIGKILL)
             #expect(try await parley("revoke", lost, settings: settings).status == 0)
             model.answer(after: .zero)

@@ -64,7 +64,8 @@ extension RedisResults {
             RedisCommand(
                 script: CallScripts.noteLost, keys: [keys.callers],
                 arguments: [
-                    .text(worker), .text(workersKeys), .text(calls.all), .text(keys.costs("")), .text(Account.everybody),
+                    .text(worker), .text(workersKeys), .text(calls.all), .text(keys.costs("")),
+                    .text(Account.everybody),
                     .number(Account.mostFields), .number(Account.life), Self.lifeOfCalls, Self.lifeOfLost,
                 ]), what)
         guard let count = reply.int else { throw refused(what, reply) }

@@ -164,34 +164,34 @@ enum ClaimScripts {
     /// when the answer is not the one that stays.
     private static let ledger =
         CallScripts.lose + """
-        -- A call that was noted as lost, since its worker was taken for dead, is not noted twice.
-        local function close(calls, number, days, from)
-          if redis.pcall('HDEL', calls, number) == 1 then return end
-          local lost = redis.pcall('HGET', calls .. ':lost', number)
-          if type(lost) == 'string' and redis.pcall('HDEL', calls .. ':lost', number) == 1 then
-            lose(lost, '-', days, ARGV[from + 1], tonumber(ARGV[from + 2]), ARGV[#ARGV])
-          end
-        end
-
-        local function note(key, from, isSecond)
-          -- Whatever is there instead of a ledger, or beyond what is counted, holds up no answer: pcall.
-          local whose, known = ARGV[from], redis.pcall('HLEN', key)
-          if type(known) == 'number' and known >= tonumber(ARGV[from + 2]) then whose = ARGV[from + 1] end
-          local calls
-          for i = from + 3, #ARGV - 1, 2 do
-            local what = ARGV[i]
-            if what == 'in' then
-              calls = ARGV[i + 1]
-            elseif what == 'close' then
-              close(calls, ARGV[i + 1], string.sub(key, 1, -11), from)
-            elseif not isSecond or what ~= 'answers' and what ~= 'reused' then
-              redis.pcall('HINCRBY', key, whose .. what, ARGV[i + 1])
+            -- A call that was noted as lost, since its worker was taken for dead, is not noted twice.
+            local function close(calls, number, days, from)
+              if redis.pcall('HDEL', calls, number) == 1 then return end
+              local lost = redis.pcall('HGET', calls .. ':lost', number)
+              if type(lost) == 'string' and redis.pcall('HDEL', calls .. ':lost', number) == 1 then
+                lose(lost, '-', days, ARGV[from + 1], tonumber(ARGV[from + 2]), ARGV[#ARGV])
+              end
             end
-          end
-          redis.call('PEXPIRE', key, ARGV[#ARGV])
-        end
 
-        """
+            local function note(key, from, isSecond)
+              -- Whatever is there instead of a ledger, or beyond what is counted, holds up no answer: pcall.
+              local whose, known = ARGV[from], redis.pcall('HLEN', key)
+              if type(known) == 'number' and known >= tonumber(ARGV[from + 2]) then whose = ARGV[from + 1] end
+              local calls
+              for i = from + 3, #ARGV - 1, 2 do
+                local what = ARGV[i]
+                if what == 'in' then
+                  calls = ARGV[i + 1]
+                elseif what == 'close' then
+                  close(calls, ARGV[i + 1], string.sub(key, 1, -11), from)
+                elseif not isSecond or what ~= 'answers' and what ~= 'reused' then
+                  redis.pcall('HINCRBY', key, whose .. what, ARGV[i + 1])
+                end
+              end
+              redis.call('PEXPIRE', key, ARGV[#ARGV])
+            end
+
+            """
 
     /// Key: the day's ledger. Arguments: what is noted.
     static let note = RedisScript(ledger + "note(KEYS[1], 1, false)")

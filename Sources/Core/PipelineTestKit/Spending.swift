@@ -53,7 +53,9 @@ package struct Spending: Sendable, Equatable {
         guard !isIncomplete else { return nil }
         let calls = billed + widowed
         if noted + unopened < calls { return "\(noted) calls are in the ledger, and there were \(calls)" }
-        if noted > calls + unclosed + repeated { return "\(noted) calls are in the ledger, and there were only \(calls)" }
+        if noted > calls + unclosed + repeated {
+            return "\(noted) calls are in the ledger, and there were only \(calls)"
+        }
         return nil
     }
 }
