@@ -265,6 +265,25 @@ struct LeastPrivilegeTests {
         }
     }
 
+    @Test func workersOpenTheirCallsInTheLedger() async throws {
+        let model = try await ModelServer(delay: .seconds(600))
+        try await withWorker(["model.url": model.url]) { _ in
+            let job = #"{"id":"\#(unique())","query":"Is there a call?"}"#
+            let published = try await parley("publish", settings: settings("producer"), input: job)
+            #expect(published.status == 0, "\(published)")
+            try await withRedis("operator") { client in
+                func keys() async throws -> Int {
+                    let page = try await client.send(RedisCommand("SCAN", 0, "MATCH", "chat:calls:*", "COUNT", 1000))
+                    return page.array?.last?.array?.count ?? 0
+                }
+                // The worker's, and who has any.
+                try await waitUntil("the call is open") { try await keys() == 2 }
+                model.answer(after: .zero)
+                try await waitUntil("it is closed") { try await keys() == 1 }
+            }
+        }
+    }
+
     @Test func workersKeepBookOfTheirBatches() async throws {
         let server = try BatchServer()
         try await withWorker(["model.url": server.url, "model.name": "m", "model.feed": "batch"]) { _ in

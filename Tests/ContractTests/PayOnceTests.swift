@@ -283,6 +283,42 @@ import Testing
         #expect(try await worker.stop() == 0)
     }
 
+    @Test func whatAKilledWorkerHadUnderWayIsInTheLedger() async throws {
+        let model = try await ModelServer(delay: .seconds(600))
+        let redis = try await PrivateRedis()
+        let settings = ["redis.url": redis.url(), "model.prices": "1000, 500, 2000"]
+        let own = settings.merging(["model.url": model.url, "model.name": "m"]) { $1 }
+        let killed = try await start(own)
+        let other = try await Worker.start(queue: killed.queue, cache.merging(own) { $1 }, ready: false)
+        func day() async throws -> JSONElement? {
+            let costs = try await parley("costs", "--by", "day", "--json", settings: settings)
+            return try costs.lines.first?["rows"]?.elements.first
+        }
+        try await Producer.with { producer in
+            let lost = unique()
+            // Its job never comes back: it is revoked before it does.
+            for id in [lost, unique(), unique()] {
+                try await producer.publish(question(unique(), #","tenant":"a""#), to: killed, id: id)
+            }
+            _ = try await eventually("the calls") { model.questions.count == 3 ? true : nil }
+            #expect(
+                try await parley("costs", "--json", settings: settings).lines.first?["rows"]?.elements.isEmpty == true)
+            try await killed.stop(SIGKILL)
+            #expect(try await parley("revoke", lost, settings: settings).status == 0)
+            model.answer(after: .zero)
+            for _ in 0..<3 { _ = try await producer.nextReply() }
+        }
+        let row = try await eventually("the ledger") {
+            let row = try await day()
+            return row?["calls"]?.int == model.questions.count ? row : nil
+        }
+        let failed = row["failed_calls"]?.int ?? 0
+        #expect(failed == model.questions.count - (row["answers"]?.int ?? 0) && failed > 0, "\(row)")
+        #expect(row["estimated_calls"]?.int == failed)
+        #expect(row["prompt_tokens"]?.int ?? 0 > failed * 200 && row["cost"]?.double ?? 0 > 0)
+        #expect(try await other.stop() == 0)
+    }
+
     @Test func whatAnswersCostIsInTheReplyAndInTheLedger() async throws {
         let model = try await ModelServer()
         let redis = try await PrivateRedis()

@@ -16,6 +16,33 @@ import Testing
         #expect(notes.allSatisfy { $0.kind == .lostCall && $0.usage.completionTokens == 1 && $0.model == "simulated" })
     }
 
+    @Test func theLedgerHasEachCallOnceAlsoWhenItsWorkerIsKilled() throws {
+        let bench = Workbench { $0.id.text == "j9" ? .fails(JobFailure(.modelRejected, "no")) : .answers }
+        let next = bench.another
+        let messages = try (0..<10).map { SimulatedMessage(number: $0, try job("j\($0)")) }
+        bench.run { bench in
+            await bench.broker.publish([messages[0]])
+            await bench.broker.untilDrained()
+            await bench.broker.publish(Array(messages.dropFirst()))
+            while bench.model.calls.count < 10 { await bench.executor.sleep(.milliseconds(1)) }
+            await next.connect()
+            let work = Task(executorPreference: bench.executor) { await next.run() }
+            await bench.worker.kill()
+            await bench.broker.untilDrained()
+            await next.stop()
+            await work.value
+        }
+        #expect(bench.model.calls.count == 19)
+        #expect(bench.ledger.spending.notedAsLost == 9)
+        #expect(bench.ledger.spending.noted == 18 + bench.ledger.lostCalls)
+    }
+
+    @Test func whatIsMadeHereIsInTheLedgerWithoutBeingOpened() throws {
+        let bench = Workbench(isLocal: true)
+        bench.answer(SimulatedMessage(number: 0, try job("a")))
+        #expect(bench.ledger.spending.opened == 0)
+    }
+
     @Test func aLoneJobStartsAtOnce() throws {
         let bench = Workbench()
         bench.answer(SimulatedMessage(number: 0, try job("a")))

@@ -13,6 +13,8 @@ struct Workbench: Sendable {
     let passages: SimulatedPassages?
     let answers: SimulatedCache
     let worker: SimulatedWorker
+    /// It takes part when it is connected.
+    let another: SimulatedWorker
 
     /// - Parameter index: whether there is a vector store, and whether it has an index.
     init(
@@ -28,12 +30,11 @@ struct Workbench: Sendable {
             SimulatedPassages(executor: executor, latencies: latencies, ready: $0, failing: failingSearches)
         }
         answers = SimulatedCache(executor: executor, latencies: latencies)
-        worker = SimulatedWorker(
-            number: 0,
-            services: SimulatedWorker.Services(
-                executor: executor, ledger: ledger, broker: broker, store: store, model: model, passages: passages,
-                answers: answers),
-            configuration: configuration)
+        let services = SimulatedWorker.Services(
+            executor: executor, ledger: ledger, broker: broker, store: store, model: model, passages: passages,
+            answers: answers)
+        worker = SimulatedWorker(number: 0, services: services, configuration: configuration)
+        another = SimulatedWorker(number: 1, services: services, configuration: configuration)
     }
 
     /// Runs the worker while `scenario` goes on, then until the queue is empty.

@@ -7,10 +7,10 @@ import Topology
 /// An account as the script that stores an answer notes it.
 extension Account {
     /// A day has at most so many fields; what comes then is noted under nobody's name.
-    private static let mostFields: Int64 = 50_000
-    private static let life: Int64 = 400 * 86_400 * 1000
+    static let mostFields: Int64 = 50_000
+    static let life: Int64 = 400 * 86_400 * 1000
 
-    private static let everybody = LedgerField.beginning(tenant: "…", agent: "…", model: "…", currency: nil)
+    static let everybody = LedgerField.beginning(tenant: "…", agent: "…", model: "…", currency: nil)
     private static let today = Mutex<(number: Int64, text: String)>((-1, ""))
 
     /// `2026-11-22`. Made once a day.
@@ -23,7 +23,7 @@ extension Account {
     }
 
     /// Whose it is, as fields begin. Made once for answers of the same names in a row, as most are.
-    private var whose: String {
+    var whose: String {
         Self.last.withLock { last in
             if !last.are(tenant, agent, model, usage.cost?.currency) {
                 last = Names(tenant: tenant, agent: agent, model: model, currency: usage.cost?.currency)
@@ -60,9 +60,11 @@ extension Account {
 
     private static let last = Mutex(Names(tenant: nil, agent: nil, model: "", currency: nil))
 
-    /// Adds the beginning of its fields, another for when there are too many, how many are, what is counted, how long it is
-    /// kept.
-    func add(to arguments: inout [RedisCommand.Argument]) {
+    /// Adds the beginning of its fields, another for when there are too many, how many are, what is counted and which calls are
+    /// closed, how long it is kept.
+    ///
+    /// - Parameter calls: the key of this worker's open calls.
+    func add(to arguments: inout [RedisCommand.Argument], closingIn calls: String) {
         arguments.append(.text(whose))
         arguments.append(.text(Self.everybody))
         arguments.append(.number(Self.mostFields))
@@ -79,9 +81,21 @@ extension Account {
         add(.promptTokens, usage.promptTokens)
         add(.completionTokens, usage.completionTokens)
         add(.cachedTokens, usage.cachedTokens)
-        let billionths = ((usage.cost?.amount ?? 0) * 1_000_000_000).rounded()
-        // What a service counts may be absurd: more than ten million of the currency is noted as that.
-        if billionths.isFinite { add(.cost, Int(min(max(0, billionths), 1e16))) }
+        add(.cost, billionths)
+        if !closes.isEmpty {
+            arguments.append(.text("in"))
+            arguments.append(.text(calls))
+            for mark in closes {
+                arguments.append(.text("close"))
+                arguments.append(.number(Int64(clamping: mark.number)))
+            }
+        }
         arguments.append(.number(Self.life))
+    }
+
+    /// What a service counts may be absurd: more than ten million of the currency is noted as that.
+    var billionths: Int {
+        let billionths = ((usage.cost?.amount ?? 0) * 1_000_000_000).rounded()
+        return billionths.isFinite ? Int(min(max(0, billionths), 1e16)) : 0
     }
 }

@@ -13,6 +13,7 @@ package struct BatchedAnswers: BatchAnswerModel {
     }
 
     package var isLocal: Bool { false }
+    package var name: String { chats.name }
     package var maxBatch: Int { model.maxBatch }
     package var maxBatchTokens: Int { model.maxTokens }
 
@@ -26,7 +27,8 @@ package struct BatchedAnswers: BatchAnswerModel {
 
     package func prompt(for job: Job, passages: [Source], timeout: Duration) -> BatchPrompt {
         let prompt = model.prepare(GeneratedAnswers.request(job, passages, timeout))
-        return BatchPrompt(group: prompt.group, tokens: model.tokens(of: prompt), content: prompt)
+        return BatchPrompt(
+            group: prompt.group, tokens: model.tokens(of: prompt), promptTokens: prompt.promptTokens, content: prompt)
     }
 
     package func answers(

@@ -8,13 +8,15 @@ package struct GeneratedAnswers: AnswerModel {
     let model: any LanguageModel
     /// It computes, and must not hold up the loop.
     private let isExtractive: Bool
+    package let isLocal: Bool
+    package let name: String
 
     package init(model: any LanguageModel) {
         self.model = model
         isExtractive = model is ExtractiveModel
+        isLocal = isExtractive || model is EchoModel
+        name = ((model as? ArrayModel)?.chat ?? model as? ChatCompletionsModel)?.name ?? ""
     }
-
-    package var isLocal: Bool { isExtractive || model is EchoModel }
 
     package func answer(
         _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?

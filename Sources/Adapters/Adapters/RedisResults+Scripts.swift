@@ -130,7 +130,7 @@ enum ClaimScripts {
 
     /// Keys: the result, the claim, and of an answer the day's ledger. Arguments: the reply, its life, this worker's token, the
     /// job's fingerprint (nothing when the message was no job), the letter of the reply's status; then what the ledger notes
-    /// (`Account.add(to:)`).
+    /// (`Account.add(to:closingIn:)`).
     ///
     /// Nothing: the reply is kept. -2: the id belongs to another job. A stored reply that succeeded: that one stays.
     ///
@@ -140,10 +140,14 @@ enum ClaimScripts {
         claimText + ledger + ResultScripts.succeeded + """
             local known = redis.call('MGET', KEYS[1], KEYS[2])
             local stored, held, job = known[1], known[2], ARGV[4]
-            if held and isOfAnother(held, job) then return -2 end
+            if held and isOfAnother(held, job) then
+              if KEYS[3] then note(KEYS[3], 6, true) end
+              return -2
+            end
             local stays = stored and succeeded(stored)
             if not stays then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
-            if KEYS[3] then note(KEYS[3], 6, stays) end
+            -- The very same has been stored before, and the worker was not told.
+            if KEYS[3] and stored ~= ARGV[1] then note(KEYS[3], 6, stays) end
             if job ~= '' then
               local life = redis.call('PTTL', KEYS[1]) + 60000
               local token = held and read(held)
@@ -156,22 +160,38 @@ enum ClaimScripts {
             return stays and stored or false
             """)
 
-    /// `note`: adds what the arguments from one on count (`Account.add(to:)`) to a day's ledger; only what was spent, when the
-    /// answer is not the one that stays.
+    /// `note`: adds what the arguments from one on count (`Account.add(to:closingIn:)`) to a day's ledger; only what was spent,
+    /// when the answer is not the one that stays.
     private static let ledger =
-        """
-        local function note(key, from, isSecond)
-          -- Whatever is there instead of a ledger, or beyond what is counted, holds up no answer: pcall.
-          local whose, known = ARGV[from], redis.pcall('HLEN', key)
-          if type(known) == 'number' and known >= tonumber(ARGV[from + 2]) then whose = ARGV[from + 1] end
-          for i = from + 3, #ARGV - 1, 2 do
-            local isSpent = ARGV[i] ~= 'answers' and ARGV[i] ~= 'reused'
-            if isSpent or not isSecond then redis.pcall('HINCRBY', key, whose .. ARGV[i], ARGV[i + 1]) end
-          end
-          redis.call('PEXPIRE', key, ARGV[#ARGV])
-        end
+        CallScripts.lose + """
+            -- A call that was noted as lost, since its worker was taken for dead, is not noted twice.
+            local function close(calls, number, days, from)
+              if redis.pcall('HDEL', calls, number) == 1 then return end
+              local lost = redis.pcall('HGET', calls .. ':lost', number)
+              if type(lost) == 'string' and redis.pcall('HDEL', calls .. ':lost', number) == 1 then
+                lose(lost, '-', days, ARGV[from + 1], tonumber(ARGV[from + 2]), ARGV[#ARGV])
+              end
+            end
 
-        """
+            local function note(key, from, isSecond)
+              -- Whatever is there instead of a ledger, or beyond what is counted, holds up no answer: pcall.
+              local whose, known = ARGV[from], redis.pcall('HLEN', key)
+              if type(known) == 'number' and known >= tonumber(ARGV[from + 2]) then whose = ARGV[from + 1] end
+              local calls
+              for i = from + 3, #ARGV - 1, 2 do
+                local what = ARGV[i]
+                if what == 'in' then
+                  calls = ARGV[i + 1]
+                elseif what == 'close' then
+                  close(calls, ARGV[i + 1], string.sub(key, 1, -11), from)
+                elseif not isSecond or what ~= 'answers' and what ~= 'reused' then
+                  redis.pcall('HINCRBY', key, whose .. what, ARGV[i + 1])
+                end
+              end
+              redis.call('PEXPIRE', key, ARGV[#ARGV])
+            end
+
+            """
 
     /// Key: the day's ledger. Arguments: what is noted.
     static let note = RedisScript(ledger + "note(KEYS[1], 1, false)")

@@ -7,7 +7,7 @@ import Topology
 /// The jobs' ledger in Redis: results (contract, section 3), who works on what, what was revoked, which workers live.
 ///
 /// Results are kept in `RedisResults.swift`, claims and revocations in `RedisResults+Claims.swift`, the worker's own
-/// sign of life in `RedisResults+Presence.swift`; what runs inside Redis is in `RedisResults+Scripts.swift`.
+/// sign of life in `RedisResults+Presence.swift`, its calls under way in `RedisResults+Calls.swift`; what runs inside Redis is in `RedisResults+Scripts.swift`.
 /// It needs a single primary, with or without replicas, not a cluster: its scripts touch keys of several jobs, and of
 /// workers that are only known inside the script.
 ///
@@ -23,6 +23,7 @@ package struct RedisResults: ResultStore {
     // Made once: every window names them.
     let ownKey: String
     let workersKeys: String
+    let calls: OpenCalls
 
     /// - Parameters:
     ///   - ttl: `results.ttl`.
@@ -41,6 +42,7 @@ package struct RedisResults: ResultStore {
         self.worker = worker
         ownKey = keys.worker(worker)
         workersKeys = keys.worker("")
+        calls = OpenCalls(keys, worker)
     }
 
     /// A name for a worker process: 16 hexadecimal digits from the system's random numbers.
@@ -64,7 +66,7 @@ package struct RedisResults: ResultStore {
         arguments.append(.text(worker))
         arguments.append(.text(fingerprint?.text ?? ""))
         arguments.append(.text(EndMark.letter(of: status)))
-        account?.add(to: &arguments)
+        account?.add(to: &arguments, closingIn: calls.own)
         let kept = try await send(RedisCommand(script: ClaimScripts.store, keyCount: keyCount, arguments), what)
         switch kept {
         case .null: return .kept
@@ -76,7 +78,7 @@ package struct RedisResults: ResultStore {
 
     package func note(_ account: Account) async {
         var arguments: [RedisCommand.Argument] = [.text(keys.costs(account.day))]
-        account.add(to: &arguments)
+        account.add(to: &arguments, closingIn: calls.own)
         _ = try? await redis.send(RedisCommand(script: ClaimScripts.note, keyCount: 1, arguments))
     }
 

@@ -49,6 +49,10 @@ package struct RedisKeys: Sendable, Equatable {
     package func makerLives(_ token: String) -> String { answers + ":" + token }
     /// What a day's answers cost, a hash: see ``LedgerField``. `day` as `2026-11-22`, in UTC.
     package func costs(_ day: String) -> String { days + day }
+    /// The model calls that the worker of this token has under way: a hash, by their numbers.
+    package func calls(_ token: String) -> String { "\(prefix):calls:\(token)" }
+    /// The workers that may have any.
+    package var callers: String { "\(prefix):calls:workers" }
     /// What was asked on a day, and how often (`analytics.questions`): a sorted set of jobs' bodies without ids.
     package func questions(_ day: String) -> String { asked + day }
     /// Who asked them: a hash, its fields as ``RecordedAsker`` has them.

@@ -99,13 +99,24 @@ package struct JobFailure: Error, Sendable, Equatable, CustomStringConvertible {
 package final class LostCall: Sendable, Equatable {
     package let model: String
     package let usage: Usage
+    /// What it was opened as in the ledger.
+    package let marks: [CallMark]
 
-    package init(model: String, usage: Usage) {
+    package init(model: String, usage: Usage, marks: [CallMark] = []) {
         self.model = model
         self.usage = usage
+        self.marks = marks
     }
 
     package static func == (one: LostCall, other: LostCall) -> Bool {
         one.model == other.model && one.usage == other.usage
     }
+}
+
+/// A call that is open in the ledger: until what came of it is noted, it is noted as lost should its worker die.
+package struct CallMark: Sendable, Hashable {
+    /// Names it within one worker.
+    package let number: UInt64
+
+    package init(_ number: UInt64) { self.number = number }
 }

@@ -37,7 +37,7 @@ final class Flight {
     /// Its limits let it ask no model.
     var isHeldBack = false
     /// Of the call that made the question stand alone.
-    var rewriting: (model: String, usage: Usage)?
+    var rewriting: Answer?
     /// What the question is known by; nil when its answer is not shared.
     let key: AnswerKey?
     /// Who began it: the model is asked with this one's job, also when others wait longer.

@@ -97,7 +97,8 @@ final class ModelAsker {
     // MARK: - Asking
 
     private func caller(_ flight: Flight) -> ModelCaller {
-        ModelCaller(agent: flight.route.agent, choice: flight.choice, health: health, clock: clock)
+        ModelCaller(
+            agent: flight.route.agent, choice: flight.choice, health: health, expenses: expenses, clock: clock)
     }
 
     /// - Parameters:
@@ -142,7 +143,12 @@ final class ModelAsker {
 
     /// The question was made to stand alone in vain.
     func noteRewriting(of flight: Flight) {
-        if let made = flight.rewriting { note(LostCall(model: made.model, usage: made.usage), of: flight) }
+        if let made = flight.rewriting { note(made.asLost, of: flight) }
+    }
+
+    /// What it took to make the question stand alone is the batch's to note.
+    func leaveRewriting(of flight: Flight) {
+        if let made = flight.rewriting { expenses?.close(made.openCalls) }
     }
 
     /// A line of a batch came to no answer.
@@ -192,7 +198,7 @@ final class ModelAsker {
         guard let rewriting = flight.rewriting else { return result }
         var usage = answer.usage
         usage.add(rewriting.usage)
-        return .success(answer.spending(usage))
+        return .success(answer.spending(usage, answer.openCalls + rewriting.openCalls))
     }
 
     @inline(never)
@@ -266,7 +272,7 @@ final class ModelAsker {
         note(call.failure?.call, of: flight)
         guard case .success(let answer) = call.result else { return nil }
         usage = answer.usage
-        flight.rewriting = (answer.model, answer.usage)
+        flight.rewriting = answer
         return Rewrite.question(in: answer.text)
     }
 
@@ -282,12 +288,13 @@ final class ModelAsker {
 
     private func carryOut(_ number: UInt64) async {
         guard let batch = batches.removeValue(forKey: number), let first = batch.flights.first else { return }
-        let caller = ModelCaller(agent: first.route.agent, choice: batch.choice, health: health, clock: clock)
-        let (results, call) = await caller.call(batch.prompts)
+        let caller = ModelCaller(
+            agent: first.route.agent, choice: batch.choice, health: health, expenses: expenses, clock: clock)
+        let (results, call) = await caller.call(batch.prompts, for: batch.flights.map(\.lead.job))
         batch.end(results)
         for (flight, result) in batch.left(results) {
             switch result {
-            case .success(let answer): note(LostCall(model: answer.model, usage: answer.usage), of: flight)
+            case .success(let answer): note(answer.asLost, of: flight)
             case .failure(let failure): note(failure.call, of: flight)
             }
         }

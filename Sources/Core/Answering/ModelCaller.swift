@@ -6,6 +6,7 @@ struct ModelCaller: Sendable {
     let agent: Agent
     let choice: ModelChoice
     let health: HealthMonitor
+    let expenses: (any ExpenseLog)?
     let clock: any PipelineClock
 
     final class Call: Sendable {
@@ -46,25 +47,32 @@ struct ModelCaller: Sendable {
         // What was tried before may be what a call fails of: its neighbours are not to share that.
         guard inquiry.isFirstTry else {
             return BatchPrompt(
-                group: "\(inquiry.token) \(prompt.group)", tokens: prompt.tokens, content: prompt.content)
+                group: "\(inquiry.token) \(prompt.group)", tokens: prompt.tokens, promptTokens: prompt.promptTokens,
+                content: prompt.content)
         }
         return prompt
     }
 
     /// Asks for several answers in one call.
     ///
+    /// - Parameter jobs: whose prompts they are.
     /// - Returns: also what the call is for those who watch over the model: answered when any of them is.
-    func call(_ prompts: [BatchPrompt]) async -> (results: [Result<Answer, JobFailure>], call: Call) {
+    func call(
+        _ prompts: [BatchPrompt], for jobs: [Job]
+    ) async -> (results: [Result<Answer, JobFailure>], call: Call) {
         guard let model = choice.model as? any BatchAnswerModel else {
             return ([], Call(result: .failure(absence), length: .zero))
         }
         let started = clock.now
         let metrics = agent.metrics
         metrics.modelCalls.increment()
+        let marks = zip(jobs, prompts).map { open(model, $0, promptTokens: $1.promptTokens) }
         var results = await model.answers(to: prompts, timeout: choice.timeout)
         for place in results.indices {
-            results[place] = results[place].map(counted).mapError(counted)
+            let mark = marks.indices.contains(place) ? marks[place] : []
+            results[place] = results[place].map { counted($0, mark) }.mapError { counted($0, mark) }
         }
+        for mark in marks.dropFirst(results.count) { expenses?.close(mark) }
         let length = clock.now - started
         metrics.generation.recordNanoseconds(length.wholeNanoseconds)
         metrics.batch.record(prompts.count)
@@ -92,14 +100,15 @@ struct ModelCaller: Sendable {
     ) async -> Call {
         let started = clock.now
         agent.metrics.modelCalls.increment()
+        let marks = open(model, job, sources)
         do throws(JobFailure) {
             // A rival goes elsewhere, where there is an elsewhere.
             let model = trail.flatMap { (model as? PooledAnswers)?.leaving($0) } ?? model
             let answer = try await model.answer(
                 job, passages: sources, timeout: min(left ?? choice.timeout, choice.timeout), onDelta: onDelta)
-            return ended(.success(counted(answer)), since: started)
+            return ended(.success(counted(answer, marks)), since: started)
         } catch {
-            return ended(.failure(counted(error)), since: started)
+            return ended(.failure(counted(error, marks)), since: started)
         }
     }
 
@@ -110,17 +119,34 @@ struct ModelCaller: Sendable {
         return Call(result: result, length: length)
     }
 
+    /// Opens a call in the ledger: what follows in the same turn of the loop goes out behind it. What costs nothing is in none.
     @inline(never)
-    private func counted(_ answer: Answer) -> Answer {
-        agent.metrics.promptTokensSpared.increment(by: answer.sparedTokens)
-        return answer.spending(counted(answer.usage))
+    private func open(_ model: any AnswerModel, _ job: Job, _ sources: [Source]) -> [CallMark] {
+        model.isLocal ? [] : open(model, job, promptTokens: PromptSize.tokens(of: job, sources))
+    }
+
+    private func open(_ model: any AnswerModel, _ job: Job, promptTokens: Int) -> [CallMark] {
+        guard let expenses, !model.isLocal else { return [] }
+        var estimate = Usage(promptTokens: promptTokens, completionTokens: 0)
+        estimate.isEstimated = true
+        estimate.cost = choice.prices?.cost(of: estimate)
+        return [expenses.open(estimate, of: job.options.model ?? model.name, for: job, by: agent)]
     }
 
     @inline(never)
-    private func counted(_ failure: JobFailure) -> JobFailure {
+    private func counted(_ answer: Answer, _ marks: [CallMark]) -> Answer {
+        agent.metrics.promptTokensSpared.increment(by: answer.sparedTokens)
+        return answer.spending(counted(answer.usage), marks)
+    }
+
+    @inline(never)
+    private func counted(_ failure: JobFailure, _ marks: [CallMark]) -> JobFailure {
         agent.metrics.modelCallsFailed.increment()
-        guard let call = failure.call else { return failure }
-        return failure.losing(LostCall(model: call.model, usage: counted(call.usage)))
+        guard let call = failure.call else {
+            expenses?.close(marks)
+            return failure
+        }
+        return failure.losing(LostCall(model: call.model, usage: counted(call.usage), marks: marks))
     }
 
     /// With what it costs.

@@ -64,10 +64,12 @@ package final class Answer: Sendable, Equatable {
     package let sources: [Source]
     /// About how many tokens of passages its prompt did without.
     package let sparedTokens: Int
+    /// The calls that it took, as they were opened in the ledger: whoever notes what it cost closes them.
+    package let openCalls: [CallMark]
 
     package init(
         text: String, model: String, usage: Usage, finishReason: Reply.FinishReason = .stop, sources: [Source],
-        sparedTokens: Int = 0
+        sparedTokens: Int = 0, openCalls: [CallMark] = []
     ) {
         self.text = text
         self.model = model
@@ -75,24 +77,33 @@ package final class Answer: Sendable, Equatable {
         self.finishReason = finishReason
         self.sources = sources
         self.sparedTokens = sparedTokens
+        self.openCalls = openCalls
     }
 
     /// The same, for which something else was spent.
-    package func spending(_ usage: Usage) -> Answer {
+    package func spending(_ usage: Usage, _ openCalls: [CallMark]) -> Answer {
         Answer(
             text: text, model: model, usage: usage, finishReason: finishReason, sources: sources,
-            sparedTokens: sparedTokens)
+            sparedTokens: sparedTokens, openCalls: openCalls)
     }
 
     package static func == (a: Answer, b: Answer) -> Bool {
         a === b
             || (a.text, a.model, a.usage, a.finishReason) == (b.text, b.model, b.usage, b.finishReason)
-                && (a.sources, a.sparedTokens) == (b.sources, b.sparedTokens)
+                && (a.sources, a.sparedTokens, a.openCalls) == (b.sources, b.sparedTokens, b.openCalls)
     }
+
+    /// It is in no reply.
+    var asLost: LostCall { LostCall(model: model, usage: usage, marks: openCalls) }
 }
 
-/// Notes what was spent and stands in no reply.
+/// Notes what is spent before it is known, and afterwards what stands in no reply.
 package protocol ExpenseLog: Sendable {
+    /// A call is about to begin. Should this worker end before what came of it is noted, that call is noted as one that came to
+    /// no answer, and this as what was spent. Nobody waits for it.
+    func open(_ estimate: Usage, of model: String, for job: Job, by agent: Agent) -> CallMark
+    /// The call has cost nothing.
+    func close(_ marks: [CallMark])
     /// On an answer that nobody had asked for at that moment.
     func note(_ answer: Answer, to job: Job, by agent: Agent) async
     /// On a call that came to no answer.
@@ -106,12 +117,18 @@ package typealias DeltaSink = @Sendable (_ delta: String) async -> Void
 package protocol AnswerModel: Sendable {
     /// It asks no service: what is answered twice costs nothing.
     var isLocal: Bool { get }
+    /// What it is asked for by, where a job names no model; empty when that is left to its service.
+    var name: String { get }
     /// - Parameter onDelta: called with each piece of the answer as it comes, when the job streams.
     func answer(
         _ job: Job, passages: [Source], timeout: Duration, onDelta: DeltaSink?
     ) async throws(JobFailure) -> Answer
     /// Whether the service behind it answers; costs nothing. One that times out is not there.
     func probe() async -> Bool
+}
+
+extension AnswerModel {
+    package var name: String { "" }
 }
 
 /// Time as the pipeline sees it; simulated in tests.

@@ -45,7 +45,8 @@ final class QuestionWay {
         let result = await result(of: flight, passages)
         switch result {
         // Its answer accounts for it, now or when its batch has ended.
-        case .answered(_, nil), .later: break
+        case .answered(_, nil): break
+        case .later: asker.leaveRewriting(of: flight)
         default: asker.noteRewriting(of: flight)
         }
         return Landing(route: flight.route, result: result, started: started, retrieved: retrieved, ended: clock.now)
@@ -90,7 +91,9 @@ final class QuestionWay {
         if let rewriting = flight.rewriting { usage.add(rewriting.usage) }
         // Who shares the answer has it in one piece at the end.
         if !flight.isShared, let onDelta = flight.lead.onDelta { await onDelta(text) }
-        return Answer(text: text, model: "builtin:refusal", usage: usage, sources: [])
+        return Answer(
+            text: text, model: "builtin:refusal", usage: usage, sources: [],
+            openCalls: flight.rewriting?.openCalls ?? [])
     }
 
     /// Has the model make the question stand alone, then begins the search. When it cannot, the search is made without.

@@ -1,5 +1,6 @@
 import Answering
 import ChatJobs
+import Synchronization
 
 /// What the ledger notes of an answer (`parley costs`): whose it is, and what was spent on it.
 package struct Account: Sendable, Equatable {
@@ -17,6 +18,20 @@ package struct Account: Sendable, Equatable {
     package let usage: Usage
     /// By the wall clock.
     package let at: Timestamp
+    /// The calls that are closed with it.
+    package let closes: [CallMark]
+
+    package init(
+        tenant: String?, agent: String?, model: String, kind: Kind, usage: Usage, at: Timestamp, closes: [CallMark] = []
+    ) {
+        self.tenant = tenant
+        self.agent = agent
+        self.model = model
+        self.kind = kind
+        self.usage = usage
+        self.at = at
+        self.closes = closes
+    }
 
     init(_ job: Job, _ route: Route, _ answer: Answer, _ reuse: Reuse?, at: Timestamp) {
         tenant = job.tenant
@@ -25,6 +40,7 @@ package struct Account: Sendable, Equatable {
         kind = reuse == nil ? .answer : .reused
         usage = reuse == nil ? answer.usage : answer.usage.unpaid
         self.at = at
+        closes = reuse == nil ? answer.openCalls : []
     }
 
     /// Of a call that came to no answer.
@@ -35,6 +51,7 @@ package struct Account: Sendable, Equatable {
         kind = .lostCall
         usage = call.usage
         self.at = at
+        closes = call.marks
     }
 
     /// Of an answer that was made anew while the old one was given.
@@ -45,13 +62,34 @@ package struct Account: Sendable, Equatable {
         kind = .renewal
         usage = answer.usage
         self.at = at
+        closes = answer.openCalls
     }
 }
 
-/// Notes what is in no reply.
-struct Expenses: ExpenseLog {
-    let results: any ResultStore
-    let clock: any PipelineClock
+/// Opens calls, and notes what is in no reply.
+final class Expenses: ExpenseLog {
+    private let results: any ResultStore
+    private let clock: any PipelineClock
+    private let opened = Atomic<UInt64>(0)
+
+    init(results: any ResultStore, clock: any PipelineClock) {
+        self.results = results
+        self.clock = clock
+    }
+
+    func open(_ estimate: Usage, of model: String, for job: Job, by agent: Agent) -> CallMark {
+        let mark = CallMark(opened.add(1, ordering: .relaxed).newValue)
+        results.open(
+            mark,
+            Account(
+                tenant: job.tenant, agent: job.agent ?? agent.name, model: model, kind: .lostCall, usage: estimate,
+                at: clock.wall))
+        return mark
+    }
+
+    func close(_ marks: [CallMark]) {
+        if !marks.isEmpty { results.close(marks) }
+    }
 
     func note(_ answer: Answer, to job: Job, by agent: Agent) async {
         await results.note(Account(renewing: answer, to: job, by: agent, at: clock.wall))

@@ -43,6 +43,11 @@ package protocol ResultStore: Sendable {
     ) async throws(Outage) -> StoreOutcome
     /// The ledger notes what belongs to no reply. Lost when the store is away.
     func note(_ account: Account) async
+    /// A call begins. When this worker has ended and it is not closed, by an account that says so or by ``close(_:)``, the
+    /// ledger notes what is given here. Nobody waits for that; lost when the store is away.
+    func open(_ mark: CallMark, _ account: Account)
+    /// Calls that there is nothing to note of.
+    func close(_ marks: [CallMark])
     /// Gives a claim up, if it is this worker's. Losses, and which job the id belongs to, are remembered.
     ///
     /// - Parameter starts: how many starts the next claim counts on from; nil forgets them.

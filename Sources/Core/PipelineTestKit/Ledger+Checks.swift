@@ -77,6 +77,7 @@ extension Ledger.State {
     /// - Parameter searchesFail: then some attempts were none of the model's, and are not known here.
     mutating func checkEnd(_ configuration: PipelineConfiguration, searchesFail: Bool) {
         let retry = configuration.retry
+        if let problem = spending.problem { violations.append(problem) }
         // All of them are jobs of one tenant, the one without a name, unless calls are shared.
         if let most = configuration.inFlight.everybody, mostRunning > most, !sharesCalls {
             violations.append("\(mostRunning) calls of a tenant at once in one worker, more than \(most)")

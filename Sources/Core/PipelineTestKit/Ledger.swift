@@ -103,6 +103,7 @@ package final class Ledger: Sendable {
         var replies: [OutgoingReply] = []
         /// What was spent on no reply.
         var notes: [Expense] = []
+        var spending = Spending()
         /// Calls that came to nothing and cost something.
         var lost = 0
         var violations: [String] = []
@@ -368,6 +369,19 @@ package final class Ledger: Sendable {
 
     /// What a call cost that came to nothing was told to the worker.
     func lost() { state.withLock { $0.lost += 1 } }
+
+    /// What the store's ledger says of money, and what the model's service would charge for.
+    package var spending: Spending { state.withLock { $0.spending } }
+    func spent(_ account: Expense, wasOpen: Bool) { state.withLock { $0.spending.note(account, wasOpen: wasOpen) } }
+    func spentInVain(_ account: Expense) { state.withLock { $0.spending.noteLost(account) } }
+    func callOpened() { state.withLock { $0.spending.opened += 1 } }
+    func callUnopened() { state.withLock { $0.spending.unopened += 1 } }
+    func callsUnclosed(_ count: Int) { state.withLock { $0.spending.unclosed += count } }
+    var isIncomplete: Bool {
+        get { state.withLock { $0.spending.isIncomplete } }
+        set { state.withLock { $0.spending.isIncomplete = newValue } }
+    }
+    func served(_ end: Spending.CallEnd) { state.withLock { $0.spending.served(end) } }
 
     func noted(_ account: Expense) {
         state.withLock { state in

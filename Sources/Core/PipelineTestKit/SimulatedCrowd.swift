@@ -51,7 +51,10 @@ struct SimulatedCrowd {
             configuration: configuration, workers: Int.random(in: 1...2, using: &draw),
             prefetch: Int.random(in: 32...512, using: &draw), messages: [(.zero, messages(jobs, copies, poison))],
             faults: outage.map { [SimulatedFault(at: .milliseconds(100), kind: .modelAway($0))] } ?? [])
-        let outcome = executor.run { await day.run() }
+        let outcome = executor.run {
+            await day.run()
+            await day.services.store.noteAllLostCalls()
+        }
         ledger.checkEnd(configuration)
         let bound =
             bound(jobs: jobs, hopeless: hopelessNumbers.count, configuration, outage)

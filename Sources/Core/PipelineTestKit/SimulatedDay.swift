@@ -7,7 +7,7 @@ actor SimulatedDay {
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     nonisolated let faults: [SimulatedFault]
-    private let services: SimulatedWorker.Services
+    nonisolated let services: SimulatedWorker.Services
     private let configuration: PipelineConfiguration
     private let workers: Int
     private let prefetch: Int

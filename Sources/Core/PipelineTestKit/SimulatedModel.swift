@@ -74,10 +74,16 @@ package final class SimulatedModel: Sendable {
         if !isLocal { ledger.callBegan(job, worker.life, at: SimulatedClock(executor).wall) }
         do throws(JobFailure) {
             let answer = try await attempt(job, passages, timeout, onDelta, worker)
-            if !isLocal { ended(job, worker.life, answered: true) }
+            if !isLocal {
+                ended(job, worker.life, answered: true)
+                ledger.served(.billed)
+            }
             return answer
         } catch {
-            if !isLocal { ended(job, worker.life, answered: false) }
+            if !isLocal {
+                ended(job, worker.life, answered: false)
+                ledger.served(error.call != nil ? .billed : worker.life.isAlive ? .free : .widowed)
+            }
             if worker.life.isAlive, !Task.isCancelled {
                 ledger.callFailed(
                     job.id,

@@ -107,6 +107,7 @@ package struct SimulatedScenario: Sendable {
             answers: isSharing && shares.chance(70) ? SimulatedCache(executor: executor, latencies: .wild) : nil,
             agents: agents)
         all.provider = provider
+        ledger.isIncomplete = isNight || isLocal
         all.batches = isNight ? SimulatedBatchBook(executor: executor, latencies: .wild) : nil
         let services = all
         var configuration = PipelineConfiguration()
@@ -137,6 +138,7 @@ package struct SimulatedScenario: Sendable {
         let outcome = executor.run {
             if let unreadable { await services.store.seed(unreadable, unreadable: Array("{".utf8), .succeeded) }
             await day.run()
+            await services.store.noteAllLostCalls()
         }
         if executor.strays > 0 {
             ledger.violation("\(executor.strays) jobs left the executor: the run cannot be replayed")

@@ -32,6 +32,13 @@ package actor SimulatedStore {
     /// How many claims were ever taken.
     package private(set) var claimsTaken = 0
     private var revocations: Set<JobID> = []
+    /// The calls that workers have under way, as they were opened.
+    private var openCalls: [OpenCall] = []
+    private struct OpenCall {
+        let mark: CallMark
+        let life: ProcessLife
+        let account: Account
+    }
     private var awayUntil: Duration = .zero
     private var outages = 0
     private var lastEffect: Duration = .zero
@@ -80,7 +87,10 @@ package actor SimulatedStore {
     func begin(
         _ jobs: [JobIdentity], anew: Bool, for purpose: ClaimPurpose, _ life: ProcessLife
     ) async throws(Outage) -> [ClaimState] {
-        try await perform(life) { jobs.map { self.state($0, anew, purpose, life) } }
+        try await perform(life) {
+            self.noteLostCalls()
+            return jobs.map { self.state($0, anew, purpose, life) }
+        }
     }
 
     func look(_ jobs: [JobIdentity], _ life: ProcessLife) async throws(Outage) -> [ClaimState] {
@@ -124,10 +134,13 @@ package actor SimulatedStore {
     }
 
     func store(
-        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], _ status: Reply.Status, _ life: ProcessLife
+        _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], _ status: Reply.Status, _ account: Account?,
+        _ life: ProcessLife
     ) async throws(Outage) -> StoreOutcome {
         let id = key.id
         return try await perform(life) {
+            // The very same has been stored before, and the worker was not told.
+            if let account, self.results[id]?.body != reply { self.spent(account, life) }
             if let claim = self.claims[id], claim.fingerprint != fingerprint { return .conflict }
             if let fingerprint, self.claims[id]?.life == nil || self.claims[id]?.life === life {
                 self.claims[id] = Claim(fingerprint: fingerprint, life: nil, starts: 0, losses: 0)
@@ -141,7 +154,46 @@ package actor SimulatedStore {
     }
 
     func note(_ account: Account, _ life: ProcessLife) async throws(Outage) {
-        try await perform(life) { self.ledger.noted(account) }
+        try await perform(life) {
+            self.ledger.noted(account)
+            self.spent(account, life)
+        }
+    }
+
+    // MARK: - Calls
+
+    /// What is posted is on its way, whatever becomes of the worker; not when the store is away.
+    func open(_ mark: CallMark, _ account: Account, _ life: ProcessLife) {
+        guard life.isAlive else { return }
+        guard executor.now >= awayUntil else { return ledger.callUnopened() }
+        ledger.callOpened()
+        openCalls.append(OpenCall(mark: mark, life: life, account: account))
+    }
+
+    func close(_ marks: [CallMark], _ life: ProcessLife) {
+        guard life.isAlive else { return }
+        guard executor.now >= awayUntil else { return ledger.callsUnclosed(marks.count) }
+        openCalls.removeAll { $0.life === life && marks.contains($0.mark) }
+    }
+
+    private func spent(_ account: Account, _ life: ProcessLife) {
+        let before = openCalls.count
+        openCalls.removeAll { $0.life === life && account.closes.contains($0.mark) }
+        ledger.spent(account, wasOpen: openCalls.count < before)
+    }
+
+    /// What living workers do for those that have ended.
+    func noteLostCalls() {
+        for call in openCalls where call.life.isOver(at: executor.now, noticedAfter: Self.presence) {
+            ledger.spentInVain(call.account)
+        }
+        openCalls.removeAll { $0.life.isOver(at: executor.now, noticedAfter: Self.presence) }
+    }
+
+    /// All workers have ended, and others come.
+    package func noteAllLostCalls() {
+        for call in openCalls { ledger.spentInVain(call.account) }
+        openCalls = []
     }
 
     func release(_ key: JobKey, keepingStarts starts: Int?, _ life: ProcessLife) async throws(Outage) {
@@ -217,6 +269,12 @@ package struct SimulatedResults: ResultStore {
 
     package func note(_ account: Account) async { _ = try? await store.note(account, life) }
 
+    package func open(_ mark: CallMark, _ account: Account) {
+        store.assumeIsolated { $0.open(mark, account, life) }
+    }
+
+    package func close(_ marks: [CallMark]) { store.assumeIsolated { $0.close(marks, life) } }
+
     package func discard(_ key: JobKey, _ stored: [UInt8]) async throws(Outage) {
         try await store.discard(key, stored, life)
     }
@@ -228,7 +286,7 @@ package struct SimulatedResults: ResultStore {
     package func store(
         _ key: JobKey, _ fingerprint: Fingerprint?, _ reply: [UInt8], status: Reply.Status, account: Account?
     ) async throws(Outage) -> StoreOutcome {
-        try await store.store(key, fingerprint, reply, status, life)
+        try await store.store(key, fingerprint, reply, status, account, life)
     }
 
     package func release(_ key: JobKey, keepingStarts starts: Int?) async throws(Outage) {

@@ -189,6 +189,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
         // Once more after each change: a job may just have begun that was not revoked when it asked.
         var looksAgain = false
         var audit = AuditKeeper(life: assembly.settings.auditTTL, logger: logger)
+        var lostCalls = LostCallKeeper(logger: logger)
         while !Task.isCancelled {
             let away = await absent()
             showAbsence(away)
@@ -198,6 +199,7 @@ package struct WorkerService: ServiceLifecycle.Service, CustomStringConvertible 
                 if isNews || looksAgain { await pipeline.checkRevocations() }
                 looksAgain = isNews
                 known = revocations
+                await lostCalls.note(results)
                 await audit.dropOld(results)
             }
             await pipeline.renewClaims()

@@ -38,6 +38,24 @@ extension RedisClient {
         try await send(RedisCommand(script: script, keys: keys, arguments: arguments.map { .bytes($0) }))
     }
 
+    /// Sends a command, no script, whose answer is of no interest, and does not wait. Nothing when it cannot be sent. On the client's
+    /// loop it is on its way before anything that follows in the same turn.
+    package nonisolated func post(_ command: RedisCommand) {
+        if loop.isCurrent {
+            assumeIsolated { $0.enqueue(unheard: command) }
+        } else {
+            Task { await self.enqueue(unheard: command) }
+        }
+    }
+
+    private func enqueue(unheard command: RedisCommand) {
+        guard command.refusal == nil, let connection = machine.serving,
+            connection.output.hasRoom(for: command.encodedSize)
+        else { return }
+        connection.enqueue(command)
+        expect(1, .nobody, on: connection)
+    }
+
     // Checks and bookkeeping are inside the continuations' bodies, which cannot be interrupted: the `await` in front of
     // one may itself be a suspension, in which the connection can go or the buffer fill up.
 

@@ -74,7 +74,7 @@ extension RedisClient {
             switch receiver {
             case .one(let continuation): continuation.resume(returning: .failure(reason))
             case .many(let continuation): continuation.resume(returning: .failure(reason))
-            case .greeting, .ping, .digest: break
+            case .greeting, .ping, .digest, .nobody: break
             }
         }
     }

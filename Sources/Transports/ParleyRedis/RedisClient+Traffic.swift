@@ -63,6 +63,7 @@ extension RedisClient {
             machine.answered(value)
             continuation.resume(returning: .success([value]))
         case .greeting: greeting = [value]
+        case .nobody: machine.answered(value)
         case .ping: break
         case .digest(let number): connection.digests.answered(number, value)
         }

@@ -19,6 +19,8 @@ final class RedisConnection {
         case many(UnsafeContinuation<Result<[RedisValue], RedisError>, Never>)
         case greeting
         case ping
+        /// Whatever the server says.
+        case nobody
         /// Of the script with this number among the connection's ``ScriptDigests``.
         case digest(Int)
     }

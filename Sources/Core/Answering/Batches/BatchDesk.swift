@@ -89,7 +89,7 @@ final class BatchDesk {
             agent.metrics.promptTokens.increment(by: usage.promptTokens)
             agent.metrics.promptTokensSpared.increment(by: answer.sparedTokens)
             agent.metrics.completionTokens.increment(by: usage.completionTokens)
-            return .answered(answer.spending(usage), reuse: nil)
+            return .answered(answer.spending(usage, answer.openCalls), reuse: nil)
         }
     }
 

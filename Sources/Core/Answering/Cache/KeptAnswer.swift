@@ -12,7 +12,7 @@ package struct KeptAnswer: Sendable, Equatable {
     package let took: Duration
 
     package init(_ answer: Answer, took: Duration = .zero, made: Timestamp, freshUntil: Timestamp) {
-        self.answer = answer
+        self.answer = answer.openCalls.isEmpty ? answer : answer.spending(answer.usage, [])
         self.took = took
         self.made = made
         self.freshUntil = freshUntil

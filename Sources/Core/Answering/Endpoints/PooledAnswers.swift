@@ -19,6 +19,7 @@ package struct PooledAnswers: AnswerModel {
     }
 
     package var isLocal: Bool { false }
+    package var name: String { members.first?.name ?? "" }
     package func probe() async -> Bool { await pool.probeAll() }
 
     package func answer(
@@ -80,6 +81,7 @@ package struct PooledBatches: BatchAnswerModel {
     }
 
     package var isLocal: Bool { false }
+    package var name: String { pooled.name }
     /// What each of them takes.
     package var maxBatch: Int { members.reduce(.max) { min($0, $1.maxBatch) } }
     package var maxBatchTokens: Int { members.reduce(.max) { min($0, $1.maxBatchTokens) } }

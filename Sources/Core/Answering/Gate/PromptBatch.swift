@@ -6,12 +6,15 @@ package struct BatchPrompt: Sendable {
     package let group: String
     /// That it takes of a call's, by estimate.
     package let tokens: Int
+    /// Those that are not its answer's.
+    package let promptTokens: Int
     /// What its model made of it.
     package let content: any Sendable
 
-    package init(group: String, tokens: Int, content: any Sendable) {
+    package init(group: String, tokens: Int, promptTokens: Int, content: any Sendable) {
         self.group = group
         self.tokens = tokens
+        self.promptTokens = promptTokens
         self.content = content
     }
 }

@@ -76,7 +76,7 @@ extension ModelAsker {
 
     private func noteRival(_ call: ModelCaller.Call, of flight: Flight, _ caller: ModelCaller) {
         switch call.result {
-        case .success(let answer): note(LostCall(model: answer.model, usage: answer.usage), of: flight)
+        case .success(let answer): note(answer.asLost, of: flight)
         case .failure(let failure): note(failure.call, of: flight)
         }
         gates[flight.choice].leave(.unanswered)

@@ -102,13 +102,10 @@ final class ModelLimits {
         return buckets
     }
 
-    /// Four bytes a token, and the frame of a prompt; corrected when the call has ended.
+    /// Corrected when the call has ended.
     private func tokens(of flight: Flight, _ sources: [Source]) -> Int {
         let job = flight.lead.job
-        let bytes =
-            job.query.utf8.count + job.history.reduce(0) { $0 + $1.content.utf8.count }
-            + sources.reduce(0) { $0 + $1.text.utf8.count + $1.title.utf8.count }
-        return 200 + bytes / 4 + min(job.options.maxTokens ?? .max, Int(usualAnswer))
+        return PromptSize.tokens(of: job, sources) + min(job.options.maxTokens ?? .max, Int(usualAnswer))
     }
 
     /// What it counts for where tenants take turns.

@@ -10,7 +10,7 @@ package final class ChatCompletionsModel: LanguageModel {
     let http: HTTPClient
     let completionsURL: HTTPURL
     let modelsURL: HTTPURL
-    let name: String?
+    package let name: String?
     private let access: Shared<Access>
     let prompt: PromptTemplate
     let behaviour: ChatBehaviour

@@ -6,7 +6,7 @@ import Synchronization
 /// A model that is asked for many answers in one call: an array of prompts for `{model.url}/completions`. Streams, and whatever
 /// comes alone by its nature, are asked for as chats.
 package final class ArrayModel: LanguageModel {
-    let chat: ChatCompletionsModel
+    package let chat: ChatCompletionsModel
     let feed: PromptFeed
     let completionsURL: HTTPURL
     private let state = Mutex(State())

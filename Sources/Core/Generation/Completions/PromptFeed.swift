@@ -25,7 +25,7 @@ package final class ArrayPrompt: Sendable {
     /// See ``Generation/sparedTokens``.
     let sparedTokens: Int
     /// Of the prompt, by estimate.
-    let promptTokens: Int
+    package let promptTokens: Int
     /// The most that its answer may have.
     let answerTokens: Int
 
