@@ -13,91 +13,45 @@ struct Synonyms: Sendable {
         var weight: Float
     }
 
-    /// The first units of the phrases that call for others, ascending; a unit is a word's stem or a character.
-    private var firsts: [UInt32] = []
-    private var phrases: [Phrase] = []
-    /// All units of all phrases.
-    private var units: [UInt32] = []
-    /// All terms of all lines.
-    private var terms: [Term] = []
+    private let phrases: Phrases
+    /// All terms of all lines, and which of them are a line's.
+    private let terms: [Term]
+    private let lines: [Range<Int>]
 
-    private struct Phrase: Sendable {
-        var units: Range<Int>
-        var line: Range<Int>
-        /// Whether others may stand between its units.
-        var isLoose: Bool
-    }
-
-    /// How many words may stand between two of a phrase.
-    private static let gap = 1
-
-    init(_ lines: String) {
-        for line in lines.split(separator: "\n") {
+    init(_ text: String) {
+        var calling: [(Substring, Int)] = []
+        var terms: [Term] = []
+        var lines: [Range<Int>] = []
+        for line in text.split(separator: "\n") {
             let halves = line.split(separator: ">", maxSplits: 1)
+            calling += halves[0].split(separator: " ").map { ($0, lines.count) }
             let start = terms.count
-            for word in (halves.last ?? "").split(separator: " ") { addTerms(of: word) }
-            for half in halves {
-                for word in half.split(separator: " ") where halves.count == 1 || half.startIndex == line.startIndex {
-                    addPhrase(word, line: start..<terms.count)
-                }
+            for word in halves[halves.count - 1].split(separator: " ") where !word.contains("_") {
+                terms += Self.terms(of: word)
             }
+            lines.append(start..<terms.count)
         }
-        phrases.sort { units[$0.units.lowerBound] < units[$1.units.lowerBound] }
-        firsts = phrases.map { units[$0.units.lowerBound] }
+        phrases = Phrases(calling)
+        self.terms = terms
+        self.lines = lines
     }
 
-    private mutating func addTerms(of word: Substring) {
-        guard !word.contains("_") else { return }
+    private static func terms(of word: Substring) -> [Term] {
         var read: [PlainTerms.Term] = []
         PlainTerms.forEach(in: Array(word.utf8)[...]) { term, _ in read.append(term) }
         // Of characters the pairs say more than each by itself.
         if read.contains(where: \.isPair) { read.removeAll { !$0.isPair } }
-        terms += read.map { Term(hash: $0.hash, weight: $0.isWord ? 1 : $0.weight) }
-    }
-
-    private mutating func addPhrase(_ word: Substring, line: Range<Int>) {
-        let start = units.count
-        PlainTerms.forEach(in: Array(word.utf8)[...]) { term, _ in if !term.isPair { units.append(term.hash) } }
-        guard units.count > start else { return }
-        phrases.append(Phrase(units: start..<units.count, line: line, isLoose: word.contains("_")))
+        return read.map { Term(hash: $0.hash, weight: $0.isWord ? 1 : $0.weight) }
     }
 
     /// The terms that a question calls for beside its own.
     ///
-    /// - Parameter question: its units, in order.
-    func called(by question: [UInt32], _ body: (_ term: Term, _ isPhrase: Bool) -> Void) {
-        for at in question.indices {
-            guard var place = firsts.firstPlace(notBelow: question[at]) else { continue }
-            while place < firsts.count, firsts[place] == question[at] {
-                let phrase = phrases[place]
-                if has(question[(at + 1)...], phrase) {
-                    for term in terms[phrase.line] { body(term, phrase.units.count > 1) }
-                }
-                place += 1
-            }
+    /// - Parameters:
+    ///   - question: its units, in order.
+    ///   - body: also takes which of the units call.
+    func called(by question: [UInt32], _ body: (_ term: Term, _ units: Range<Int>) -> Void) {
+        phrases.forEach(in: question) { line, units in
+            for term in terms[lines[line]] { body(term, units) }
         }
-    }
-
-    /// Whether the rest of a question goes on with all but the first unit of a phrase.
-    private func has(_ rest: ArraySlice<UInt32>, _ phrase: Phrase) -> Bool {
-        var at = rest.startIndex
-        for unit in units[phrase.units].dropFirst() {
-            let end = min(rest.endIndex, at + (phrase.isLoose ? Self.gap : 0) + 1)
-            guard let found = rest[at..<max(at, end)].firstIndex(of: unit) else { return false }
-            at = found + 1
-        }
-        return true
-    }
-}
-
-extension [UInt32] {
-    /// Where in an ascending array the first number is that is not below `value`; nil when all are.
-    fileprivate func firstPlace(notBelow value: UInt32) -> Int? {
-        var (low, high) = (0, count)
-        while low < high {
-            let middle = (low + high) / 2
-            if self[middle] < value { low = middle + 1 } else { high = middle }
-        }
-        return low < count ? low : nil
     }
 }

@@ -206,9 +206,9 @@ struct TermIndex: Sendable {
                 others[place] = max(others[place] ?? 0, Self.likeness * likeness)
             }
         }
-        Synonyms.standard.called(by: units) { term, isPhrase in
+        Synonyms.standard.called(by: units) { term, units in
             guard let place = terms.place(of: term.hash) else { return }
-            others[place] = max(others[place] ?? 0, (isPhrase ? Self.phrase : Self.synonym) * term.weight)
+            others[place] = max(others[place] ?? 0, (units.count > 1 ? Self.phrase : Self.synonym) * term.weight)
         }
         for term in own { if let place = term.place { others[place] = nil } }
         // Better such words than none.
