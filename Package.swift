@@ -110,7 +110,10 @@ let package = Package(
                 "ChatJobs", "ParleyDigest", "ParleyJSON", "ParleyHTTP", "ParleyPostgres", "ParleyPrimitives", "IOLoop",
                 "CHNSW", logging, metrics,
             ]),
-        room("Generation", on: .core, uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "ParleyPrimitives", logging]),
+        // Retrieval: what is quoted is chosen by the words that the search knows.
+        room(
+            "Generation", on: .core,
+            uses: ["ChatJobs", "ParleyJSON", "ParleyHTTP", "ParleyPrimitives", "Retrieval", logging]),
 
         // Floor 4: the ports' implementations, the names of queues, the settings.
         room("Topology", on: .adapters, uses: ["ChatJobs", "ParleyDigest", "ParleyRabbitMQ"]),

@@ -71,7 +71,9 @@ import Testing
     }
 
     @Test func numbersAreThoseOfTheSourcesReturned() async throws {
-        let found = try await answer("how long does delivery within Germany take?", [returns, shipping])
+        var first = returns
+        first.score = 0.5
+        let found = try await answer("how long does delivery within Germany take?", [first, shipping])
         #expect(found.answer == "Delivery within Germany takes two days, e.g. by DHL. [1]")
         #expect(found.sources == [shipping])
     }
@@ -107,7 +109,7 @@ import Testing
     @Test func overlappingPassagesAreNotQuotedTwice() async throws {
         let overlap = passage(
             "Damaged parcels are returned free of charge. Damaged parcels need a photo.", title: "Returns", score: 0.8,
-            id: "r#2")
+            id: "returns.md#2")
         let found = try await answer("damaged parcel returned photo", [returns, overlap])
         #expect(
             found.answer.split(
@@ -189,24 +191,5 @@ import Testing
             cut("| Device | Power |\n|---|---|\n| Phones | 20 W |\n| Tablets | 30 W |") == [
                 "| Phones | 20 W |", "| Tablets | 30 W |",
             ])
-    }
-
-    @Test func wordsOfOneStemMeet() {
-        func stem(_ word: String) -> UInt32 {
-            var stemmer = Stemmer()
-            stemmer.begin()
-            for byte in word.utf8 { stemmer.append(byte) }
-            return stemmer.finish()
-        }
-        for family in [
-            ["return", "returns", "returned", "Returning"], ["ship", "shipping", "shipped", "ships"],
-            ["delivery", "deliveries"], ["box", "boxes"], ["exchange", "exchanged", "exchanges"],
-            ["cancel", "cancelled", "cancellation"],
-            ["pay", "payment", "payments"], ["refund", "refundable"],
-        ] {
-            #expect(Set(family.map(stem)).count == 1, "\(family)")
-        }
-        #expect(stem("bus") != stem("bu"))
-        #expect(stem("glass") == stem("glass"))
     }
 }

@@ -3,9 +3,9 @@ import ChatJobs
 /// Answers with the passages' own best sentences and cites them: no server, no invention.
 ///
 /// The answer is one to three sentences of one document, about 400 characters at most, each followed by the number of its passage;
-/// ``Generation/sources`` are the passages quoted, `[1]` the first. When none of the passages speaks of what was
-/// asked it says so, in Chinese or in English, whichever the question is in. It sees only words, not meaning: a
-/// passage that answers in words all different from the question's is not found.
+/// ``Generation/sources`` are the passages quoted, `[1]` the first. When no document's passages speak of enough of what was
+/// asked, or none stands out, it says that it found nothing, in Chinese or in English, whichever the question is in. It
+/// knows the words that the search knows, and what stands in for them, not meaning.
 package struct ExtractiveModel: LanguageModel {
     static let url = "builtin:extractive"
 
@@ -34,14 +34,26 @@ package struct ExtractiveModel: LanguageModel {
     func compose(_ request: GenerationRequest) -> (pieces: [String], sources: [Source]) {
         let question = Question(request.query)
         var candidates: [Candidate] = []
-        var titleMatches: [UInt64] = []
+        var documents: [DocumentMatches] = []
+        var places: [Substring: Int] = [:]
         for (index, passage) in request.passages.enumerated() {
-            titleMatches.append(matches(passage.title, question))
-            candidates += sentences(of: passage, index, question)
+            let id = passage.id.lastIndex(of: "#").map { passage.id[..<$0] } ?? passage.id[...]
+            let place = places[id] ?? documents.count
+            places[id] = place
+            if place == documents.count { documents.append(DocumentMatches()) }
+            documents[place].passages.append(index)
+            if passage.score.isFinite { documents[place].score = max(documents[place].score, passage.score) }
+            documents[place].title.add(question.matches(in: passage.title))
+            for sentence in sentences(of: passage, index, question) {
+                documents[place].text.add(sentence.matches)
+                candidates.append(sentence)
+            }
         }
-        let selection = SentenceSelection(
-            candidates, titleMatches: titleMatches, passages: request.passages, termCount: question.terms.count)
-        let chosen = selection.chosen()
+        var chosen: [Candidate] = []
+        if let choice = Confidence.choice(of: documents, weights: question.terms.weights) {
+            let own = candidates.filter { documents[choice].passages.contains($0.passage) }
+            chosen = SentenceSelection(own, among: candidates, weights: question.terms.weights).chosen()
+        }
         guard !chosen.isEmpty else {
             return ([question.isChinese ? NothingFound.chinese : NothingFound.english], [])
         }
@@ -79,22 +91,10 @@ package struct ExtractiveModel: LanguageModel {
     private func sentences(of passage: Source, _ index: Int, _ question: Question) -> [Candidate] {
         var text = passage.text
         return text.withUTF8 { bytes in
-            var scanner = TextScanner(bytes)
             return SentenceSplitter(bytes, title: passage.title).sentences.enumerated().map { position, range in
-                var matches: UInt64 = 0
-                scanner.terms(in: range) { if let term = question.index(of: $0) { matches |= 1 << UInt64(term) } }
+                let matches = question.terms.matches(in: UnsafeBufferPointer(rebasing: bytes[range]))
                 return Candidate(passage: index, position: position, text: joined(bytes[range]), matches: matches)
             }
-        }
-    }
-
-    private func matches(_ title: String, _ question: Question) -> UInt64 {
-        var title = title
-        return title.withUTF8 { bytes in
-            var scanner = TextScanner(bytes)
-            var matches: UInt64 = 0
-            scanner.terms(in: 0..<bytes.count) { if let term = question.index(of: $0) { matches |= 1 << UInt64(term) } }
-            return matches
         }
     }
 

@@ -1,5 +1,6 @@
 import ChatJobs
 import Glibc
+import Retrieval
 
 /// A sentence of a passage, and what it has in common with the question.
 struct Candidate {
@@ -7,66 +8,41 @@ struct Candidate {
     /// Its place in the passage, counted in sentences.
     var position: Int
     var text: String
-    /// Bit i: it has the question's i-th term.
-    var matches: UInt64
+    var matches: QuestionTerms.Matches
 }
 
-/// Chooses the sentences that answer best.
+/// Chooses the sentences that answer best, all of one document.
 ///
-/// A term weighs the more, the fewer of the given sentences have it. A sentence is worth what its terms weigh, more
-/// in a passage that retrieval ranked high and that speaks of the rest of the question too; a term that an already
-/// chosen sentence has counts a third. All are of one document.
+/// A term weighs the more, the fewer of the given sentences have it. A sentence is worth what its terms weigh, more when it has the
+/// kind of thing that is asked for; a term that an already chosen sentence has counts a third.
 struct SentenceSelection {
     /// The most sentences of an answer.
     static let maxSentences = 3
     /// The most characters of an answer, a first sentence that is longer alone excepted.
     static let maxCharacters = 400
-    /// The share of the question (by weight) that a passage must speak of to count as an answer.
-    static let relevantShare = 0.25
-    /// What a term that no given sentence has weighs, of what its rarity would give it: people ask in words of their
-    /// own.
-    static let unseenShare = 0.25
-    /// How much less each further passage is worth: retrieval knows more of what means the same.
-    static let placeFactor = 0.6
+    /// How much less each further passage is worth.
+    static let placeFactor = 0.3
     /// How much of the best sentence's worth another must have to be quoted too.
     static let worthSaying = 0.4
+    /// What days and hours are worth where the question is how long, in terms of the question.
+    static let kind = 0.5
 
     private let candidates: [Candidate]
     private let weights: [Double]
-    private let priors: [Double]
-    /// Of each passage.
-    private let documents: [Substring]
+    private let kindWeight: Double
 
-    /// - Parameter titleMatches: for each passage, the question's terms in its title.
-    init(_ candidates: [Candidate], titleMatches: [UInt64], passages: [Source], termCount: Int) {
-        var counts = [Int](repeating: 0, count: termCount)
-        for candidate in candidates {
-            for term in bits(candidate.matches) { counts[term] += 1 }
+    /// - Parameter weights: of the question's terms.
+    init(_ candidates: [Candidate], among all: [Candidate], weights: [Float]) {
+        var counts = [Int](repeating: 0, count: weights.count)
+        for candidate in all {
+            for term in bits(candidate.matches.any) { counts[term] += 1 }
         }
-        var weights = counts.map { log(1 + Double(candidates.count + 1) / (Double($0) + 0.5)) }
-        for term in counts.indices where counts[term] == 0 { weights[term] *= Self.unseenShare }
-        self.weights = weights
+        self.weights = zip(weights, counts).map { Double($0) * log(1 + Double(all.count + 1) / (Double($1) + 0.5)) }
+        kindWeight = Self.kind * self.weights.reduce(0, +) / Double(max(1, weights.count))
         self.candidates = candidates
-
-        var said = [UInt64](repeating: 0, count: passages.count)
-        for candidate in candidates { said[candidate.passage] |= candidate.matches }
-        let covered = zip(said, titleMatches).map { $0 | $1 }
-        let whole = max(weights.reduce(0, +), .leastNonzeroMagnitude)
-        let best = passages.map(\.score).filter(\.isFinite).max() ?? 0
-        // One word of a long question is an accident, unless it is what the passage is about.
-        let needed = termCount >= 3 ? 2 : 1
-        priors = passages.indices.map { index in
-            let share = bits(covered[index]).reduce(0) { $0 + weights[$1] } / whole
-            let isAbout = titleMatches[index] & said[index] != 0
-            guard share >= Self.relevantShare, isAbout || covered[index].nonzeroBitCount >= needed else { return 0 }
-            let nearness = best > 0 && passages[index].score.isFinite ? max(0, passages[index].score / best) : 1
-            return (0.5 + share) * (0.5 + 0.5 * nearness) / (1 + Self.placeFactor * Double(index))
-        }
-        documents = passages.map { passage in passage.id.lastIndex(of: "#").map { passage.id[..<$0] } ?? passage.id[...]
-        }
     }
 
-    /// The chosen sentences in the order of the passages and within them; empty when nothing is relevant.
+    /// The chosen sentences in the order of the passages and within them; empty when none has anything of the question.
     func chosen() -> [Candidate] {
         var chosen: [Int] = []
         var covered: UInt64 = 0
@@ -77,7 +53,6 @@ struct SentenceSelection {
             for index in candidates.indices where !chosen.contains(index) {
                 let worth = worth(index, covered: covered, after: chosen)
                 guard worth > bar, worth > best?.worth ?? 0 else { continue }
-                if let first = chosen.first, !isOfOneDocument(first, index) { continue }
                 guard chosen.isEmpty || length + candidates[index].text.count <= Self.maxCharacters else { continue }
                 guard !chosen.contains(where: { repeats(candidates[$0].text, candidates[index].text) }) else {
                     continue
@@ -87,24 +62,20 @@ struct SentenceSelection {
             guard let best else { break }
             if chosen.isEmpty { bar = best.worth * Self.worthSaying }
             chosen.append(best.index)
-            covered |= candidates[best.index].matches
+            covered |= candidates[best.index].matches.any
             length += candidates[best.index].text.count
         }
         return chosen.map { candidates[$0] }.sorted { ($0.passage, $0.position) < ($1.passage, $1.position) }
     }
 
-    /// Sentences of two documents that share words with a question seldom make one answer.
-    private func isOfOneDocument(_ one: Int, _ other: Int) -> Bool {
-        documents[candidates[one].passage] == documents[candidates[other].passage]
-    }
-
     private func worth(_ index: Int, covered: UInt64, after chosen: [Int]) -> Double {
         let candidate = candidates[index]
-        let prior = priors[candidate.passage]
-        guard prior > 0, candidate.matches != 0 else { return 0 }
-        var worth = 0.0
-        for term in bits(candidate.matches) {
-            worth += covered & 1 << UInt64(term) != 0 ? weights[term] / 3 : weights[term]
+        guard candidate.matches.any != 0 || candidate.matches.isOfKind else { return 0 }
+        var worth = candidate.matches.isOfKind ? kindWeight : 0
+        for term in bits(candidate.matches.any) {
+            let isOwn = candidate.matches.own & 1 << UInt64(term) != 0
+            let isCovered = covered & 1 << UInt64(term) != 0
+            worth += weights[term] * (isOwn ? 1 : Confidence.standIn) * (isCovered ? 1.0 / 3 : 1)
         }
         // A question in the text is not an answer, nor is the introduction of a list; a very long sentence matches by
         // its length.
@@ -113,7 +84,7 @@ struct SentenceSelection {
         let follows = chosen.contains {
             candidates[$0].passage == candidate.passage && candidates[$0].position + 1 == candidate.position
         }
-        return worth * prior * (follows ? 1.25 : 1)
+        return worth * (follows ? 1.25 : 1) / (1 + Self.placeFactor * Double(candidate.passage))
     }
 
     /// Whether one text says what the other says, white space, case and marks aside: passages overlap.
@@ -139,14 +110,5 @@ struct SentenceSelection {
             if long[start..<(start + short.count)].elementsEqual(short) { return true }
         }
         return false
-    }
-}
-
-/// The indices of the bits that are set.
-func bits(_ set: UInt64) -> some Sequence<Int> {
-    sequence(state: set) { rest -> Int? in
-        guard rest != 0 else { return nil }
-        defer { rest &= rest - 1 }
-        return rest.trailingZeroBitCount
     }
 }

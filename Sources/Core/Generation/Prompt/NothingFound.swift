@@ -4,5 +4,5 @@ package enum NothingFound {
     static let chinese = "知识库中没有找到相关内容。"
 
     /// In the question's language: Chinese, or else English.
-    package static func text(for question: String) -> String { Question(question).isChinese ? chinese : english }
+    package static func text(for question: String) -> String { Question.isChinese(question) ? chinese : english }
 }

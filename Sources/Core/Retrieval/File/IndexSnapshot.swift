@@ -43,6 +43,7 @@ final class IndexSnapshot: Sendable {
         let depth = max(topK, Self.depth)
         let selection = selections.selection(for: query.filter, of: file)
         var ranking = Ranking()
+        let document: (Int) -> Int = { [file] in Int(file.passages[$0].document) }
         if file.hasVectors {
             guard query.vector.count == file.dimension else {
                 throw RetrievalError(
@@ -52,7 +53,8 @@ final class IndexSnapshot: Sendable {
             normalize(&vector)
             let near = nearest(vector, topK: depth, in: selection)
             if query.isHybrid, !query.text.isEmpty, let terms {
-                ranking.fuse(near, terms.search(query.text, topK: depth, in: selection)) { self.score(vector, $0) }
+                let worded = terms.search(query.text, topK: depth, in: selection)
+                ranking.fuse(near, worded, document: document) { self.score(vector, $0) }
             } else {
                 ranking.take(near: near)
             }
@@ -60,10 +62,10 @@ final class IndexSnapshot: Sendable {
             guard !query.text.isEmpty || query.vector.isEmpty, let terms else {
                 throw RetrievalError(.incompatible, "an index of \(file.embedder) is searched by text, not by vectors")
             }
-            ranking.take(worded: terms.search(query.text, topK: depth, in: selection))
+            ranking.take(worded: terms.search(query.text, topK: depth, in: selection), document: document)
         }
         ranking.favour { likelihood($0, query.folders) }
-        ranking.lowerRepeats { Int(file.passages[$0].document) }
+        ranking.lowerRepeats(document)
         return ranking.best(topK).map { Match(passage: file.passage($0.index), score: $0.score) }
     }
 

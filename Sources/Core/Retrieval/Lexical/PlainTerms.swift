@@ -10,6 +10,8 @@ struct PlainTerms {
         /// Words that every text has: they count for less, and prove nothing.
         var isStop: Bool
         var isWord: Bool
+        /// Two characters that stand side by side.
+        var isPair = false
     }
 
     static let stopFactor: Float = 0.35
@@ -121,7 +123,9 @@ struct PlainTerms {
                 }
             let isStop = previous.isStop && isStop
             body(
-                Term(hash: Self.hash(of: previous.scalar, scalar), weight: weight, isStop: isStop, isWord: false), [])
+                Term(
+                    hash: Self.hash(of: previous.scalar, scalar), weight: weight, isStop: isStop, isWord: false,
+                    isPair: true), [])
         }
         previous = (scalar, isStop)
     }

@@ -6,12 +6,13 @@
 /// the most that a passage of usual length could have. All is kept in a few flat arrays: a posting takes
 /// four bytes.
 struct TermIndex: Sendable {
-    private static let k1: Float = 0.9
+    private static let k1: Float = 1.2
     private static let b: Float = 0.4
     /// A word in the title or a heading says as much as so many in the text.
-    private static let headingFactor: Float = 2
-    private static let synonym: Float = 0.35
-    private static let likeness: Float = 0.6
+    private static let headingFactor: Float = 3
+    private static let synonym: Float = 0.4
+    private static let phrase: Float = 0.5
+    private static let likeness: Float = 0.5
     /// Of a long question only the first words are looked for in other spellings.
     private static let mostInexact = 32
 
@@ -189,7 +190,9 @@ struct TermIndex: Sendable {
         /// By their places.
         var others: [Int: Float] = [:]
         var inexact = Self.mostInexact
+        var units: [UInt32] = []
         PlainTerms.forEach(in: Array(question.utf8)[...]) { term, letters in
+            if !term.isPair { units.append(term.hash) }
             if let known = places[term.hash] {
                 own[known].weight += term.weight
                 return
@@ -203,8 +206,9 @@ struct TermIndex: Sendable {
                 others[place] = max(others[place] ?? 0, Self.likeness * likeness)
             }
         }
-        for (hash, weight) in Synonyms.of(Set(places.keys)) {
-            if let place = terms.place(of: hash) { others[place] = max(others[place] ?? 0, Self.synonym * weight) }
+        Synonyms.standard.called(by: units) { term, units in
+            guard let place = terms.place(of: term.hash) else { return }
+            others[place] = max(others[place] ?? 0, (units.count > 1 ? Self.phrase : Self.synonym) * term.weight)
         }
         for term in own { if let place = term.place { others[place] = nil } }
         // Better such words than none.
