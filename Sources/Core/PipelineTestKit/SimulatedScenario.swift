@@ -49,6 +49,7 @@ package struct SimulatedScenario: Sendable {
         }
     }
 
+    private static let modelTimeout = Duration.milliseconds(300)
     /// One seed in so many is a crowd.
     private static let crowdEvery: UInt64 = 50
 
@@ -109,11 +110,16 @@ package struct SimulatedScenario: Sendable {
         all.provider = provider
         ledger.isIncomplete = isNight || isLocal
         all.batches = isNight ? SimulatedBatchBook(executor: executor, latencies: .wild) : nil
+        // Likewise.
+        var places = SeededGenerator(seed: seed ^ 0xE4D5)
+        if places.chance(30), !isLocal {
+            all.endpoints = .draw(&places, executor: executor, timeout: Self.modelTimeout)
+        }
         let services = all
         var configuration = PipelineConfiguration()
         configuration.window = Int.random(in: 1...8, using: &draw)
         configuration.answering.agent.modelConcurrency = Int.random(in: 1...6, using: &draw)
-        configuration.answering.agent.modelTimeout = .milliseconds(300)
+        configuration.answering.agent.modelTimeout = Self.modelTimeout
         configuration.answering.agent.retrievalTimeout = .milliseconds(500)
         configuration.answering.breakerThreshold = Int.random(in: 1...6, using: &draw)
         configuration.answering.priorityMaxWait = .milliseconds(Int.random(in: 50...2000, using: &draw))

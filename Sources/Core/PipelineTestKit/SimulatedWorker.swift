@@ -19,6 +19,8 @@ package struct SimulatedWorker: Sendable {
         /// Where bulk goes; nil: it goes like the rest.
         var provider: SimulatedProvider?
         var batches: SimulatedBatchBook?
+        /// Where the model is; nil: in one place.
+        var endpoints: SimulatedEndpoints?
 
         package init(
             executor: SimulatedExecutor, ledger: Ledger, broker: SimulatedBroker, store: SimulatedStore,
@@ -53,6 +55,11 @@ package struct SimulatedWorker: Sendable {
             life.end(at: services.executor.now)
             crashed()
         }
+        let pool = services.endpoints.map { [life] in $0.pool(of: life, services.model) }
+        let way = { (answers: SimulatedAnswers) -> any AnswerModel in
+            guard let endpoints = services.endpoints, let pool else { return answers }
+            return endpoints.answers(answers, of: pool, services.ledger)
+        }
         let office = { [life] (name: String) -> BatchOffice? in
             guard let provider = services.provider, let batches = services.batches else { return nil }
             return BatchOffice(
@@ -65,11 +72,11 @@ package struct SimulatedWorker: Sendable {
             results: SimulatedResults(store: services.store, life: life),
             outbox: SimulatedOutbox(broker: services.broker, worker: number, life: life),
             passageSource: services.passages,
-            model: standard,
+            model: way(standard),
             batches: office(""),
             agents: services.agents.map { name in
                 Agent(
-                    name: name, passageSource: services.passages, model: standard.of(name), batches: office(name),
+                    name: name, passageSource: services.passages, model: way(standard.of(name)), batches: office(name),
                     configuration: configuration.answering.agent)
             },
             answers: services.answers?.of(life),
