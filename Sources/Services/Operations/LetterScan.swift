@@ -156,11 +156,7 @@ actor LetterScan {
                             routingKey: queue,
                             properties: MessageHeaders.renewed(
                                 delivery.properties, as: connection.username, relay: relay), body: delivery.body)
-                        do throws(RabbitMQError) {
-                            return (delivery, .success(try await connection.publish(message, channel: channel)))
-                        } catch {
-                            return (delivery, .failure(error))
-                        }
+                        return (delivery, await connection.outcome(of: message, channel: channel))
                     }
                 }
                 var outcomes: [(Delivery, Result<PublishOutcome, RabbitMQError>)] = []
@@ -271,5 +267,17 @@ actor LetterScan {
         }
         if let timer { loop.cancel(timer) }
         return ContinuousClock.now - begun < limit
+    }
+}
+
+extension RabbitMQConnection {
+    fileprivate func outcome(
+        of message: OutgoingMessage, channel: UInt16
+    ) async -> Result<PublishOutcome, RabbitMQError> {
+        do throws(RabbitMQError) {
+            return .success(try await publish(message, channel: channel))
+        } catch {
+            return .failure(error)
+        }
     }
 }

@@ -114,18 +114,21 @@ package final class BatchOffice: Sendable {
     private func look(for questions: [Question]) async -> [Look] {
         await withTaskGroup(of: (Int, Look).self) { group in
             for (place, question) in questions.enumerated() {
-                group.addTask { [records] in
-                    do throws(Outage) {
-                        return (place, .success(try await records.look(for: question.names, payer: question.names[0])))
-                    } catch {
-                        return (place, .failure(error))
-                    }
-                }
+                group.addTask { (place, await self.look(for: question)) }
             }
             var looks = [Look](repeating: .success(nil), count: questions.count)
             for await (place, look) in group { looks[place] = look }
             note(looks.lazy.compactMap { if case .failure(let outage) = $0 { outage } else { nil } }.first)
             return looks
+        }
+    }
+
+    /// Not in the group's task itself: what that returns from within a `do throws` is garbage in optimised builds (Swift 6.3).
+    private func look(for question: Question) async -> Look {
+        do throws(Outage) {
+            return .success(try await records.look(for: question.names, payer: question.names[0]))
+        } catch {
+            return .failure(error)
         }
     }
 

@@ -11,14 +11,7 @@ extension ChromaStore {
         guard groups.count > 1 else { return try await searchAlike(queries, topK: topK, timeout: timeout) }
         let results = await withTaskGroup(of: ([Int], Result<[[Match]], RetrievalError>).self) { group in
             for places in groups.values {
-                group.addTask {
-                    do throws(RetrievalError) {
-                        let alike = places.map { queries[$0] }
-                        return (places, .success(try await self.searchAlike(alike, topK: topK, timeout: timeout)))
-                    } catch {
-                        return (places, .failure(error))
-                    }
-                }
+                group.addTask { (places, await self.found(places.map { queries[$0] }, topK: topK, timeout: timeout)) }
             }
             return await group.reduce(into: []) { $0.append($1) }
         }
@@ -27,6 +20,16 @@ extension ChromaStore {
             for (place, matches) in zip(places, try found.get()) { rows[place] = matches }
         }
         return rows
+    }
+
+    private func found(
+        _ alike: [SearchQuery], topK: Int, timeout: Duration
+    ) async -> Result<[[Match]], RetrievalError> {
+        do throws(RetrievalError) {
+            return .success(try await searchAlike(alike, topK: topK, timeout: timeout))
+        } catch {
+            return .failure(error)
+        }
     }
 
     /// Queries of one filter.
