@@ -245,7 +245,7 @@ package actor Answering {
                     if let key = flight.key { cache?.remember(found, as: key) }
                     give(found, to: flight, as: .coalesced)
                 case .ownTurn(let flight): ready.append(flight)
-                case .unwanted(let key): giveUp([key])
+                case .unwanted(let key): if flights.joinable(key) == nil { giveUp([key]) }
                 case .said(let pieces, let flight): said.append((pieces, flight))
                 }
             }
