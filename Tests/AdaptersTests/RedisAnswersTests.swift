@@ -1,6 +1,7 @@
 import Adapters
 import Answering
 import ChatJobs
+import ParleyRedis
 import TestSupport
 import Testing
 
@@ -114,6 +115,61 @@ struct RedisAnswersTests {
             #expect(await two.look(for: [key(1)], stale: .zero)[key(1)]?.maker == .another)
             await one.farewell()
             #expect(await two.look(for: [key(1)], stale: .zero)[key(1)]?.maker == .thisWorker)
+        }
+    }
+
+    @Test func whatAMakerSaysIsHeardByThoseWhoWantIt() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["one", "two"]) { workers in
+            let (one, two) = (answers(workers[0], "one"), answers(workers[1], "two"))
+            func hear(_ heard: HeardPieces) async -> SaidPieces? {
+                await two.look(for: [key(2), key(1)], stale: .zero, heard: [key(1): heard])[key(1)]?.pieces
+            }
+            _ = await one.look(for: [key(1)], stale: .zero)
+            try await workers[0].redis("PERSIST", Ledger.keys.makerLives("one"))
+            #expect(await two.look(for: [key(1)], stale: .zero)[key(1)]?.pieces == nil)
+            #expect(await one.followed(among: [key(1)]) == [], "nobody wants pieces")
+            #expect(await hear(HeardPieces()) == nil)
+            #expect(await one.followed(among: [key(1), key(3)]) == [key(1)])
+
+            #expect(await one.say(SaidPieces(call: 7, text: "Zurück "), as: key(1), isFirst: true))
+            #expect(await hear(HeardPieces()) == SaidPieces(call: 7, text: "Zurück "))
+            #expect(await one.say(SaidPieces(call: 7, text: "退货"), as: key(1), isFirst: false))
+            #expect(await hear(HeardPieces(call: 7, bytes: 8)) == SaidPieces(call: 7, text: "退货"))
+            #expect(await hear(HeardPieces(call: 7, bytes: 14)) == nil)
+            #expect(await hear(HeardPieces(call: 6, bytes: 14))?.text == "Zurück 退货", "of another call")
+            for key in [Ledger.keys.pieces(key(1).text), Ledger.keys.wanted(of: "one")] {
+                #expect(try await workers[0].redis("PTTL", key).int ?? -1 > 0, "\(key)")
+            }
+            try await workers[0].redis("APPEND", Ledger.keys.pieces(key(1).text), "!")
+            // As if half a character had been written.
+            let half = RedisCommand(arguments: [
+                Array("APPEND".utf8), Array(Ledger.keys.pieces(key(1).text).utf8), [0xE9, 0x80],
+            ])
+            _ = try await workers[0].client.send(half)
+            #expect(await hear(HeardPieces(call: 7, bytes: 14)) == SaidPieces(call: 7, text: "!"))
+            await one.hush(key(1))
+            #expect(await !one.say(SaidPieces(call: 7, text: "more"), as: key(1), isFirst: false), "it is gone")
+            #expect(try await workers[0].redis("EXISTS", Ledger.keys.pieces(key(1).text)).int == 0)
+        }
+    }
+
+    @Test func whatIsLeftOfADeadMakersIsNotTheNextOnes() async throws {
+        let server = try await PrivateRedis()
+        try await withLedgers(server.url(), ["one", "two", "three"]) { workers in
+            let all = zip(workers, ["one", "two", "three"]).map { answers($0, $1) }
+            _ = await all[0].look(for: [key(1)], stale: .zero)
+            #expect(await all[0].say(SaidPieces(call: 1, text: "old"), as: key(1), isFirst: true))
+            await all[0].farewell()
+            #expect(await all[1].look(for: [key(1)], stale: .zero)[key(1)]?.maker == .thisWorker)
+            try await workers[0].redis("PERSIST", Ledger.keys.makerLives("two"))
+            let standing = await all[2].look(for: [key(1)], stale: .zero, heard: [key(1): HeardPieces()])[key(1)]
+            #expect(standing?.maker == .another && standing?.pieces == nil)
+            #expect(await !all[0].say(SaidPieces(call: 1, text: "er"), as: key(1), isFirst: false))
+            #expect(await !all[0].say(SaidPieces(call: 1, text: "older"), as: key(1), isFirst: true))
+            #expect(await all[1].say(SaidPieces(call: 1, text: "new"), as: key(1), isFirst: true))
+            let heard = await all[2].look(for: [key(1)], stale: .zero, heard: [key(1): HeardPieces()])
+            #expect(heard[key(1)]?.pieces == SaidPieces(call: 1, text: "new"))
         }
     }
 

@@ -284,6 +284,34 @@ struct LeastPrivilegeTests {
         }
     }
 
+    @Test func workersHearEachOthersStreams() async throws {
+        let model = try await ModelServer()
+        model.say(pieces: 1)
+        try await broker.control("add_user", "crowd", "crowd")
+        try await broker.control("set_permissions", "crowd", ".*", ".*", ".*")
+        let own = ["model.url": model.url, "cache.ttl": "10m"]
+        try await withWorker(own) { _ in
+            try await withWorker(own) { _ in
+                try await Producer.with(rabbitMQ: broker.url("crowd")) { producer in
+                    try await withRedis("operator") { client in
+                        // They take turns, and one of them makes the answer.
+                        try await waitUntil("the other is given the beginning") {
+                            let job = Array(#"{"query":"Is there a stream?","stream":true}"#.utf8)
+                            let properties = MessageProperties(replyTo: producer.replies, messageID: unique())
+                            let message = OutgoingMessage(routingKey: "chat.jobs", properties: properties, body: job)
+                            _ = try await producer.connection.publish(message, channel: producer.channel)
+                            try await Task.sleep(for: .milliseconds(200))
+                            let scan = RedisCommand("SCAN", 0, "MATCH", "chat:cache:*:pieces", "COUNT", 1000)
+                            return try await client.send(scan).array?.last?.array?.isEmpty == false
+                        }
+                    }
+                    #expect(model.questions.count == 1)
+                    model.say(pieces: 3)
+                }
+            }
+        }
+    }
+
     @Test func workersKeepBookOfTheirBatches() async throws {
         let server = try BatchServer()
         try await withWorker(["model.url": server.url, "model.name": "m", "model.feed": "batch"]) { _ in

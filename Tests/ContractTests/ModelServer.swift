@@ -18,6 +18,8 @@ final class ModelServer: Sendable {
 
     private struct State {
         var delay: Duration
+        /// Pieces of a streamed answer from this one on are held back.
+        var held = Int.max
         var questions: [String] = []
         var abandoned = 0
         var running = 0
@@ -54,6 +56,9 @@ final class ModelServer: Sendable {
     /// Counts for calls under way, too.
     func answer(after delay: Duration) { state.withLock { $0.delay = delay } }
 
+    /// Streamed answers stop after so many pieces, until more are let go.
+    func say(pieces count: Int) { state.withLock { $0.held = count } }
+
     /// Answers one request; false when the connection is over.
     private func answer(_ asked: HTTPPeer.Request, _ client: Int32) -> Bool {
         guard asked.isPost else { return Self.respond(200, #"{"data":[]}"#, client) }
@@ -79,9 +84,9 @@ final class ModelServer: Sendable {
         }
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         guard HTTPPeer.send(head, client) else { return false }
-        for piece in ["one ", "two ", "three"] {
+        for (number, piece) in ["one ", "two ", "three"].enumerated() {
             let event = Self.event(#"{"choices":[{"index":0,"delta":{"content":"\#(piece)"}}]}"#)
-            guard wait(client), HTTPPeer.send(event, client) else { return false }
+            guard wait(client, forPiece: number), HTTPPeer.send(event, client) else { return false }
             if case .breaksOff = reaction { return false }
         }
         let usage = #"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}"#
@@ -89,9 +94,9 @@ final class ModelServer: Sendable {
     }
 
     /// Waits as long as ``answer(after:)`` says by then; false when the client went away meanwhile.
-    private func wait(_ client: Int32) -> Bool {
+    private func wait(_ client: Int32, forPiece number: Int = 0) -> Bool {
         let started = ContinuousClock.now
-        while ContinuousClock.now - started < state.withLock({ $0.delay }) {
+        while state.withLock({ ContinuousClock.now - started < $0.delay || number >= $0.held }) {
             var poll = pollfd(fd: client, events: Int16(POLLIN), revents: 0)
             guard Glibc.poll(&poll, 1, 5) == 0 else {
                 state.withLock { $0.abandoned += 1 }

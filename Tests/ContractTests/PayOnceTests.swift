@@ -155,6 +155,54 @@ import Testing
         #expect(try await other.stop() == 0)
     }
 
+    /// And when that worker is killed, and the model says the same once more, they go on where they were.
+    @Test(arguments: [false, true]) func whoStreamsHasThePiecesOfAnAnswerThatAnotherWorkerMakes(kill: Bool) async throws
+    {
+        let model = try await ModelServer()
+        model.say(pieces: 1)
+        let (maker, other) = (try await start(["model.url": model.url]), try await start(["model.url": model.url]))
+        try await Producer.with { producer in
+            let text = unique()
+            let streaming = question(text, #","stream":true"#)
+            let (first, second) = (unique(), unique())
+            try await producer.publish(streaming, to: maker, id: first)
+            #expect(try await producer.nextReply().json["id"]?.string == first)
+            try await producer.publish(streaming, to: other, id: second)
+            // The model holds the rest of the answer back.
+            let chunk = try await producer.nextReply()
+            #expect(chunk.properties.type == "chat.chunk")
+            #expect(try chunk.json["id"]?.string == second && chunk.json["delta"]?.string == "one ")
+            #expect(model.questions.count == 1)
+            if kill { maker.process.signal(SIGKILL) }
+            model.say(pieces: 3)
+            var texts = [second: "one "]
+            var seq = 1
+            var replies = 0
+            while replies < (kill ? 1 : 2) {
+                let message = try await producer.nextReply()
+                let id = try message.json["id"]?.string ?? ""
+                if message.properties.type == "chat.chunk" {
+                    texts[id, default: id == first ? "one " : ""] += try message.json["delta"]?.string ?? ""
+                    if id == second {
+                        #expect(try message.json["seq"]?.int == seq && message.json["attempt"] == nil)
+                        seq += 1
+                    }
+                } else if id == second || !kill {
+                    replies += 1
+                    #expect(try message.status == "succeeded" && message.answer == "one two three")
+                    if id == second {
+                        #expect(try message.json["cached"]?.string == (kill ? "none" : "coalesced"))
+                        #expect(try message.json["usage"]?["calls"]?.int == (kill ? 1 : 0))
+                    }
+                }
+            }
+            #expect(texts[second] == "one two three")
+            #expect(model.questions.count == (kill ? 2 : 1))
+        }
+        if !kill { #expect(try await maker.stop() == 0) }
+        #expect(try await other.stop() == 0)
+    }
+
     @Test func frequentQuestionsAreAnsweredAheadOfTime() async throws {
         let model = try await ModelServer()
         let worker = try await start(["model.url": model.url])

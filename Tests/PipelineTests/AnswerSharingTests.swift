@@ -17,13 +17,16 @@ import Testing
         let workers: [SimulatedWorker]
 
         init(
-            workers count: Int = 4, stale: Duration = .zero,
+            workers count: Int = 4, stale: Duration = .zero, slowly: Bool = false, isConstant: Bool = false,
             reaction: @escaping @Sendable (Job) -> SimulatedModel.Reaction = { _ in .answers }
         ) {
             ledger.sharesCalls = true
+            var latencies = Latencies.constant
+            if slowly { latencies.model = .seconds(3) ... .seconds(3) }
             broker = SimulatedBroker(executor: executor, ledger: ledger, latencies: .constant)
             model = SimulatedModel(
-                executor: executor, ledger: ledger, latencies: .constant, isLocal: false, reaction: reaction)
+                executor: executor, ledger: ledger, latencies: latencies, isLocal: false, isConstant: isConstant,
+                reaction: reaction)
             answers = SimulatedCache(executor: executor, latencies: .constant)
             let services = SimulatedWorker.Services(
                 executor: executor, ledger: ledger, broker: broker,
@@ -56,10 +59,75 @@ import Testing
         }
     }
 
-    private func messages(_ numbers: Range<Int>) throws -> [SimulatedMessage] {
+    private func messages(_ numbers: Range<Int>, stream: Bool = false) throws -> [SimulatedMessage] {
         try numbers.map { number in
-            SimulatedMessage(number: number, try job("job-\(number)") { $0.query = "Where is my parcel?" })
+            SimulatedMessage(
+                number: number,
+                try job("job-\(number)") {
+                    $0.query = "Where is my parcel?"
+                    $0.stream = stream
+                })
         }
+    }
+
+    /// The chunks of a job's last attempt.
+    private func chunks(_ number: Int, _ floor: Floor) -> [Chunk] {
+        let all = floor.ledger.replies.filter { $0.kind == .chunk && $0.correlationID == "c\(number)" }
+            .compactMap { try? Chunk(decoding: $0.body) }
+        let last = all.map(\.attempt).max()
+        return all.filter { $0.attempt == last }
+    }
+
+    private func reply(_ number: Int, _ floor: Floor) -> Reply? {
+        floor.ledger.replies.last { $0.kind == .reply && $0.correlationID == "c\(number)" }
+            .flatMap { try? Reply(decoding: $0.body) }
+    }
+
+    @Test func whoStreamsHearsAnAnswerThatAnotherWorkerMakes() throws {
+        let floor = Floor(workers: 2, slowly: true)
+        let messages = try messages(0..<16, stream: true)
+        floor.run { await $0.broker.publish(messages) }
+        #expect(floor.model.calls.count == 1)
+        #expect(floor.answers.relayed > 2)
+        #expect(floor.answers.beingMade == 0 && floor.answers.beingSaid == 0)
+        for number in 0..<16 {
+            let chunks = chunks(number, floor)
+            #expect(chunks.count > 2 && chunks.map(\.seq) == Array(0..<chunks.count), "job \(number)")
+            #expect(chunks.map(\.delta).joined() == reply(number, floor)?.answer, "job \(number)")
+        }
+    }
+
+    @Test func whereNobodyStreamsNobodySpeaks() throws {
+        let floor = Floor(workers: 2, slowly: true)
+        let (quiet, loud) = (try messages(1..<16), try messages(0..<1, stream: true))
+        floor.run { floor in
+            await floor.broker.publish(loud)
+            while floor.model.calls.isEmpty { await floor.executor.sleep(.milliseconds(1)) }
+            await floor.broker.publish(quiet)
+        }
+        #expect(floor.model.calls.count == 1)
+        #expect(floor.answers.relayed == 0 && floor.answers.said == 0)
+    }
+
+    @Test(arguments: [true, false]) func whenTheMakerDiesInMidStreamTheChunksAreStillTheAnswer(isConstant: Bool) throws
+    {
+        let floor = Floor(workers: 2, slowly: true, isConstant: isConstant)
+        let messages = try messages(0..<16, stream: true)
+        floor.run { floor in
+            await floor.broker.publish(messages)
+            while floor.answers.relayed < 2 { await floor.executor.sleep(.milliseconds(1)) }
+            for worker in floor.workers where floor.answers.isMaker(worker) { await worker.kill() }
+        }
+        #expect(floor.model.calls.count == 2)
+        var attempts: Set<Int> = []
+        for number in 0..<16 {
+            let chunks = chunks(number, floor)
+            #expect(chunks.map(\.seq) == Array(0..<chunks.count), "job \(number)")
+            #expect(chunks.map(\.delta).joined() == reply(number, floor)?.answer, "job \(number)")
+            attempts.insert(reply(number, floor)?.attempts ?? 0)
+        }
+        // Those of the dead worker have another one in any case.
+        #expect(attempts == [1, 2] || !isConstant && attempts == [2])
     }
 
     @Test func fourWorkersWithAThousandEqualQuestionsAskOnce() throws {

@@ -28,6 +28,10 @@ import Testing
         #expect((0..<60).reduce(0) { $0 + SimulatedScenario(seed: UInt64($1)).run().batches } > 20)
     }
 
+    @Test func piecesGoFromWorkerToWorkerInSomeOfThem() {
+        #expect((0..<300).reduce(0) { $0 + SimulatedScenario(seed: UInt64($1)).run().relayed } > 10)
+    }
+
     @Test func theSameSeedGivesTheSameRun() {
         for seed in 0..<20 as Range<UInt64> {
             let first = SimulatedScenario(seed: seed).run()

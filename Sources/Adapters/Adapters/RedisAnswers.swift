@@ -17,7 +17,7 @@ package struct RedisAnswers: AnswerStore {
     private static let lifeOfSign = Duration.milliseconds(1600)
     private static let beat = Duration.milliseconds(500)
     /// No answer takes so long: should a maker forget that it is one, others do not wait for ever.
-    private static let lifeOfMaker = Duration.seconds(600)
+    static let lifeOfMaker = Duration.seconds(600)
 
     let redis: RedisClient
     let keys: RedisKeys
@@ -30,9 +30,12 @@ package struct RedisAnswers: AnswerStore {
         self.worker = worker
     }
 
-    package func look(for sought: [AnswerKey], stale: Duration) async -> [AnswerKey: AnswerStanding] {
+    package func look(
+        for sought: [AnswerKey], stale: Duration, heard: [AnswerKey: HeardPieces]
+    ) async -> [AnswerKey: AnswerStanding] {
         var bytes: [AnswerKey: [UInt8]] = [:]
         var makers: [AnswerKey: AnswerStanding.Maker] = [:]
+        var pieces: [AnswerKey: SaidPieces] = [:]
         for some in sought.chunked(by: RedisResults.keysAtOnce) {
             let names = some.flatMap { [keys.answer($0.text), keys.maker($0.text)] }
             let reply = try? await redis.send(
@@ -41,11 +44,14 @@ package struct RedisAnswers: AnswerStore {
                     arguments: [
                         .text(worker), .text(keys.makerLives("")), .number(Self.lifeOfSign.wholeMilliseconds),
                         .number(Self.lifeOfMaker.wholeMilliseconds), .number(stale.wholeMilliseconds),
-                    ]))
-            guard let values = reply?.array, values.count == names.count else { continue }
+                    ] + (heard.isEmpty ? [] : some.map { .text(Self.text(of: heard[$0])) })))
+            guard let values = reply?.array, values.count >= names.count else { continue }
             for (place, key) in some.enumerated() {
                 bytes[key] = values[2 * place].bytes
                 makers[key] = Self.maker(values[2 * place + 1].int)
+                if values.count == names.count + some.count {
+                    pieces[key] = values[names.count + place].bytes.flatMap(Self.pieces)
+                }
             }
         }
         let kept = await Self.read(bytes)
@@ -53,7 +59,9 @@ package struct RedisAnswers: AnswerStore {
             uniqueKeysWithValues: makers.map { key, maker in
                 // What cannot be read is not there, whatever the script took it for.
                 let isLost = maker == .nobody && kept[key] == nil
-                return (key, AnswerStanding(kept: kept[key], maker: isLost ? .thisWorker : maker))
+                return (
+                    key, AnswerStanding(kept: kept[key], maker: isLost ? .thisWorker : maker, pieces: pieces[key])
+                )
             })
     }
 
@@ -74,10 +82,11 @@ package struct RedisAnswers: AnswerStore {
 
     /// Keys: of each answer its name, and its maker's. Arguments: this worker's token, what the signs of living workers begin
     /// with, the lives of such a sign and of a maker's name, and how long before it goes an answer is not fresh any more, all
-    /// in milliseconds.
+    /// in milliseconds. Then, if anybody wants pieces, of each answer what has been heard of it, or nothing.
     ///
-    /// For each answer: what is kept; 0 it is fresh, 1 this worker is its maker now, 2 another is. Signs are not among KEYS:
-    /// right on a single server, not in a cluster.
+    /// For each answer: what is kept; 0 it is fresh, 1 this worker is its maker now, 2 another is. Then, if anybody wants pieces,
+    /// for each answer the call's digits and what it says beyond what was heard, or nothing. Signs and pieces are not among
+    /// KEYS: right on a single server, not in a cluster.
     private static let look = RedisScript(
         """
         local call = redis.call
@@ -88,6 +97,20 @@ package struct RedisAnswers: AnswerStore {
           if lives[token] == nil then lives[token] = call('EXISTS', prefix .. token) == 1 end
           return lives[token]
         end
+        local function hear(name, maker, heard)
+          if heard == '' then return '' end
+          local wanted = prefix .. maker .. ':wanted'
+          call('ZADD', wanted, 0, name)
+          call('PEXPIRE', wanted, 5000)
+          local said = name .. ':pieces'
+          local head = call('GETRANGE', said, 0, #maker + 15)
+          if #head < #maker + 16 or string.sub(head, 1, #maker) ~= maker then return '' end
+          local digits, bytes = string.sub(head, -16), tonumber(string.sub(heard, 18))
+          if digits ~= string.sub(heard, 1, 16) then bytes = 0 end
+          local text = call('GETRANGE', said, #head + bytes, -1)
+          return text ~= '' and digits .. text or ''
+        end
+        local pieces = {}
         local kept = call('MGET', unpack(KEYS))
         for i = 1, #KEYS, 2 do
           local maker = kept[i + 1]
@@ -95,10 +118,14 @@ package struct RedisAnswers: AnswerStore {
             kept[i + 1] = 0
           elseif maker and maker ~= worker and is_alive(maker) then
             kept[i + 1] = 2
+            if ARGV[6] then pieces[i] = hear(KEYS[i], maker, ARGV[5 + (i + 1) / 2]) end
           else
             call('SET', KEYS[i + 1], worker, 'PX', life)
             kept[i + 1] = 1
           end
+        end
+        if ARGV[6] then
+          for i = 1, #KEYS, 2 do kept[#KEYS + (i + 1) / 2] = pieces[i] or '' end
         end
         return kept
         """)

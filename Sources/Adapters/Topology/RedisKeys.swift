@@ -45,6 +45,10 @@ package struct RedisKeys: Sendable, Equatable {
     package func answer(_ name: String) -> String { answers + name }
     /// Which worker makes that answer: its token.
     package func maker(_ name: String) -> String { answers + name + ":maker" }
+    /// What its maker has said of that answer: the worker's token, 16 digits that name the call, the text.
+    package func pieces(_ name: String) -> String { answers + name + ":pieces" }
+    /// The answers of that worker's making that others want in pieces, a sorted set.
+    package func wanted(of token: String) -> String { makerLives(token) + ":wanted" }
     /// There while the worker of this token lives, to the second: the answers that it makes are waited for.
     package func makerLives(_ token: String) -> String { answers + ":" + token }
     /// What a day's answers cost, a hash: see ``LedgerField``. `day` as `2026-11-22`, in UTC.

@@ -35,13 +35,10 @@ package actor Answering {
             pass: { [unowned self] in await self.pass($0, $1) }
         )
     ) { [unowned self] token in self.assumeIsolated { $0.end(token, .expired) } }
-    /// The leads of those whose answers other workers make.
-    private var elsewhere: Set<UInt64> = []
-    private var isLookingElsewhere = false
+    private let answers: (any AnswerStore)?
+    private lazy var elsewhere = makeElsewhere()
+    private lazy var followers = makeFollowers()
     private var isAbandoned = false
-
-    /// How often it is looked whether other workers have made what is waited for: one round trip for all of it.
-    private static let lookAfter = Duration.milliseconds(100)
 
     /// - Parameters:
     ///   - answers: the second tier of the answer cache; nil when there is none.
@@ -62,7 +59,22 @@ package actor Answering {
         self.limits = limits
         // What is made here in no time is not asked for elsewhere.
         let answers = isLocal ? nil : answers
+        self.answers = answers
         cache = configuration.cache.map { AnswerCache(settings: $0, store: answers, clock: clock) }
+    }
+
+    private func makeElsewhere() -> AnswersElsewhere? {
+        guard let cache else { return nil }
+        return AnswersElsewhere(flights: flights, cache: cache, clock: clock)
+    }
+
+    private func makeFollowers() -> Followers? {
+        guard let answers else { return nil }
+        return Followers(
+            flights: flights, store: answers, clock: clock, executor: executor,
+            hooks: Followers.Hooks(
+                look: { [unowned self] in await self.lookWhoFollows() }, tell: { [unowned self] in await self.tell($0) }
+            ))
     }
 
     /// A service went down, or came back.
@@ -212,40 +224,35 @@ package actor Answering {
 
     // MARK: - Waiting for another worker
 
-    /// The answer is being made by another worker: it is looked for until it is there, or that worker gives up or dies. Who
-    /// waits holds no place at the model.
+    /// The answer is being made by another worker.
     private func waitElsewhere(_ flight: Flight) {
-        flight.elsewhere = clock.now
-        elsewhere.insert(flight.lead.token)
-        guard !isLookingElsewhere else { return }
-        isLookingElsewhere = true
+        guard let elsewhere else { return start([flight]) }
+        elsewhere.add(flight)
+        guard !elsewhere.isLookedAfter else { return }
+        elsewhere.isLookedAfter = true
         Task.detached(executorPreference: executor) { await self.lookElsewhere() }
     }
 
     private func lookElsewhere() async {
+        guard let elsewhere else { return }
         while !elsewhere.isEmpty, !isAbandoned {
-            await clock.sleep(for: Self.lookAfter)
-            elsewhere = elsewhere.filter { flights[$0] != nil }
-            let waiting = elsewhere.sorted().compactMap { flights[$0] }
-            let standings = await cache?.inStore(waiting.compactMap(\.key)) ?? [:]
+            await clock.sleep(for: AnswersElsewhere.lookAfter)
+            var said: [(SaidPieces, Flight)] = []
             var ready: [Flight] = []
-            for flight in waiting.compactMap({ flights[$0.lead.token] }) {
-                guard let key = flight.key, let since = flight.elsewhere else { continue }
-                let patience = flight.route.agent.configuration.modelTimeout
-                if standings[key]?.maker == .another, clock.now - since < patience { continue }
-                elsewhere.remove(flight.lead.token)
-                flight.elsewhere = nil
-                if let found = standings[key]?.found, found.isFresh {
-                    cache?.remember(found, as: key)
+            for event in await elsewhere.look() {
+                switch event {
+                case .found(let found, let flight):
+                    if let key = flight.key { cache?.remember(found, as: key) }
                     give(found, to: flight, as: .coalesced)
-                } else {
-                    flight.isMaker = standings[key]?.maker == .thisWorker
-                    ready.append(flight)
+                case .ownTurn(let flight): ready.append(flight)
+                case .unwanted(let key): if flights.joinable(key) == nil { giveUp([key]) }
+                case .said(let pieces, let flight): said.append((pieces, flight))
                 }
             }
             start(ready)
+            for (pieces, flight) in said { await elsewhere.pass(pieces, to: flight) }
         }
-        isLookingElsewhere = false
+        elsewhere.isLookedAfter = false
     }
 
     /// - Parameter source: when it is not where it was found.
@@ -330,7 +337,7 @@ package actor Answering {
 
     /// The old answer has expired: who asks for it waits for the new one, if that is being made here.
     private func joinsRenewal(_ flight: Flight) -> Bool {
-        guard let key = flight.key, flight.isShared, !flight.isRenewal, let renewal = renewals[key],
+        guard let key = flight.key, flight.isShared, !flight.isRenewal, !flight.isRelayed, let renewal = renewals[key],
             renewal.ending == nil, flights[renewal.lead.token] != nil
         else { return false }
         flights.close(flight)
@@ -440,21 +447,46 @@ package actor Answering {
 
     private func carryOut(_ token: UInt64, _ outcome: AnswerOutcome) async {
         guard let member = flights.member(token) else { return }
+        var outcome = outcome
         member.deadline?.cancel()
         // What is in a batch comes again and again.
         if case .later = outcome.result {} else { outcome.route.agent.metrics.questions.increment() }
-        if case .answered(let answer, _) = outcome.result, let onDelta = member.inquiry.onDelta {
-            // Who has joined late, or is given what was answered before, has it in one piece.
-            let rest = member.hasPieces ? member.backlog : answer.text
-            if member.flight.isShared, !rest.isEmpty { await onDelta(rest) }
+        if case .answered(let answer, let reuse) = outcome.result, member.flight.isShared,
+            let onDelta = member.inquiry.onDelta
+        {
+            if let rest = member.rest(of: answer.text, reuse) {
+                if !rest.isEmpty { await onDelta(rest) }
+            } else if mayStartOver(member.inquiry, reuse) {
+                // As with any stream that breaks off. The answer is kept, and what it cost is in no reply.
+                outcome = outcome.failed(.otherwiseStreamed)
+                if reuse == nil { await expenses?.note(answer, to: member.inquiry.job, by: outcome.route.agent) }
+            }
         }
         await member.inquiry.conclude(outcome)
         flights.end(member)
     }
 
+    /// Another attempt has its time, and finds the answer, if it was made for this one. If not, the reply alone says what the
+    /// answer is.
+    private func mayStartOver(_ inquiry: Inquiry, _ reuse: Reuse?) -> Bool {
+        let left = inquiry.job.deadline?.since(clock.wall) ?? .seconds(3600)
+        let isFound = reuse != nil || cache?.keepsInStore(for: Self.timeToStartOver) == true
+        return !inquiry.isLastTry && left > Self.timeToStartOver && isFound
+    }
+
+    private static let timeToStartOver = Duration.seconds(10)
+
     // MARK: - What ends in tasks of its own
 
-    private func pass(_ piece: String, _ token: UInt64) async { await flights[token]?.pass(piece) }
+    private func pass(_ piece: String, _ token: UInt64) async {
+        guard let flight = flights[token] else { return }
+        await flight.pass(piece)
+        followers?.spoke(flight)
+    }
+
+    private func lookWhoFollows() async { await followers?.look() }
+
+    private func tell(_ token: UInt64) async { await followers?.tell(token) }
 
     private func perform(_ work: ModelAsker.Work) async { await asker.perform(work) }
 

@@ -18,12 +18,30 @@ final class Flight {
         var conclusion: Task<Void, Never>?
         /// Pieces of the answer that came before it, to be given to it with the next.
         var backlog = ""
-        var hasPieces = false
+        private(set) var hasPieces = false
 
         init(_ inquiry: Inquiry, of flight: Flight, begun: Duration) {
             self.inquiry = inquiry
             self.flight = flight
             self.begun = begun
+        }
+
+        fileprivate func give(_ piece: String, _ onDelta: DeltaSink) async {
+            let pieces = backlog + piece
+            backlog = ""
+            hasPieces = true
+            await onDelta(pieces)
+        }
+
+        /// What it has not been given of the answer; nil when it was given something else. Who has joined late, or is given what
+        /// was answered before, has it in one piece.
+        ///
+        /// - Parameter reuse: where the answer comes from.
+        func rest(of answer: String, _ reuse: Reuse?) -> String? {
+            if !hasPieces { return answer }
+            // Of the very call that gave the pieces: they are all of it, thinking perhaps among it.
+            if !flight.isRelayed, reuse.map({ $0.from == .coalesced }) ?? true { return backlog }
+            return flight.text.rest(of: answer)
         }
     }
 
@@ -49,16 +67,16 @@ final class Flight {
     var search: (search: WindowSearch, place: Int)?
     /// All workers share the answer, and this one is to make it.
     var isMaker = false
-    /// Since when another worker has been making the answer; nil when none does.
-    var elsewhere: Duration?
     /// Waits for the search.
     var waiter: CheckedContinuation<Void, Never>?
     /// Why it is to end now: the last member was ended.
     var ending: AnswerOutcome.Ending?
     /// An expired answer that may stand in while the model is away.
     var standIn: AnswerCache.Found?
-    /// What has been streamed so far, for those who join later.
-    var streamed = ""
+    /// What has been said of the answer.
+    private(set) var text = StreamedText()
+    /// Some of it by another worker.
+    var isRelayed = false
 
     init(_ lead: Inquiry, _ route: Route, key: AnswerKey?) {
         self.lead = lead
@@ -78,16 +96,31 @@ final class Flight {
     }
     func remove(_ member: Member) { members.removeAll { $0 === member } }
 
+    var wantsPieces: Bool { members.contains { $0.inquiry.onDelta != nil } }
+
+    /// For those who join now.
+    var streamed: String { text.isBroken ? "" : text.had }
+
+    /// Another call is made for the answer, here or elsewhere.
+    func callBegins() {
+        text.beginAnew()
+        setBacklogs()
+    }
+
     /// Gives a piece of the answer to all who want pieces.
     func pass(_ piece: String) async {
-        streamed += piece
+        let wasBroken = text.isBroken
+        let more = text.take(piece)
+        if text.isBroken != wasBroken { setBacklogs() }
+        guard !more.isEmpty else { return }
         for member in members {
-            guard let onDelta = member.inquiry.onDelta else { continue }
-            let pieces = member.backlog + piece
-            member.backlog = ""
-            member.hasPieces = true
-            await onDelta(pieces)
+            if let onDelta = member.inquiry.onDelta { await member.give(more, onDelta) }
         }
+    }
+
+    /// Who has had no pieces has the next with all before it.
+    private func setBacklogs() {
+        for member in members where !member.hasPieces { member.backlog = streamed }
     }
 
     /// What they waited for is there.

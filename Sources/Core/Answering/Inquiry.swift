@@ -6,6 +6,8 @@ package final class Inquiry: Sendable {
     package let rank: Rank
     /// It was not tried before: only then its failure says something of the service.
     package let isFirstTry: Bool
+    /// If it fails it is not tried again.
+    let isLastTry: Bool
     /// Takes the pieces of the answer as they come; nil when nobody wants them.
     let onDelta: DeltaSink?
     /// Called once, with what came of it; on ``Answering``'s executor, in a task of the inquiry's own.
@@ -15,12 +17,13 @@ package final class Inquiry: Sendable {
     package var token: UInt64 { rank.arrival }
 
     package init(
-        _ job: Job, rank: Rank, isFirstTry: Bool, onDelta: DeltaSink?,
+        _ job: Job, rank: Rank, isFirstTry: Bool, isLastTry: Bool = false, onDelta: DeltaSink?,
         conclude: @escaping @Sendable (AnswerOutcome) async -> Void
     ) {
         self.job = job
         self.rank = rank
         self.isFirstTry = isFirstTry
+        self.isLastTry = isLastTry
         self.onDelta = onDelta
         self.conclude = conclude
     }
@@ -60,4 +63,18 @@ package final class AnswerOutcome: Sendable {
         self.retrieving = retrieving
         self.generating = generating
     }
+}
+
+extension AnswerOutcome {
+    /// The same, and it came to this.
+    func failed(_ failure: JobFailure) -> AnswerOutcome {
+        AnswerOutcome(result: .failed(failure), route: route, retrieving: retrieving, generating: generating)
+    }
+}
+
+extension JobFailure {
+    /// The worker that made the answer broke off, and another has made another answer.
+    static let otherwiseStreamed = JobFailure(
+        .modelUnavailable,
+        "what was streamed of the answer is not how the answer begins, which another call was made for")
 }

@@ -118,7 +118,7 @@ final class ModelAsker {
             case nil: failure = caller(flight).absence
             }
             if hasEnded() { break }
-            guard !flight.isHeldBack, trail.failed(failure, hasStreamed: !flight.streamed.isEmpty) else { break }
+            guard !flight.isHeldBack, trail.failed(failure, hasStreamed: !flight.text.said.isEmpty) else { break }
         }
         return .failed(trail.failure ?? caller(flight).absence)
     }

@@ -119,7 +119,7 @@ struct ModelCaller: Sendable {
         return Call(result: result, length: length)
     }
 
-    /// Opens a call in the ledger: what follows in the same turn of the loop goes out behind it. What costs nothing is in none.
+    /// Opens a call in the ledger, in the turn of the loop in which it begins. What costs nothing is in none.
     @inline(never)
     private func open(_ model: any AnswerModel, _ job: Job, _ sources: [Source]) -> [CallMark] {
         model.isLocal ? [] : open(model, job, promptTokens: PromptSize.tokens(of: job, sources))

@@ -279,8 +279,10 @@ actor Deliveries {
         let relay = relay(delivery)
         var onDelta: DeltaSink?
         if let relay { onDelta = { delta in await relay.take(delta) } }
-        return Inquiry(delivery.job, rank: delivery.rank, isFirstTry: delivery.isFirstTry, onDelta: onDelta) {
-            outcome in
+        return Inquiry(
+            delivery.job, rank: delivery.rank, isFirstTry: delivery.isFirstTry,
+            isLastTry: delivery.attempt >= concluder.retry.maxAttempts, onDelta: onDelta
+        ) { outcome in
             await self.conclude(delivery, outcome, relay)
         }
     }

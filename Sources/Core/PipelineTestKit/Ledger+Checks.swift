@@ -90,12 +90,22 @@ extension Ledger.State {
         if retry.maxDeliveries > 1, mostLossesBesideOthers >= retry.maxDeliveries - 1 {
             violations.append("a job that \(mostLossesBesideOthers) workers died of was tried beside others")
         }
+        for (number, attempt) in contradictions where startsOver { checkStream(number, attempt, retry) }
         for account in accounts.values.sorted(by: { $0.message.number < $1.message.number }) {
             checkEnd(account)
             checkCrashes(account, retry)
             checkBounds(account, retry)
             if !searchesFail { checkAttempts(account, retry) }
         }
+    }
+
+    /// Chunks are the beginning of the answer, unless there is no time or attempt left to start over. (Of a delivery that came
+    /// again, or whose id others have, another's answer may have been stored first.)
+    private mutating func checkStream(_ number: Int, _ attempt: Int, _ retry: RetryPolicy) {
+        guard let account = accounts[number], account.redeliveries == 0, account.mostCopies <= 2 || attempt == 1,
+            !account.message.hasTwin, !account.message.hasDeadline, attempt < retry.maxAttempts
+        else { return }
+        violations.append("message \(number): its chunks are not the beginning of its answer")
     }
 
     /// A job is given up as `worker_lost` when that many workers died of it, and only then.

@@ -99,6 +99,10 @@ package final class Ledger: Sendable {
         /// Those that were killed by jobs.
         var victims: [ProcessLife] = []
         var chunks: [String: ChunkTrack] = [:]
+        /// Replies whose answers do not begin with the chunks of their attempt.
+        var contradictions: [(message: Int, attempt: Int)] = []
+        /// Then jobs are tried again, if they may be.
+        var startsOver = true
         var events: [Event] = []
         var replies: [OutgoingReply] = []
         /// What was spent on no reply.
@@ -129,6 +133,11 @@ package final class Ledger: Sendable {
     package var sharesCalls: Bool {
         get { state.withLock { $0.sharesCalls } }
         set { state.withLock { $0.sharesCalls = newValue } }
+    }
+
+    var startsOver: Bool {
+        get { state.withLock { $0.startsOver } }
+        set { state.withLock { $0.startsOver = newValue } }
     }
 
     /// What broke the contract; empty after a good run.
@@ -290,6 +299,9 @@ package final class Ledger: Sendable {
             let key = "\(worker)/\(reply.correlationID ?? "")"
             switch reply.kind {
             case .reply:
+                if let attempt = state.chunks[key]?.contradicts(reply.body) {
+                    state.contradictions.append((number, attempt))
+                }
                 state.accounts[number]?.arrived.append(reply.body)
                 state.checkIsStored(number, reply.body)
                 state.chunks[key, default: ChunkTrack()].isReplied = true
@@ -398,13 +410,25 @@ package final class Ledger: Sendable {
 /// The chunks that one worker sent for one message.
 struct ChunkTrack {
     private var last = -1
+    private var text = ""
+    private var attempt = 1
     var isReplied = false
+
+    /// The attempt of the reply, when its answer is not what was streamed. (The rest may be missing.)
+    func contradicts(_ body: [UInt8]) -> Int? {
+        guard let reply = try? Reply(decoding: body), reply.attempts == attempt, let answer = reply.answer else {
+            return nil
+        }
+        return answer.utf8.starts(with: text.utf8) ? nil : attempt
+    }
 
     /// What is wrong with the chunk's place, if anything.
     mutating func take(_ body: [UInt8]) -> String? {
         guard let chunk = try? Chunk(decoding: body) else { return "a chunk that cannot be read" }
         defer { last = chunk.seq }
         if chunk.delta.isEmpty { return "an empty chunk" }
+        if chunk.seq == 0 { (text, attempt) = ("", chunk.attempt) }
+        text += chunk.delta
         // A second call of the model, after the first was lost with its worker or its connection, counts from 0 again.
         if chunk.seq == 0 {
             isReplied = false

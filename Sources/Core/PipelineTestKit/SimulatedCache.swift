@@ -8,6 +8,12 @@ package final class SimulatedCache: Sendable {
     private struct State {
         var kept: [AnswerKey: (bytes: [UInt8], until: Duration)] = [:]
         var makers: [AnswerKey: ProcessLife] = [:]
+        /// What makers have said.
+        var said: [AnswerKey: (life: ProcessLife, pieces: SaidPieces)] = [:]
+        /// Whom somebody wants to hear.
+        var wanted: [AnswerKey: ProcessLife] = [:]
+        var relayed = 0
+        var timesSaid = 0
         var awayUntil: Duration = .zero
         var asked = 0
     }
@@ -27,6 +33,13 @@ package final class SimulatedCache: Sendable {
     package var asked: Int { state.withLock { $0.asked } }
     /// The answers that somebody is to make.
     package var beingMade: Int { state.withLock { $0.makers.count } }
+
+    /// How often pieces went from one worker to another.
+    package var relayed: Int { state.withLock { $0.relayed } }
+    /// How often a maker has said something.
+    package var said: Int { state.withLock { $0.timesSaid } }
+    /// The answers of which something is said.
+    package var beingSaid: Int { state.withLock { $0.said.count } }
 
     /// Whether the worker is to make an answer.
     func isMaker(_ worker: SimulatedWorker) -> Bool {
@@ -50,6 +63,8 @@ package final class SimulatedCache: Sendable {
         state.withLock { state in
             state.kept = [:]
             state.makers = [:]
+            state.said = [:]
+            state.wanted = [:]
         }
     }
 
@@ -57,7 +72,7 @@ package final class SimulatedCache: Sendable {
     func of(_ life: ProcessLife) -> SimulatedAnswerStore { SimulatedAnswerStore(cache: self, life: life) }
 
     fileprivate func look(
-        for keys: [AnswerKey], stale: Duration, _ life: ProcessLife
+        for keys: [AnswerKey], stale: Duration, _ heard: [AnswerKey: HeardPieces], _ life: ProcessLife
     ) async -> [AnswerKey: AnswerStanding] {
         await executor.sleep(executor.draw(latencies.store))
         guard life.isAlive else { return [:] }
@@ -73,12 +88,59 @@ package final class SimulatedCache: Sendable {
                     return
                 }
                 if let maker = state.makers[key], maker !== life, !maker.isOver(at: now, noticedAfter: Self.noticed) {
-                    found[key] = AnswerStanding(kept: kept, maker: .another)
+                    found[key] = AnswerStanding(
+                        kept: kept, maker: .another,
+                        pieces: heard[key].flatMap { Self.hear(key, maker, $0, &state) })
                     return
                 }
                 state.makers[key] = life
                 found[key] = AnswerStanding(kept: kept, maker: .thisWorker)
             }
+        }
+    }
+
+    private static func hear(
+        _ key: AnswerKey, _ maker: ProcessLife, _ heard: HeardPieces, _ state: inout State
+    ) -> SaidPieces? {
+        state.wanted[key] = maker
+        guard let (life, said) = state.said[key], life === maker else { return nil }
+        let rest = said.text.utf8.dropFirst(heard.call == said.call ? heard.bytes : 0)
+        guard !rest.isEmpty else { return nil }
+        state.relayed += 1
+        return SaidPieces(call: said.call, text: String(decoding: rest, as: UTF8.self))
+    }
+
+    fileprivate func followed(among keys: [AnswerKey], _ life: ProcessLife) async -> Set<AnswerKey> {
+        await executor.sleep(executor.draw(latencies.store))
+        let now = executor.now
+        return state.withLock { state in
+            guard life.isAlive, now >= state.awayUntil else { return [] }
+            return Set(keys.filter { state.wanted[$0] === life })
+        }
+    }
+
+    fileprivate func say(_ pieces: SaidPieces, as key: AnswerKey, isFirst: Bool, _ life: ProcessLife) async -> Bool {
+        await executor.sleep(executor.draw(latencies.store))
+        let now = executor.now
+        return state.withLock { state in
+            guard life.isAlive, now >= state.awayUntil, state.makers[key] === life else { return false }
+            state.timesSaid += 1
+            if isFirst {
+                state.said[key] = (life, pieces)
+                return true
+            }
+            guard let said = state.said[key], said.life === life, said.pieces.call == pieces.call else { return false }
+            state.said[key] = (life, SaidPieces(call: pieces.call, text: said.pieces.text + pieces.text))
+            return true
+        }
+    }
+
+    fileprivate func hush(_ key: AnswerKey, _ life: ProcessLife) async {
+        await executor.sleep(executor.draw(latencies.store))
+        let now = executor.now
+        state.withLock { state in
+            guard life.isAlive, now >= state.awayUntil else { return }
+            state.said[key] = nil
         }
     }
 
@@ -122,9 +184,19 @@ struct SimulatedAnswerStore: AnswerStore {
     let cache: SimulatedCache
     let life: ProcessLife
 
-    func look(for keys: [AnswerKey], stale: Duration) async -> [AnswerKey: AnswerStanding] {
-        await cache.look(for: keys, stale: stale, life)
+    func look(
+        for keys: [AnswerKey], stale: Duration, heard: [AnswerKey: HeardPieces]
+    ) async -> [AnswerKey: AnswerStanding] {
+        await cache.look(for: keys, stale: stale, heard, life)
     }
+
+    func followed(among keys: [AnswerKey]) async -> Set<AnswerKey> { await cache.followed(among: keys, life) }
+
+    func say(_ pieces: SaidPieces, as key: AnswerKey, isFirst: Bool) async -> Bool {
+        await cache.say(pieces, as: key, isFirst: isFirst, life)
+    }
+
+    func hush(_ key: AnswerKey) async { await cache.hush(key, life) }
 
     func renew(_ key: AnswerKey, left: Duration) async -> AnswerRenewal { await cache.renew(key, left: left, life) }
 

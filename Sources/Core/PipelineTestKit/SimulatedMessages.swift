@@ -7,16 +7,18 @@ enum SimulatedMessages {
 
     /// - Parameters:
     ///   - sharing: many ask the same.
+    ///   - alike: nearly all do, and want it in pieces.
     ///   - agents: some are for one of these.
     static func draw(
-        _ draw: inout SeededGenerator, sharing: Bool = false, agents: [String] = []
+        _ draw: inout SeededGenerator, sharing: Bool = false, alike: Bool = false, agents: [String] = []
     ) -> [(at: Duration, messages: [SimulatedMessage])] {
         let count = Int.random(in: 1...10, using: &draw)
         var jobs: [Job] = []
         var bursts: [(at: Duration, messages: [SimulatedMessage])] = []
         var at = Duration.zero
         for number in 0..<count {
-            let message = draw.chance(10) ? bad(number, &draw) : job(number, &jobs, &draw, sharing, agents)
+            let message =
+                draw.chance(10) ? bad(number, &draw) : job(number, &jobs, &draw, sharing, alike: alike, agents)
             if bursts.isEmpty || draw.chance(30) {
                 at += .milliseconds(Int.random(in: 0...300, using: &draw))
                 bursts.append((at, []))
@@ -53,7 +55,8 @@ enum SimulatedMessages {
     }
 
     private static func job(
-        _ number: Int, _ jobs: inout [Job], _ draw: inout SeededGenerator, _ sharing: Bool, _ agents: [String]
+        _ number: Int, _ jobs: inout [Job], _ draw: inout SeededGenerator, _ sharing: Bool, alike: Bool,
+        _ agents: [String]
     ) -> SimulatedMessage {
         let reply: SimulatedMessage.ReplyQueue =
             switch Int.random(in: 0..<20, using: &draw) {
@@ -70,13 +73,13 @@ enum SimulatedMessages {
         // What kills, kills whoever asks it.
         let isShared = sharing && !isPoison && number % 4 > 0
         if isShared {
-            job.query = "shared question \(number % 2)"
-            job.tenant = [nil, "a"][number / 2 % 2]
+            job.query = "shared question \(alike ? 0 : number % 2)"
+            job.tenant = alike ? nil : [nil, "a"][number / 2 % 2]
             if number % 5 == 0 { job.options.cache = number % 2 == 0 ? .refresh : .bypass }
         }
         // In an order of their own, so that the draws of a seed are the same with and without agents.
         if !agents.isEmpty, number % 3 > 0 { job.agent = agents[number / 3 % agents.count] }
-        job.stream = draw.chance(30)
+        job.stream = draw.chance(alike ? 90 : 30)
         if draw.chance(20) {
             job.deadline = Timestamp(
                 milliseconds: SimulatedClock.start.milliseconds + Int64.random(in: -100...800, using: &draw))

@@ -3,7 +3,7 @@ import ChatJobs
 import Pipeline
 import Synchronization
 
-/// A language model: every call takes its time, fails or answers, and gives a different text.
+/// A language model: every call takes its time, fails or answers, and gives a different text unless it is constant.
 package final class SimulatedModel: Sendable {
     /// What a call comes to.
     package enum Reaction: Sendable {
@@ -32,9 +32,12 @@ package final class SimulatedModel: Sendable {
     private let reaction: @Sendable (Job) -> Reaction
     /// Its calls cost nothing, and the ledger does not count them.
     let isLocal: Bool
+    /// Each call gives the same text.
+    private let isConstant: Bool
 
     package init(
         executor: SimulatedExecutor, ledger: Ledger, latencies: Latencies, isLocal: Bool = false,
+        isConstant: Bool = false,
         reaction: @escaping @Sendable (Job) -> Reaction = { _ in .answers }
     ) {
         self.executor = executor
@@ -42,6 +45,7 @@ package final class SimulatedModel: Sendable {
         self.latencies = latencies
         self.reaction = reaction
         self.isLocal = isLocal
+        self.isConstant = isConstant
     }
 
     /// The jobs of the calls, in the order in which they began.
@@ -124,7 +128,7 @@ package final class SimulatedModel: Sendable {
             if executor.chance(50) { await executor.sleep(executor.draw(latencies.store)) }
             throw JobFailure(.modelUnavailable, "nobody listens", blame: .absence)
         }
-        let text = "Answer \(call)\(Self.ending(of: job.query, job.tenant, worker.agent))"
+        let text = "Answer \(isConstant ? 1 : call)\(Self.ending(of: job.query, job.tenant, worker.agent))"
         let latency = executor.draw(latencies.model)
         let reaction = reaction(job)
         if case .failsAtOnce(let failure) = reaction { throw failure }

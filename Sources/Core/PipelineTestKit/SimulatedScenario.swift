@@ -14,6 +14,8 @@ package struct SimulatedScenario: Sendable {
         package let events: [Ledger.Event]
         /// How many batches were made at the provider.
         package var batches = 0
+        /// How often pieces of an answer went from one worker to another.
+        package var relayed = 0
 
         /// All that a person needs to see why a run failed, and to run it again.
         package var story: String {
@@ -49,7 +51,6 @@ package struct SimulatedScenario: Sendable {
         }
     }
 
-    private static let modelTimeout = Duration.milliseconds(300)
     /// One seed in so many is a crowd.
     private static let crowdEvery: UInt64 = 50
 
@@ -65,7 +66,11 @@ package struct SimulatedScenario: Sendable {
         let isSharing = shares.chance(40)
         var agency = SeededGenerator(seed: seed ^ 0xA6E7)
         let agents = agency.chance(30) ? ["sales", "returns"] : []
-        var messages = SimulatedMessages.draw(&draw, sharing: isSharing, agents: agents)
+        // Likewise. So slow that those who wait in another worker are given pieces.
+        var slowness = SeededGenerator(seed: seed ^ 0x570)
+        let isSlow = isSharing && slowness.chance(40)
+        let modelTimeout = Duration.milliseconds(isSlow ? 1500 : 300)
+        var messages = SimulatedMessages.draw(&draw, sharing: isSharing, alike: isSlow, agents: isSlow ? [] : agents)
         ledger.sharesCalls = isSharing
         // Likewise.
         var another = SeededGenerator(seed: seed ^ 0x10CA1)
@@ -76,7 +81,12 @@ package struct SimulatedScenario: Sendable {
         let hopelessReaction = Self.hopelessReaction(&another)
         let jobs = messages.flatMap(\.messages).filter { $0.refusal == nil }.compactMap(\.id)
         let unreadable = another.chance(10) ? jobs.randomElement(using: &another) : nil
-        let model = SimulatedModel(executor: executor, ledger: ledger, latencies: .wild, isLocal: isLocal) { job in
+        var latencies = Latencies.wild
+        if isSlow { latencies.model = .milliseconds(1) ... .seconds(2) }
+        let model = SimulatedModel(
+            executor: executor, ledger: ledger, latencies: latencies, isLocal: isLocal,
+            isConstant: isSlow && slowness.chance(50)
+        ) { job in
             if poison.contains(job.id) { return .kills }
             if hopeless.contains(job.id) { return hopelessReaction }
             return executor.chance(failing) ? .fails(Self.failure(executor)) : .answers
@@ -113,13 +123,13 @@ package struct SimulatedScenario: Sendable {
         // Likewise.
         var places = SeededGenerator(seed: seed ^ 0xE4D5)
         if places.chance(30), !isLocal {
-            all.endpoints = .draw(&places, executor: executor, timeout: Self.modelTimeout)
+            all.endpoints = .draw(&places, executor: executor, timeout: modelTimeout)
         }
         let services = all
         var configuration = PipelineConfiguration()
         configuration.window = Int.random(in: 1...8, using: &draw)
         configuration.answering.agent.modelConcurrency = Int.random(in: 1...6, using: &draw)
-        configuration.answering.agent.modelTimeout = Self.modelTimeout
+        configuration.answering.agent.modelTimeout = modelTimeout
         configuration.answering.agent.retrievalTimeout = .milliseconds(500)
         configuration.answering.breakerThreshold = Int.random(in: 1...6, using: &draw)
         configuration.answering.priorityMaxWait = .milliseconds(Int.random(in: 50...2000, using: &draw))
@@ -128,6 +138,9 @@ package struct SimulatedScenario: Sendable {
         configuration.retry.max = .seconds(2)
         configuration.retry.maxDeliveries = Int.random(in: 1...3, using: &draw)
         if isSharing { configuration.answering.cache = .draw(&shares) }
+        // What is started over is found again.
+        if isSlow { configuration.answering.cache?.storeLife = .seconds(600) }
+        ledger.startsOver = !isSharing || isSlow
         var ceilings = SeededGenerator(seed: seed ^ 0xCE11)
         if ceilings.chance(30) {
             configuration.inFlight = TenantCeiling(everybody: .random(in: 1...3, using: &ceilings))
@@ -135,7 +148,7 @@ package struct SimulatedScenario: Sendable {
         if ceilings.chance(30) {
             configuration.chunksPerSecond = TenantCeiling(everybody: .random(in: 1...30, using: &ceilings))
         }
-        let workers = draw.chance(50) ? 2 : 1
+        let workers = draw.chance(50) || isSlow ? 2 : 1
         let day = SimulatedDay(
             services: services, configuration: configuration, workers: workers,
             prefetch: Int.random(in: 1...12, using: &draw), messages: messages,
@@ -153,7 +166,7 @@ package struct SimulatedScenario: Sendable {
         ledger.checkEnd(configuration, searchesFail: services.passages?.failing ?? 0 > 0 || isSharing)
         return Report(
             seed: seed, outcome: outcome, violations: ledger.violations, events: ledger.events,
-            batches: provider?.made ?? 0)
+            batches: provider?.made ?? 0, relayed: services.answers?.relayed ?? 0)
     }
 }
 

@@ -38,8 +38,8 @@ extension RedisClient {
         try await send(RedisCommand(script: script, keys: keys, arguments: arguments.map { .bytes($0) }))
     }
 
-    /// Sends a command, no script, whose answer is of no interest, and does not wait. Nothing when it cannot be sent. On the client's
-    /// loop it is on its way before anything that follows in the same turn.
+    /// Sends a command, no script, whose answer is of no interest, and does not wait: on the client's loop it is written at the end
+    /// of this turn. When it cannot be sent nothing happens.
     package nonisolated func post(_ command: RedisCommand) {
         if loop.isCurrent {
             assumeIsolated { $0.enqueue(unheard: command) }

@@ -91,20 +91,23 @@ final class AnswerCache {
     var hasStore: Bool { store != nil }
 
     /// What is in the store, in one round trip, and who makes what is not. Nothing of what the store does not know.
-    func inStore(_ keys: [AnswerKey]) async -> [AnswerKey: Standing] {
+    ///
+    /// - Parameter heard: of those that somebody wants in pieces, what has been heard.
+    func inStore(_ keys: [AnswerKey], heard: [AnswerKey: HeardPieces] = [:]) async -> [AnswerKey: Standing] {
         guard let store, !keys.isEmpty else { return [:] }
-        let standings = await store.look(for: keys, stale: settings.stale)
+        let standings = await store.look(for: keys, stale: settings.stale, heard: heard)
         let wall = clock.wall
         return standings.mapValues { standing in
             Standing(
                 found: standing.kept.map { Found(answer: $0, tier: .redis, isFresh: $0.freshUntil > wall) },
-                maker: standing.maker)
+                maker: standing.maker, pieces: standing.pieces)
         }
     }
 
     struct Standing: Sendable {
         let found: Found?
         let maker: AnswerStanding.Maker
+        let pieces: SaidPieces?
     }
 
     /// Others may make these answers.
@@ -129,6 +132,9 @@ final class AnswerCache {
 
     func missed() { metrics.misses.increment() }
     func joined(_ usage: Usage) { metrics.hit(.coalesced, usage) }
+
+    /// Whether the store has an answer for so long, at least.
+    func keepsInStore(for time: Duration) -> Bool { store != nil && settings.life(random: 0) > time }
 
     // MARK: - Renewing
 
