@@ -23,7 +23,7 @@ struct DocumentMatches {
 /// say nothing than something wrong: see docs/retrieval.md for what other thresholds do.
 enum Confidence {
     /// Below it the answer is that nothing was found.
-    static let enough = 0.5
+    static let enough = 0.55
     /// A document that retrieval did not put first has to be so much surer than the first.
     static let notFirst = 2.0
     /// The least share of the question that must be spoken of, whatever else is said for a document.
@@ -42,6 +42,8 @@ enum Confidence {
     /// A term that is in a title or heading.
     private static let heading = 0.58
     private static let mostHeading = 3
+    /// It has all of the question, word for word.
+    private static let whole = 0.3
     /// It has days and hours where the question is how long.
     private static let kind = 0.53
 
@@ -72,12 +74,15 @@ enum Confidence {
         }
         let share = said / max(Double(weights.reduce(0, +)), .leastNonzeroMagnitude)
         guard share >= leastShare else { return nil }
-        let lead = min(mostScoreLead, max(-mostScoreLead, document.score - others.score))
+        // Whoever put a document first, a reranker say, knew more than its score. One alone leads nobody.
+        let lead =
+            documents.count == 1
+            ? 0 : min(mostScoreLead, max(index == 0 ? 0 : -mostScoreLead, document.score - others.score))
         return bias + scoreLead * lead + Self.share * share
             + termLead * Double(document.all.nonzeroBitCount - others.terms)
             + titleLead * (document.titleShare - others.titleShare)
             + heading * Double(min(document.title.any.nonzeroBitCount, mostHeading))
-            + (document.text.isOfKind ? kind : 0)
+            + (document.text.isOfKind ? kind : 0) + (share >= 0.999 ? whole : 0)
     }
 }
 
