@@ -23,7 +23,7 @@ struct DocumentMatches {
 /// say nothing than something wrong: see docs/retrieval.md for what other thresholds do.
 enum Confidence {
     /// Below it the answer is that nothing was found.
-    static let enough = 0.55
+    static let enough = 0.65
     /// A document that retrieval did not put first has to be so much surer than the first.
     static let notFirst = 2.0
     /// The least share of the question that must be spoken of, whatever else is said for a document.

@@ -5,7 +5,7 @@
 /// `nicked`, and no article says so. `_` joins words that call for the others together, each at most one word behind the one
 /// before; an article is not searched for them.
 struct Synonyms: Sendable {
-    static let standard = Synonyms(english + "\n" + chinese)
+    static let standard = Synonyms([english, chinese, everyday].joined(separator: "\n"))
 
     /// A term to be searched for, and how much it counts.
     struct Term: Sendable, Equatable {
