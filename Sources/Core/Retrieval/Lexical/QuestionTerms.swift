@@ -110,8 +110,13 @@ package struct QuestionTerms: Sendable {
 
 /// Words that belong to asking, not to what is asked for.
 private enum AskingWords {
-    static let standard = Phrases(
-        (english + " " + chinese).split(whereSeparator: \.isWhitespace).map { ($0, 0) })
+    static let standard: Phrases = {
+        var builder = Phrases.Builder()
+        for word in Array((english + " " + chinese).utf8).split(whereSeparator: { $0 <= 0x20 }) {
+            builder.add(word, value: 0)
+        }
+        return Phrases(builder)
+    }()
 
     private static let english = """
         a an the and or but if of to in on at by for from with without about as into than then so is are am was were be been

@@ -205,6 +205,7 @@ struct TermIndex: Sendable {
         var own: [Wanted] = []
         /// By their places.
         var others: [Int: Float] = [:]
+        others.reserveCapacity(128)
         var inexact = Self.mostInexact
         var units: [UInt32] = []
         var ofTitles = Titles.Question()

@@ -39,6 +39,8 @@ struct Titles: Sendable {
     struct Question {
         fileprivate var terms: [UInt32: Float] = [:]
 
+        init() { terms.reserveCapacity(128) }
+
         mutating func add(own hash: UInt32) { terms[hash] = 1 }
         mutating func add(standIn hash: UInt32) { terms[hash] = max(terms[hash] ?? 0, Titles.standIn) }
     }
