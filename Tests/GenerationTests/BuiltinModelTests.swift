@@ -106,6 +106,36 @@ import Testing
         #expect(try await answer(query, [returns, shipping]).answer == NothingFound.english)
     }
 
+    @Test func whatTheSearchTakesForTheSameIsFoundInSentences() async throws {
+        let found = try await answer("when do I get my money back for the parcel?", [refunds, shipping])
+        #expect(found.answer.contains("refund within five days"), "\(found.answer)")
+        let chinese = try await answer("钱啥时候退给我", [self.chinese])
+        #expect(chinese.answer.contains("退款会在三个工作日内原路退回！"), "\(chinese.answer)")
+    }
+
+    private let refunds = passage(
+        "We like parcels of all colours. You get the refund within five days. Parcels are brown.", title: "Refunds",
+        score: 0.5,
+        id: "refunds.md#1")
+
+    /// A wrong answer is worse than none.
+    @Test func aQuestionOfWhichLittleIsKnownIsNotAnswered() async throws {
+        let visa = passage(
+            "We take Visa and Mastercard from any bank.", title: "Ways to pay", score: 0.3, id: "pay.md#1")
+        #expect(try await answer("Which visa do I need for Vietnam?", [visa]).answer == NothingFound.english)
+        #expect(try await answer("Which visa do I need for Vietnam?", [visa, shipping]).sources.isEmpty)
+        #expect(try await answer("Do you take Visa cards from my bank?", [visa, shipping]).sources == [visa])
+    }
+
+    @Test func ofTwoDocumentsThatSayAsMuchNeitherIsQuoted() async throws {
+        let one = passage("The label is blue here.", score: 0.3, id: "one.md#1")
+        let two = passage("A label is on the lid.", score: 0.3, id: "two.md#1")
+        #expect(try await answer("who prints the label of a lamp?", [one, two]).sources.isEmpty)
+        var sure = one
+        sure.text += " Who prints it? We print it on each lamp."
+        #expect(try await answer("who prints the label of a lamp?", [sure, two]).sources == [sure])
+    }
+
     @Test func overlappingPassagesAreNotQuotedTwice() async throws {
         let overlap = passage(
             "Damaged parcels are returned free of charge. Damaged parcels need a photo.", title: "Returns", score: 0.8,

@@ -119,6 +119,22 @@ import Testing
         #expect(index.search("vouchers", topK: 2).map(\.index) == [1, 0])
     }
 
+    @Test func whatAQuestionSaysOfATitleIsTold() {
+        func bytes(_ text: String) -> ArraySlice<UInt8> { Array(text.utf8)[...] }
+        let index = TermIndex([
+            (bytes("Gift cards › Values"), bytes("fifty")), (bytes("Gift cards › Lost"), bytes("a lost thing")),
+            (bytes("退货办法"), bytes("期限")), (bytes("Coupons"), bytes("nothing")), (bytes(""), bytes("gift")),
+            (bytes("的"), bytes("gift")),
+        ])
+        func shares(_ question: String) -> [Int: Float] {
+            Dictionary(index.search(question, topK: 9).map { ($0.index, $0.title) }) { one, _ in one }
+        }
+        #expect(shares("the gift") == [0: 0.5, 1: 0.5, 4: 0, 5: 0])
+        #expect(shares("gift cards for values")[1] == 1)
+        #expect(shares("怎么退货") == [2: 1.0 / 3])
+        #expect(shares("a voucher")[3] == 0.5, "what stands in for it counts half")
+    }
+
     @Test func manyPassagesAreFoundAsFewAre() {
         var texts = (0..<3000).map { "common word \($0 % 7) number\($0)" }
         texts[1234] += " 特别 unique"

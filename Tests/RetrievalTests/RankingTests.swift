@@ -3,9 +3,13 @@ import Testing
 @testable import Retrieval
 
 @Suite struct RankingTests {
+    private func worded(_ list: [(Int, Float)]) -> [TermIndex.Found] {
+        list.map { TermIndex.Found(index: $0.0, score: $0.1) }
+    }
+
     @Test func whatBothListsHaveGoesFirst() {
         var ranking = Ranking()
-        ranking.fuse([(1, 0.9), (2, 0.8), (3, 0.7)], [(4, 9), (3, 8)], document: { $0 }) { _ in 0.1 }
+        ranking.fuse([(1, 0.9), (2, 0.8), (3, 0.7)], worded([(4, 9), (3, 8)]), document: { $0 }) { _ in 0.1 }
         let best = ranking.best(10)
         #expect(best.map(\.index) == [3, 1, 4, 2])
         #expect(best.map(\.score) == [0.7, 0.9, 0.1, 0.8], "scores are the vectors'")
@@ -14,11 +18,11 @@ import Testing
 
     @Test func aLikelyFolderRaisesAPassageThatKeepsItsScore() {
         var one = Ranking()
-        one.take(worded: [(1, 0.5), (2, 0.4), (3, 0.1)], document: { $0 })
+        one.take(worded: worded([(1, 0.5), (2, 0.4), (3, 0.1)]), document: { $0 })
         one.favour { $0 == 2 ? 0.6 : 0.2 }
         #expect(one.best(3).map(\.index) == [2, 1, 3] && one.best(1).first?.score == 0.4)
         var far = Ranking()
-        far.take(worded: [(1, 0.5), (2, 0.4), (3, 0.1)], document: { $0 })
+        far.take(worded: worded([(1, 0.5), (2, 0.4), (3, 0.1)]), document: { $0 })
         far.favour { $0 == 3 ? 1 : 0 }
         #expect(far.best(3).map(\.index) == [1, 2, 3], "a boost, not a filter")
         var fused = Ranking()
@@ -29,11 +33,19 @@ import Testing
 
     @Test func whatADocumentsOtherPassageHasCountsALittle() {
         var ranking = Ranking()
-        ranking.take(worded: [(1, 0.5), (2, 0.48), (3, 0.4), (4, 0.1)], document: { $0 > 1 && $0 < 4 ? 2 : $0 })
+        ranking.take(
+            worded: worded([(1, 0.5), (2, 0.48), (3, 0.4), (4, 0.1)]), document: { $0 > 1 && $0 < 4 ? 2 : $0 })
         #expect(ranking.best(4).map(\.index) == [2, 1, 3, 4] && ranking.best(1).first?.score == 0.48)
         var fused = Ranking()
-        fused.fuse([], [(1, 0.5), (2, 0.48), (3, 0.4)], document: { $0 > 1 ? 2 : $0 }) { _ in 0 }
+        fused.fuse([], worded([(1, 0.5), (2, 0.48), (3, 0.4)]), document: { $0 > 1 ? 2 : $0 }) { _ in 0 }
         #expect(fused.best(3).map(\.index) == [2, 1, 3])
+    }
+
+    @Test func aTitleThatTheQuestionSaysRaisesAPassage() {
+        var ranking = Ranking()
+        let found = [TermIndex.Found(index: 1, score: 0.5), TermIndex.Found(index: 2, score: 0.4, title: 0.5)]
+        ranking.take(worded: found, document: { $0 })
+        #expect(ranking.best(2).map(\.index) == [2, 1] && ranking.best(1).first?.score == 0.4)
     }
 
     /// Similarities of a model lie close together: with a boost of the scores the folder would decide alone.
@@ -47,7 +59,7 @@ import Testing
 
     @Test func aFurtherPassageOfADocumentIsWorthLess() {
         var ranking = Ranking()
-        ranking.take(worded: [(1, 0.5), (2, 0.49), (3, 0.45), (4, 0.1)], document: { $0 })
+        ranking.take(worded: worded([(1, 0.5), (2, 0.49), (3, 0.45), (4, 0.1)]), document: { $0 })
         ranking.lowerRepeats { $0 < 3 ? 0 : $0 }
         #expect(ranking.best(4).map(\.index) == [1, 3, 2, 4] && ranking.best(3).last?.score == 0.49)
     }

@@ -7,6 +7,8 @@ struct DocumentMatches {
     var text = QuestionTerms.Matches()
     /// Of titles and headings.
     var title = QuestionTerms.Matches()
+    /// How much of its title the question says, 0 … 1.
+    var titleShare = 0.0
     /// The best of its passages'.
     var score = 0.0
 
@@ -21,24 +23,29 @@ struct DocumentMatches {
 /// say nothing than something wrong: see docs/retrieval.md for what other thresholds do.
 enum Confidence {
     /// Below it the answer is that nothing was found.
-    static let enough = 0.4
+    static let enough = 0.65
     /// A document that retrieval did not put first has to be so much surer than the first.
-    static let notFirst = 1.5
+    static let notFirst = 2.0
     /// The least share of the question that must be spoken of, whatever else is said for a document.
     static let leastShare = 0.2
-    private static let bias = -2.1
+    private static let bias = -1.94
     /// By how much its score is above the next document's.
-    private static let scoreLead = 7.0
+    private static let scoreLead = 5.4
     private static let mostScoreLead = 0.4
-    private static let share = 1.8
+    private static let share = 2.3
     /// What stands in for a term of the question counts for it.
     static let standIn = 0.6
     /// How many terms more it has than the next.
-    private static let termLead = 0.55
-    private static let heading = 0.75
+    private static let termLead = 0.42
+    /// By how much more of its title the question says than of the next document's.
+    private static let titleLead = 1.4
+    /// A term that is in a title or heading.
+    private static let heading = 0.58
     private static let mostHeading = 3
+    /// It has all of the question, word for word.
+    private static let whole = 0.3
     /// It has days and hours where the question is how long.
-    private static let kind = 0.7
+    private static let kind = 0.53
 
     /// The one that answers; nil when none does.
     ///
@@ -55,10 +62,11 @@ enum Confidence {
 
     private static func of(_ index: Int, among documents: [DocumentMatches], _ weights: [Float]) -> Double? {
         let document = documents[index]
-        var others = (score: 0.0, terms: 0)
+        var others = (score: 0.0, terms: 0, titleShare: 0.0)
         for other in documents.indices where other != index {
             others.score = max(others.score, documents[other].score)
             others.terms = max(others.terms, documents[other].all.nonzeroBitCount)
+            others.titleShare = max(others.titleShare, documents[other].titleShare)
         }
         let own = document.text.own | document.title.own
         let said = bits(document.all).reduce(0) {
@@ -66,11 +74,15 @@ enum Confidence {
         }
         let share = said / max(Double(weights.reduce(0, +)), .leastNonzeroMagnitude)
         guard share >= leastShare else { return nil }
-        let lead = min(mostScoreLead, max(-mostScoreLead, document.score - others.score))
+        // Whoever put a document first, a reranker say, knew more than its score. One alone leads nobody.
+        let lead =
+            documents.count == 1
+            ? 0 : min(mostScoreLead, max(index == 0 ? 0 : -mostScoreLead, document.score - others.score))
         return bias + scoreLead * lead + Self.share * share
             + termLead * Double(document.all.nonzeroBitCount - others.terms)
+            + titleLead * (document.titleShare - others.titleShare)
             + heading * Double(min(document.title.any.nonzeroBitCount, mostHeading))
-            + (document.text.isOfKind ? kind : 0)
+            + (document.text.isOfKind ? kind : 0) + (share >= 0.999 ? whole : 0)
     }
 }
 

@@ -44,6 +44,7 @@ package struct ExtractiveModel: LanguageModel {
             documents[place].passages.append(index)
             if passage.score.isFinite { documents[place].score = max(documents[place].score, passage.score) }
             documents[place].title.add(question.matches(in: passage.title))
+            documents[place].titleShare = question.terms.share(ofTitle: passage.title)
             for sentence in sentences(of: passage, index, question) {
                 documents[place].text.add(sentence.matches)
                 candidates.append(sentence)

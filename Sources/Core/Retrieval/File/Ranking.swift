@@ -13,6 +13,8 @@ struct Ranking {
     private static let repeatedOfPlaces: Float = 0.85
     /// What a passage is worth of the best other passage of its document, by words: what a question asks for may stand in two of them.
     private static let neighbour: Float = 0.2
+    /// How much a title of which the question says all raises a passage, by words.
+    private static let title: Float = 1
 
     private var found: [(index: Int, score: Float, order: Float)] = []
     /// Ordered by places in lists, not by scores.
@@ -21,13 +23,13 @@ struct Ranking {
     /// One list whose scores say by how much one is better than another: those of words do.
     ///
     /// - Parameter document: of a passage.
-    mutating func take(worded list: [(index: Int, score: Float)], document: (_ passage: Int) -> Int) {
+    mutating func take(worded list: [TermIndex.Found], document: (_ passage: Int) -> Int) {
         found = Self.raised(list, document)
     }
 
-    /// With what each has of its document's others.
+    /// With what each has of its document's others, and of its title.
     private static func raised(
-        _ list: [(index: Int, score: Float)], _ document: (_ passage: Int) -> Int
+        _ list: [TermIndex.Found], _ document: (_ passage: Int) -> Int
     ) -> [(index: Int, score: Float, order: Float)] {
         var best: [Int: (first: Int, firstScore: Float, secondScore: Float)] = [:]
         for match in list {
@@ -44,7 +46,7 @@ struct Ranking {
         return list.map { match in
             let known = best[document(match.index)]
             let other = known?.first == match.index ? known?.secondScore : known?.firstScore
-            return (match.index, match.score, match.score + neighbour * (other ?? 0))
+            return (match.index, match.score, (match.score + neighbour * (other ?? 0)) * (1 + title * match.title))
         }
     }
 
@@ -60,7 +62,7 @@ struct Ranking {
     ///   - document: of a passage.
     ///   - score: of a passage that is only in the second.
     mutating func fuse(
-        _ near: [(index: Int, score: Float)], _ worded: [(index: Int, score: Float)],
+        _ near: [(index: Int, score: Float)], _ worded: [TermIndex.Found],
         document: (_ passage: Int) -> Int, score: (Int) -> Float
     ) {
         isByPlaces = true

@@ -1,34 +1,46 @@
 /// Words and phrases that are looked for in a question. A unit is a word's stem, or a character of a script without spaces.
 struct Phrases: Sendable {
-    private var phrases: [Phrase] = []
+    private let phrases: [Phrase]
     /// The first unit of each, ascending.
-    private var firsts: [UInt32] = []
+    private let firsts: [UInt32]
     /// All units of all phrases.
-    private var units: [UInt32] = []
+    private let units: [UInt32]
 
-    private struct Phrase: Sendable {
+    fileprivate struct Phrase: Sendable {
         var units: Range<Int>
         var value: Int
         /// Whether another word may stand between two of its own.
         var isLoose: Bool
     }
 
-    /// - Parameter words: `_` joins those of a phrase. Each with what it stands for, of the caller's choice.
-    init(_ words: some Sequence<(text: Substring, value: Int)>) {
-        for (text, value) in words {
+    /// Collects phrases, each with what it stands for, of the caller's choice.
+    struct Builder {
+        fileprivate var phrases: [Phrase] = []
+        fileprivate var units: [UInt32] = []
+
+        /// - Parameters:
+        ///   - word: `_` joins the words of a phrase.
+        ///   - term: takes each term that is read of it.
+        mutating func add(_ word: ArraySlice<UInt8>, value: Int, term: (PlainTerms.Term) -> Void = { _ in }) {
             let start = units.count
-            units += Self.units(of: text)
-            guard units.count > start else { continue }
-            phrases.append(Phrase(units: start..<units.count, value: value, isLoose: text.contains("_")))
+            PlainTerms.forEach(in: word) { read, _ in
+                if !read.isPair { units.append(read.hash) }
+                term(read)
+            }
+            guard units.count > start else { return }
+            phrases.append(
+                Phrase(units: start..<units.count, value: value, isLoose: word.contains(UInt8(ascii: "_"))))
         }
-        phrases.sort { (units[$0.units.lowerBound], $0.value) < (units[$1.units.lowerBound], $1.value) }
-        firsts = phrases.map { units[$0.units.lowerBound] }
     }
 
-    static func units(of text: Substring) -> [UInt32] {
-        var units: [UInt32] = []
-        PlainTerms.forEach(in: Array(text.utf8)[...]) { term, _ in if !term.isPair { units.append(term.hash) } }
-        return units
+    init(_ builder: Builder) {
+        let units = builder.units
+        let phrases = builder.phrases.sorted {
+            (units[$0.units.lowerBound], $0.value) < (units[$1.units.lowerBound], $1.value)
+        }
+        self.units = units
+        self.phrases = phrases
+        firsts = phrases.map { units[$0.units.lowerBound] }
     }
 
     /// Calls `body` with each that a question has, and where.

@@ -95,12 +95,28 @@ package struct QuestionTerms: Sendable {
         matches.any |= matches.own
         return matches
     }
+
+    /// The share of a heading's title that the question says, 0 … 1: the search has it, too.
+    package func share(ofTitle heading: String) -> Double {
+        var (said, count) = (0.0, 0.0)
+        PlainTerms.forEach(in: Titles.title(of: Array(heading.utf8)[...])) { term, _ in
+            guard !term.isStop, term.isWord || term.isPair else { return }
+            count += 1
+            said += own[term.hash] != nil ? 1 : called[term.hash] != nil ? Double(Titles.standIn) : 0
+        }
+        return count > 0 ? said / count : 0
+    }
 }
 
 /// Words that belong to asking, not to what is asked for.
 private enum AskingWords {
-    static let standard = Phrases(
-        (english + " " + chinese).split(whereSeparator: \.isWhitespace).map { ($0, 0) })
+    static let standard: Phrases = {
+        var builder = Phrases.Builder()
+        for word in Array((english + " " + chinese).utf8).split(whereSeparator: { $0 <= 0x20 }) {
+            builder.add(word, value: 0)
+        }
+        return Phrases(builder)
+    }()
 
     private static let english = """
         a an the and or but if of to in on at by for from with without about as into than then so is are am was were be been
@@ -108,7 +124,7 @@ private enum AskingWords {
         you your it its he she they them their this that these those there here what which who whom whose when where why how
         much many long some any please tell know want need like get got just not no yes hello hi hey thanks thank dont
         im up out way day best good help make say said see look thing really very also only if now still theres one two
-        first go going went come give given take let work guys question wondering cant wont doesnt didnt isnt ive id
+        first go going went come give given take let work guys question wondering something anything someone cant wont doesnt didnt isnt ive id
         """
 
     private static let chinese = """

@@ -5,7 +5,7 @@
 /// `nicked`, and no article says so. `_` joins words that call for the others together, each at most one word behind the one
 /// before; an article is not searched for them.
 struct Synonyms: Sendable {
-    static let standard = Synonyms(english + "\n" + chinese)
+    static let standard = Synonyms([english, chinese, everyday].joined(separator: "\n"))
 
     /// A term to be searched for, and how much it counts.
     struct Term: Sendable, Equatable {
@@ -19,29 +19,32 @@ struct Synonyms: Sendable {
     private let lines: [Range<Int>]
 
     init(_ text: String) {
-        var calling: [(Substring, Int)] = []
+        var phrases = Phrases.Builder()
         var terms: [Term] = []
         var lines: [Range<Int>] = []
-        for line in text.split(separator: "\n") {
-            let halves = line.split(separator: ">", maxSplits: 1)
-            calling += halves[0].split(separator: " ").map { ($0, lines.count) }
+        var read: [PlainTerms.Term] = []
+        for line in Array(text.utf8).split(separator: UInt8(ascii: "\n")) {
             let start = terms.count
-            for word in halves[halves.count - 1].split(separator: " ") where !word.contains("_") {
-                terms += Self.terms(of: word)
+            let mark = line.firstIndex(of: UInt8(ascii: ">"))
+            for word in line.split(separator: UInt8(ascii: " ")) {
+                read.removeAll(keepingCapacity: true)
+                if word.startIndex < mark ?? line.endIndex {
+                    phrases.add(word, value: lines.count) { read.append($0) }
+                } else {
+                    PlainTerms.forEach(in: word) { term, _ in read.append(term) }
+                }
+                guard word.startIndex >= mark ?? line.startIndex, !word.contains(UInt8(ascii: "_")) else { continue }
+                // Of characters the pairs say more than each by itself.
+                let hasPairs = read.contains(where: \.isPair)
+                for term in read where term.isPair == hasPairs {
+                    terms.append(Term(hash: term.hash, weight: term.isWord ? 1 : term.weight))
+                }
             }
             lines.append(start..<terms.count)
         }
-        phrases = Phrases(calling)
+        self.phrases = Phrases(phrases)
         self.terms = terms
         self.lines = lines
-    }
-
-    private static func terms(of word: Substring) -> [Term] {
-        var read: [PlainTerms.Term] = []
-        PlainTerms.forEach(in: Array(word.utf8)[...]) { term, _ in read.append(term) }
-        // Of characters the pairs say more than each by itself.
-        if read.contains(where: \.isPair) { read.removeAll { !$0.isPair } }
-        return read.map { Term(hash: $0.hash, weight: $0.isWord ? 1 : $0.weight) }
     }
 
     /// The terms that a question calls for beside its own.

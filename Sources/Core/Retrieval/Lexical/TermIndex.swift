@@ -25,6 +25,7 @@ struct TermIndex: Sendable {
     /// A passage's place, and in the low eight bits what BM25 makes of how often it has the term.
     private let postings: [UInt32]
     private let vocabulary: Vocabulary
+    private let titles: Titles
     let count: Int
 
     /// BM25's weight of a term is below k1 + 1.
@@ -44,10 +45,12 @@ struct TermIndex: Sendable {
         var entries: [UInt64] = []
         var lengths: [Float] = []
         var vocabulary = Vocabulary.Builder()
+        var titles = Titles.Builder()
         /// Of one passage: a term's hash, and how often it has it.
         private var own: [(hash: UInt32, frequency: Float)] = []
 
         mutating func add(heading: ArraySlice<UInt8>, text: ArraySlice<UInt8>) {
+            titles.add(heading: heading)
             own.removeAll(keepingCapacity: true)
             var length: Float = 0
             for (part, factor) in [(heading, TermIndex.headingFactor), (text, 1)] {
@@ -76,6 +79,7 @@ struct TermIndex: Sendable {
 
     private init(_ builder: consuming Builder) {
         let lengths = builder.lengths
+        titles = builder.titles.titles
         count = lengths.count
         let mean = max(lengths.reduce(0, +) / Float(max(count, 1)), 1)
         var terms: [UInt32] = []
@@ -135,14 +139,22 @@ struct TermIndex: Sendable {
         var isStop: Bool
     }
 
+    /// A passage that was found.
+    struct Found: Equatable {
+        var index: Int
+        var score: Float
+        /// How much of its title the question says, 0 … 1.
+        var title: Float = 0
+    }
+
     /// The best passages for `question`, best first; none that has nothing of it but words that every text has, unless the
     /// question has no others.
     ///
     /// - Parameter selection: the passages that may be found; nil: all. How rare a word is, is known of all passages.
     func search(
         _ question: String, topK: Int, in selection: Selection? = nil
-    ) -> [(index: Int, score: Float)] {
-        let (own, others) = wanted(question)
+    ) -> [Found] {
+        let (own, others, saidOfTitles) = wanted(question)
         var scores = [Float](repeating: 0, count: count)
         var total: Float = 0
         for term in own {
@@ -160,7 +172,11 @@ struct TermIndex: Sendable {
             best.offer(index: index, score: score)
         }
         // A term counts k1 + 1 at most, however often a passage has it.
-        return best.sorted.map { ($0.index, min(1, $0.score / (total * (Self.k1 + 1)))) }
+        return best.sorted.map { index, score in
+            Found(
+                index: index, score: min(1, score / (total * (Self.k1 + 1))),
+                title: titles.share(of: index, saidOfTitles))
+        }
     }
 
     /// Of a term that all passages have.
@@ -184,13 +200,15 @@ struct TermIndex: Sendable {
     }
 
     /// The question's terms, each once, and those that count for them.
-    private func wanted(_ question: String) -> (own: [Wanted], others: [Wanted]) {
+    private func wanted(_ question: String) -> (own: [Wanted], others: [Wanted], ofTitles: Titles.Question) {
         var places: [UInt32: Int] = [:]
         var own: [Wanted] = []
         /// By their places.
         var others: [Int: Float] = [:]
+        others.reserveCapacity(128)
         var inexact = Self.mostInexact
         var units: [UInt32] = []
+        var ofTitles = Titles.Question()
         PlainTerms.forEach(in: Array(question.utf8)[...]) { term, letters in
             if !term.isPair { units.append(term.hash) }
             if let known = places[term.hash] {
@@ -198,6 +216,7 @@ struct TermIndex: Sendable {
                 return
             }
             places[term.hash] = own.count
+            if !term.isStop { ofTitles.add(own: term.hash) }
             let place = terms.place(of: term.hash)
             own.append(Wanted(place: place, weight: term.weight, isStop: term.isStop))
             guard term.isWord, !term.isStop, inexact > 0 else { return }
@@ -207,6 +226,7 @@ struct TermIndex: Sendable {
             }
         }
         Synonyms.standard.called(by: units) { term, units in
+            ofTitles.add(standIn: term.hash)
             guard let place = terms.place(of: term.hash) else { return }
             others[place] = max(others[place] ?? 0, (units.count > 1 ? Self.phrase : Self.synonym) * term.weight)
         }
@@ -215,7 +235,8 @@ struct TermIndex: Sendable {
         if own.allSatisfy(\.isStop) { for place in own.indices { own[place].isStop = false } }
         return (
             own,
-            others.sorted { $0.key < $1.key }.map { Wanted(place: $0.key, weight: $0.value, isStop: false) }
+            others.sorted { $0.key < $1.key }.map { Wanted(place: $0.key, weight: $0.value, isStop: false) },
+            ofTitles
         )
     }
 }
