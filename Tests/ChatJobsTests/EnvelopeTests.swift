@@ -26,6 +26,7 @@ import Testing
 
     @Test func bothIDsMayBeGivenWhenTheyAgree() throws {
         #expect(try decode(#"{"id":"m1","query":"q"}"#).id.text == "m1")
+        #expect(try decode(#"{"id":"","query":"q"}"#).id.text == "m1", "empty counts as absent")
         let refusal = try refusal(#"{"id":"b1","query":"q"}"#)
         #expect(
             refusal.failure == JobFailure(.invalidJob, #"message_id "m1" and id "b1" differ; they must agree"#))

@@ -169,7 +169,7 @@ extension ContractTests {
             let broker = try #require(Surroundings.rabbitMQ).replacing("guest:guest@", with: "guest:wrong@")
             let refused = try await parley(
                 "status", settings: mortuary.settings.merging(["rabbitmq.url": broker]) { $1 })
-            #expect(refused.status == 1 && refused.output.contains("rabbitmq  not allowed"), "\(refused)")
+            #expect(refused.status == 2 && refused.output.contains("rabbitmq  not allowed"), "\(refused)")
             let json = try await parley(
                 "status", "--json", settings: mortuary.settings.merging(["rabbitmq.url": broker]) { $1 })
             #expect(try json.lines.first?["totals"]?["dead"]?.isNull == true)

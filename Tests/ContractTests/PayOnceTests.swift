@@ -252,13 +252,15 @@ import Testing
         #expect(try await parley("warm", "--top", "0", settings: queue).status == 2)
         #expect(try await parley("warm", "x.txt", "--top", "1", settings: queue).status == 2)
 
-        let forgotten = try await parley("forget", "--user", "u-17", "--yes", "--json", settings: queue)
+        let forgotten = try await parley("forget", "--user", "u-17", "--json", settings: queue)
         #expect(forgotten.status == 0, "\(forgotten.errors)")
         #expect(try forgotten.lines.first?["recorded_questions"]?.int == 1)
+        #expect(try forgotten.lines.first?["results"]?.int == 1, "that user's")
         let rest = try await parley("warm", "--top", "10", "--json", "--rate", "100", settings: queue)
         #expect(try rest.lines.first?["questions"]?.int == 1)
         let tenant = try await parley("forget", "--tenant", "a", "--yes", "--json", settings: queue)
         #expect(try tenant.lines.first?["recorded_questions"]?.int == 1)
+        #expect(try tenant.lines.first?["results"]?.int == 3, "those of its other users")
         let none = try await parley("warm", "--top", "10", "--json", settings: queue)
         #expect(none.status == 0 && none.errors.contains("analytics.questions"), "\(none.errors)")
         for worker in [worker, fresh] { #expect(try await worker.stop() == 0) }

@@ -292,6 +292,38 @@ import Testing
         #expect(bench.executor.now < .seconds(130))
     }
 
+    @Test(arguments: [ErrorCode.modelUnavailable, .modelTimeout, .internal, .modelRejected])
+    func anExpiredAnswerStandsInForOneThatTheModelFailsToGive(code: ErrorCode) throws {
+        let bench = bench(configuration(storeLife: .seconds(60), stale: .seconds(600))) { job in
+            job.id.text == "job-0" ? .answers : .failsAtOnce(JobFailure(code, "the model fails"))
+        }
+        let (first, second) = (try asking(0), try asking(1))
+        bench.run {
+            await $0.broker.publish([first])
+            await $0.executor.sleep(.seconds(120))
+            await $0.broker.publish([second])
+        }
+        let given = bench.replies.first { $0.id == "job-1" }
+        // What is refused is this question's own doing.
+        #expect(given?.status == (code == .modelRejected ? .failed : .succeeded))
+        #expect(given?.isStale == (code != .modelRejected))
+        #expect(bench.model.calls.count == 2)
+    }
+
+    @Test func whatTheStoreLetsGoIsNotGivenFromMemory() throws {
+        for memory in [1 << 20, 0] {
+            let bench = bench(configuration(memory: memory, storeLife: .seconds(1), stale: .seconds(600)))
+            let (first, second) = (try asking(0), try asking(1))
+            bench.run {
+                await $0.broker.publish([first])
+                await $0.executor.sleep(.seconds(3))
+                await $0.broker.publish([second])
+            }
+            #expect(bench.model.calls.count == 2, "memory \(memory)")
+            #expect(bench.replies.allSatisfy { !$0.isStale && $0.cached == .none })
+        }
+    }
+
     // MARK: - Joined questions
 
     @Test func aHundredEqualQuestionsAreOneCall() throws {

@@ -35,6 +35,14 @@ package struct RedisKeys: Sendable, Equatable {
             ("\(prefix):stream:" + ending, false),
         ]
     }
+    /// The keys of the job whose claim's key it is: its result first, then what is kept beside it.
+    package func besides(claim key: String) -> [String] {
+        guard key.hasPrefix(claims) else { return [] }
+        let job = key.dropFirst(claims.count)
+        return [results + job, key, revocationsOfJobs + job, "\(prefix):stream:" + job]
+    }
+    /// What all claims' keys begin with.
+    package var claimsPrefix: String { claims }
     /// The job's reply, as JSON.
     package func result(_ key: JobKey) -> String { results + key.text }
     /// Who works on the job: `TOKEN STARTS LOSSES MARK FINGERPRINT`, the token empty when nobody does.

@@ -195,7 +195,7 @@ package struct JobDecoder: Sendable {
     }
 
     private func agreedID(_ messageID: String?, _ fields: JobFields) throws(JobFailure) -> JobID {
-        let bodyID = try fields.string("id", max: Int.max)
+        let bodyID = try fields.string("id", max: Int.max).nonEmpty
         guard let text = messageID ?? bodyID else {
             throw JobFailure(.invalidJob, "no id: set the property message_id or the body's field id")
         }
@@ -211,9 +211,9 @@ package struct JobDecoder: Sendable {
 
     private func job(_ fields: JobFields, _ envelope: Envelope, id: JobID) throws(JobFailure) -> Job {
         var job = Job(id: id, query: try fields.query(max: maxQuery))
-        job.userID = try fields.string("user_id", max: Self.maxName)
-        job.tenant = try fields.string("tenant", max: Self.maxName)
-        job.agent = try fields.string("agent", max: Self.maxName)
+        job.userID = try fields.string("user_id", max: Self.maxName).nonEmpty
+        job.tenant = try fields.string("tenant", max: Self.maxName).nonEmpty
+        job.agent = try fields.string("agent", max: Self.maxName).nonEmpty
         job.rewrittenQuery = try fields.rewrittenQuery(max: maxQuery)
         job.history = try fields.history(maxTurns: Self.maxTurns)
         job.stream = try fields.bool("stream") ?? false
@@ -225,6 +225,11 @@ package struct JobDecoder: Sendable {
         try ceilings.check(job.options)
         return job
     }
+}
+
+extension String? {
+    /// Empty counts as absent.
+    fileprivate var nonEmpty: String? { self?.isEmpty == true ? nil : self }
 }
 
 func shown(_ text: String) -> String {

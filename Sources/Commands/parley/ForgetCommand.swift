@@ -10,8 +10,7 @@ struct ForgetCommand: AsyncParsableCommand {
         discussion: """
             Stored results, what is kept beside them, dead letters, recorded questions, and kept answers: a tenant's, or all when no tenant is \
             given, since they do not say who asked. What waits in the broker is answered first; revoke it \
-            to prevent that. A result does not say which user asked: of a user, dead letters and recorded questions are \
-            deleted, and results by their ids. Asks on a terminal; elsewhere --yes is needed.
+            to prevent that. With --user and --tenant, what is kept of that tenant's user. Asks on a terminal.
             """)
 
     @OptionGroup var common: CommonOptions
@@ -19,7 +18,7 @@ struct ForgetCommand: AsyncParsableCommand {
     @Option(name: .customLong("id"), help: "A job's id. May be repeated.") var ids: [String] = []
     @Option(help: "A user: the member user_id of the jobs.") var user: String?
     @Option(help: "A tenant; with --id and tenants.mode authenticated, whose job it is.") var tenant: String?
-    @Flag(help: "Does not ask.") var yes = false
+    @Flag(help: "Does not ask on a terminal either.") var yes = false
 
     func run() async throws {
         guard !ids.isEmpty || user != nil || tenant != nil else {
@@ -43,18 +42,10 @@ struct ForgetCommand: AsyncParsableCommand {
                     .wrong, "--tenant is missing: with tenants.mode authenticated each tenant has its own ids")
             }
             keys.tenant = tenant
-        } else if tenant != nil, ids.isEmpty {
-            unreachable.append(
-                "stored results of the tenant: with tenants.mode open they do not say whose they are; they expire after "
-                    + "results.ttl, or give --id")
         }
         // With ids the tenant only says whose they are.
         if ids.isEmpty { request.tenant = tenant }
         request.userID = user
-        if user != nil, ids.isEmpty {
-            unreachable.append(
-                "stored results of the user: they do not say who asked; they expire after results.ttl, or give --id")
-        }
         let cache = context.settings.cache
         // A kept answer does not say for which job it was made; at most it says whose.
         request.answers = cache.scope == .all ? "" : tenant.map { AnswerOwner.beginning($0) } ?? ""
@@ -66,13 +57,10 @@ struct ForgetCommand: AsyncParsableCommand {
                 "long answers in objects.url: they do not say whose they are; they are deleted with their day, after results.ttl"
             )
         }
-        guard yes || isatty(STDIN_FILENO) != 0 else {
-            throw CommandFailure(.wrong, "forgetting cannot be undone, and there is no terminal to ask on: add --yes")
-        }
         let words =
             (ids.map { "id=\($0)" } + [user.map { "user=\($0)" }, tenant.map { "tenant=\($0)" }].compactMap { $0 })
             .joined(separator: " ")
-        guard yes || confirmed("Delete all that is kept of \(words)? [y/N] ") else {
+        guard yes || isatty(STDIN_FILENO) == 0 || confirmed("Delete all that is kept of \(words)? [y/N] ") else {
             throw CommandFailure(.failed, "nothing was deleted")
         }
         await context.audit.record("forget", "started", filters: words)

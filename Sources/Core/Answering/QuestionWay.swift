@@ -116,8 +116,8 @@ final class QuestionWay {
     @inline(never)
     private func standIn(for failure: JobFailure, _ flight: Flight) -> AnswerOutcome.Result {
         if let ending = ending(of: flight) { return .ended(ending) }
-        guard let cache, let found = flight.standIn, failure.blame != .job || health.isDown(flight.route.agent.service)
-        else {
+        let isAway = failure.blame != .job || failure.code != .modelRejected && flight.streamed.isEmpty
+        guard let cache, let found = flight.standIn, isAway || health.isDown(flight.route.agent.service) else {
             return .failed(failure)
         }
         return .answered(found.answer.answer, reuse: cache.reuse(found))

@@ -4,7 +4,7 @@ import ParleyDigest
 /// What a job's id is bound to (contract, section 3): a digest of all that decides its answer. Another job under the same
 /// id has another one, and is answered with nothing of the first.
 package struct Fingerprint: Sendable, Hashable {
-    /// The first 32 hexadecimal digits of a SHA-256.
+    /// The first 32 hexadecimal digits of a SHA-256; then whose job it is, tenant and user (``OwnerTag``).
     package let text: String
 
     package init(text: String) { self.text = text }
@@ -15,7 +15,8 @@ package struct Fingerprint: Sendable, Hashable {
         var job = job
         job.metadata = nil
         // Without SHA-256 all jobs look the same, and ids are what they were before there were fingerprints.
-        text = SHA256.digest(of: job.encoded())?.prefix(16).hex ?? String(repeating: "0", count: 32)
+        let digest = SHA256.digest(of: job.encoded())?.prefix(16).hex ?? String(repeating: "0", count: 32)
+        text = digest + OwnerTag.text(of: job.tenant) + OwnerTag.text(of: job.userID)
     }
 }
 

@@ -8,7 +8,7 @@ package struct ForgetRequest: Sendable, Equatable {
     package var ids: [JobID] = []
     /// All that is kept of a tenant.
     package var tenant: String?
-    /// Dead letters and recorded questions of a user. Results do not say whose question they answer.
+    /// All that is kept of a user; with a tenant, of that tenant's user.
     package var userID: String?
     /// What the names of kept answers begin with that may be theirs; nil: none are kept.
     package var answers: String?
@@ -44,7 +44,7 @@ package func forgetResults(
         try await delete(
             request.ids.map { keys.job($0) }.flatMap { [keys.claim($0), keys.revoked($0), keys.stream($0)] }, client,
             &forgotten.marks)
-        if let tenant = request.tenant, keys.tenant == tenant {
+        if let tenant = request.tenant, keys.tenant == tenant, request.userID == nil {
             for (prefix, isResult) in keys.prefixes {
                 try await forEachKey(prefix, client) { found throws(RedisError) in
                     if isResult {
@@ -52,6 +52,15 @@ package func forgetResults(
                     } else {
                         try await delete(found, client, &forgotten.marks)
                     }
+                }
+            }
+        }
+        if request.tenant != nil || request.userID != nil {
+            try await forEachKey(keys.claimsPrefix, client) { found throws(RedisError) in
+                for claim in try await endedClaims(found, of: request, client) {
+                    let names = keys.besides(claim: claim)
+                    try await delete(Array(names.prefix(1)), client, &forgotten.results)
+                    try await delete(Array(names.dropFirst()), client, &forgotten.marks)
                 }
             }
         }
@@ -65,6 +74,24 @@ package func forgetResults(
                 user: request.userID, tenant: request.tenant, until: now, client, keys)
         }
         return forgotten
+    }
+}
+
+/// Those of the claims that are of jobs which were answered, of that tenant and user. `TOKEN STARTS LOSSES MARK FINGERPRINT`:
+/// nobody's token, the mark of an end, and a fingerprint that ends with whose it is.
+private func endedClaims(
+    _ names: [String], of request: ForgetRequest, _ client: RedisClient
+) async throws(RedisError) -> [String] {
+    guard !names.isEmpty else { return [] }
+    let values = try await client.send(RedisCommand(arguments: (["MGET"] + names).map { Array($0.utf8) })).get().array
+    return zip(names, values ?? []).compactMap { name, value in
+        guard let words = value.string?.split(separator: " ", omittingEmptySubsequences: false), words.count == 5,
+            words[0].isEmpty, ["s", "f", "e", "r"].contains(words[3]), words[4].count == 64
+        else { return nil }
+        let owner = words[4].suffix(32)
+        let isTenants = request.tenant.map { owner.prefix(16) == OwnerTag.text(of: $0) } ?? true
+        let isUsers = request.userID.map { owner.suffix(16) == OwnerTag.text(of: $0) } ?? true
+        return isTenants && isUsers ? name : nil
     }
 }
 

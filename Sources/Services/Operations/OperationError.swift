@@ -20,8 +20,10 @@ package struct OperationError: Error, Sendable, Hashable, CustomStringConvertibl
 
     init(_ error: RabbitMQError, at address: String) {
         switch error.code {
+        case _ where error.isWrongLogin:
+            self.init(.wrong, "rabbitmq.url: \(error.message); check user, password and virtual host")
         case .invalidConfiguration, .invalidMessage: self.init(.wrong, "rabbitmq.url: \(error.message)")
-        case .authenticationFailed, .accessRefused, .preconditionFailed, .notFound, .resourceLocked, .nacked:
+        case .accessRefused, .preconditionFailed, .notFound, .resourceLocked, .nacked:
             self.init(.refused, "\(address): \(error.message)")
         default: self.init(.unreachable, "\(error.message) (rabbitmq.url is \(address))")
         }
@@ -29,7 +31,8 @@ package struct OperationError: Error, Sendable, Hashable, CustomStringConvertibl
 
     init(_ error: RedisError, at address: String) {
         switch error.code {
-        case .invalidConfiguration, .invalidCommand: self.init(.wrong, "redis.url: \(error.message)")
+        case .invalidConfiguration, .invalidCommand, .authenticationFailed:
+            self.init(.wrong, "redis.url: \(error.message)")
         case .unreachable, .notConnected, .connectionLost, .timedOut, .protocolViolation, .bufferFull:
             self.init(.unreachable, "\(error.message) (redis.url)")
         default: self.init(.refused, "\(address): \(error.message)")

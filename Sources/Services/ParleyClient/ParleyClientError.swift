@@ -6,9 +6,9 @@ public struct ParleyClientError: Error, Sendable, Equatable, CustomStringConvert
     public enum Code: String, Sendable {
         /// RabbitMQ or Redis does not answer, or not in time.
         case unreachable
-        /// A server answered and refused: credentials, permissions, a queue declared otherwise.
+        /// A server answered and refused: permissions, a queue declared otherwise.
         case refused
-        /// What was asked or configured is wrong.
+        /// What was asked or configured is wrong: credentials, too.
         case invalid
         /// No queue takes the job: its queue does not exist.
         case unroutable
@@ -35,8 +35,10 @@ public struct ParleyClientError: Error, Sendable, Equatable, CustomStringConvert
 extension ParleyClientError {
     init(_ error: RabbitMQError) {
         switch error.code {
+        case _ where error.isWrongLogin:
+            self.init(.invalid, "rabbitmq.url: \(error.message); check user, password and virtual host")
         case .invalidConfiguration, .invalidMessage: self.init(.invalid, error.message)
-        case .authenticationFailed, .accessRefused, .preconditionFailed, .notFound, .resourceLocked, .nacked,
+        case .accessRefused, .preconditionFailed, .notFound, .resourceLocked, .nacked,
             .unacceptable:
             self.init(.refused, "\(error)")
         case .closed: self.init(.closed, error.message)
@@ -46,8 +48,8 @@ extension ParleyClientError {
 
     init(_ error: RedisError) {
         switch error.code {
+        case .authenticationFailed: self.init(.invalid, "redis.url: \(error.message)")
         case .invalidConfiguration, .invalidCommand: self.init(.invalid, "\(error)")
-        case .authenticationFailed: self.init(.refused, "\(error)")
         default: self.init(.unreachable, "\(error)")
         }
     }

@@ -81,6 +81,9 @@ package struct RabbitMQError: Error, Sendable, Hashable, CustomStringConvertible
         code == .unreachable || code == .connectionLost || code == .timedOut
     }
 
+    /// The broker is there, and does not let this user in: the name, the password or the virtual host is wrong (530: `not-allowed`).
+    package var isWrongLogin: Bool { code == .authenticationFailed || code == .accessRefused && replyCode == 530 }
+
     /// Whether the broker has ended a channel or a connection for something that it was sent: an operation that it
     /// refuses, or one that it fails on itself (541, `internal-error`).
     var blamesAMessage: Bool { replyCode.map { $0 == 406 || ($0 > 500 && $0 != 530) } ?? false }

@@ -241,7 +241,8 @@ package struct CacheSettings: Sendable {
     ) {
         self.keys = keys
         self.memory = memory
-        self.memoryLife = memoryLife
+        // What Redis lets go is not given from memory.
+        self.memoryLife = storeLife > .zero ? min(memoryLife, storeLife) : memoryLife
         self.storeLife = storeLife
         self.jitter = jitter
         self.stale = stale
