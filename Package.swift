@@ -215,7 +215,7 @@ let package = Package(
             exclude: ["Golden"]),
         tests(
             of: "Generation",
-            uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "Retrieval", logging],
+            uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "Retrieval", "TestSupport", logging],
             resources: [.copy("Recorded")]),
         tests(of: "ParleySettings", uses: ["Yams"]),
         tests(

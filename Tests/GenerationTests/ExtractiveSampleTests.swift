@@ -2,14 +2,14 @@ import ChatJobs
 import Glibc
 import Logging
 import Retrieval
+import TestSupport
 import Testing
 
 @testable import Generation
 
 /// The sample knowledge base and its questions, as a guard: answers must not become wrong unnoticed.
 @Suite struct ExtractiveSampleTests {
-    private static let sample =
-        String(#filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }) + "/config/sample"
+    private static let sample = checkout("config/sample")
 
     private static func questions(_ name: String) throws -> [EvaluationQuestion] {
         let file = try #require(fopen("\(sample)/\(name).jsonl", "r"))
@@ -21,14 +21,9 @@ import Testing
 
     @Test(.enabled(if: access("\(sample)/unanswerable.jsonl", R_OK) == 0))
     func mostAnswersAreOfTheRightArticleAndFewOfAWrongOne() async throws {
-        var template = Array("/tmp/parley-extractive-XXXXXX".utf8CString)
-        let folder = try #require(mkdtemp(&template).map { String(cString: $0) })
-        defer {
-            unlink("\(folder)/k.index")
-            rmdir(folder)
-        }
+        let folder = try Folder()
         let store = FileStore(
-            path: "\(folder)/k.index", logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
+            path: "\(folder.path)/k.index", logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
         let embedder = LexicalEmbedder()
         _ = try await Ingestor(embedder: embedder, store: store).ingest(paths: ["\(Self.sample)/knowledge"])
         let retriever = Retriever(embedder: embedder, store: store)
