@@ -214,7 +214,8 @@ let package = Package(
             ],
             exclude: ["Golden"]),
         tests(
-            of: "Generation", uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", logging],
+            of: "Generation",
+            uses: ["Answering", "ChatJobs", "ParleyJSON", "ParleyHTTP", "IOLoop", "Retrieval", "TestSupport", logging],
             resources: [.copy("Recorded")]),
         tests(of: "ParleySettings", uses: ["Yams"]),
         tests(

@@ -9,7 +9,7 @@ import Testing
 
     @Test func whatBothListsHaveGoesFirst() {
         var ranking = Ranking()
-        ranking.fuse([(1, 0.9), (2, 0.8), (3, 0.7)], worded([(4, 9), (3, 8)]), document: { $0 }) { _ in 0.1 }
+        ranking.fuse([(1, 0.9), (2, 0.8), (3, 0.7)], worded([(4, 9), (3, 8)]), document: { $0 }, score: { _ in 0.1 })
         let best = ranking.best(10)
         #expect(best.map(\.index) == [3, 1, 4, 2])
         #expect(best.map(\.score) == [0.7, 0.9, 0.1, 0.8], "scores are the vectors'")
@@ -26,7 +26,7 @@ import Testing
         far.favour { $0 == 3 ? 1 : 0 }
         #expect(far.best(3).map(\.index) == [1, 2, 3], "a boost, not a filter")
         var fused = Ranking()
-        fused.fuse([(1, 0.5), (2, 0.49)], [], document: { $0 }) { _ in 0 }
+        fused.fuse([(1, 0.5), (2, 0.49)], [], document: { $0 }, score: { _ in 0 })
         fused.favour { $0 == 2 ? 1 : 0 }
         #expect(fused.best(2).map(\.index) == [2, 1])
     }
@@ -37,7 +37,7 @@ import Testing
             worded: worded([(1, 0.5), (2, 0.48), (3, 0.4), (4, 0.1)]), document: { $0 > 1 && $0 < 4 ? 2 : $0 })
         #expect(ranking.best(4).map(\.index) == [2, 1, 3, 4] && ranking.best(1).first?.score == 0.48)
         var fused = Ranking()
-        fused.fuse([], worded([(1, 0.5), (2, 0.48), (3, 0.4)]), document: { $0 > 1 ? 2 : $0 }) { _ in 0 }
+        fused.fuse([], worded([(1, 0.5), (2, 0.48), (3, 0.4)]), document: { $0 > 1 ? 2 : $0 }, score: { _ in 0 })
         #expect(fused.best(3).map(\.index) == [2, 1, 3])
     }
 

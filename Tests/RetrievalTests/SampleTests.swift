@@ -25,7 +25,7 @@ import Testing
             let hits = asked.filter { question, matches in
                 matches.contains { $0.passage.documentID == question["article"]?.string }
             }
-            #expect(hits.count * 100 >= asked.count * 74, "\(language): \(hits.count) of \(asked.count)")
+            #expect(hits.count * 100 >= asked.count * 88, "\(language): \(hits.count) of \(asked.count)")
         }
     }
 }

@@ -7,7 +7,7 @@ struct Ranking {
     /// How much a folder that certainly holds the answer raises a passage: three scores in one. Values of places lie close
     /// together, and less does as much.
     private static let favour: Float = 2
-    private static let favourOfPlaces: Float = 0.3
+    private static let favourOfPlaces: Float = 0.6
     /// What a further passage of the same document is worth: four passages of four documents answer more often than four of one.
     private static let repeated: Float = 0.8
     private static let repeatedOfPlaces: Float = 0.85

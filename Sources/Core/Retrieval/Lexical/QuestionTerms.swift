@@ -8,14 +8,12 @@ package struct QuestionTerms: Sendable {
     /// Bit i: the i-th term itself, or a term that stands in for it.
     private var own: [UInt32: UInt64] = [:]
     private var standIns: [UInt32: UInt64] = [:]
-    /// Bit i: the i-th of the terms that are called for.
-    private var called: [UInt32: UInt64] = [:]
+    /// The terms that are called for.
+    private var called: Set<UInt32> = []
     /// What the words of asking call for: `how long` for days and hours.
     private var kinds: Set<UInt32> = []
     /// Which low bits of a hash occur: most words of a text are turned away by this alone.
     private var filter = [Bool](repeating: false, count: 1024)
-
-    package var count: Int { weights.count }
 
     package init(_ question: String) {
         var read: [(term: PlainTerms.Term, unit: Int)] = []
@@ -45,9 +43,7 @@ package struct QuestionTerms: Sendable {
             let covered = bits[range].reduce(0, |)
             if covered != 0 { standIns[term.hash, default: 0] |= covered }
             if isAsking[range].contains(true) { kinds.insert(term.hash) }
-            if called[term.hash] == nil, own[term.hash] == nil, called.count < Self.most {
-                called[term.hash] = 1 << UInt64(called.count)
-            }
+            called.insert(term.hash)
             filter[Int(term.hash & 1023)] = true
         }
     }
@@ -67,8 +63,6 @@ package struct QuestionTerms: Sendable {
         package var own: UInt64 = 0
         /// Bit i: something that stands in for it, too.
         package var any: UInt64 = 0
-        /// Bit i: the i-th of those that stand in.
-        package var called: UInt64 = 0
         /// It has the kind of thing that is asked for.
         package var isOfKind = false
 
@@ -77,7 +71,6 @@ package struct QuestionTerms: Sendable {
         package mutating func add(_ other: Matches) {
             own |= other.own
             any |= other.any
-            called |= other.called
             isOfKind = isOfKind || other.isOfKind
         }
     }
@@ -89,7 +82,6 @@ package struct QuestionTerms: Sendable {
             guard filter[Int(term.hash & 1023)] else { return }
             if let bit = own[term.hash] { matches.own |= bit }
             if let bits = standIns[term.hash] { matches.any |= bits }
-            if let bit = called[term.hash] { matches.called |= bit }
             if kinds.contains(term.hash) { matches.isOfKind = true }
         }
         matches.any |= matches.own
@@ -102,7 +94,7 @@ package struct QuestionTerms: Sendable {
         PlainTerms.forEach(in: Titles.title(of: Array(heading.utf8)[...])) { term, _ in
             guard !term.isStop, term.isWord || term.isPair else { return }
             count += 1
-            said += own[term.hash] != nil ? 1 : called[term.hash] != nil ? Double(Titles.standIn) : 0
+            said += own[term.hash] != nil ? 1 : called.contains(term.hash) ? Double(Titles.standIn) : 0
         }
         return count > 0 ? said / count : 0
     }
