@@ -116,7 +116,7 @@ final class QuestionWay {
     @inline(never)
     private func standIn(for failure: JobFailure, _ flight: Flight) -> AnswerOutcome.Result {
         if let ending = ending(of: flight) { return .ended(ending) }
-        let isAway = failure.blame != .job || failure.code != .modelRejected && flight.streamed.isEmpty
+        let isAway = failure.blame != .job || failure.code != .modelRejected && flight.text.had.isEmpty
         guard let cache, let found = flight.standIn, isAway || health.isDown(flight.route.agent.service) else {
             return .failed(failure)
         }

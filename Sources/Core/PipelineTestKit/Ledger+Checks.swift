@@ -102,7 +102,7 @@ extension Ledger.State {
     /// Chunks are the beginning of the answer, unless there is no time or attempt left to start over. (Of a delivery that came
     /// again, or whose id others have, another's answer may have been stored first.)
     private mutating func checkStream(_ number: Int, _ attempt: Int, _ retry: RetryPolicy) {
-        guard let account = accounts[number], account.redeliveries == 0, account.mostCopies <= 2 || attempt == 1,
+        guard let account = accounts[number], account.redeliveries == 0, account.mostCopies <= (attempt == 1 ? 3 : 2),
             !account.message.hasTwin, !account.message.hasDeadline, attempt < retry.maxAttempts
         else { return }
         violations.append("message \(number): its chunks are not the beginning of its answer")
