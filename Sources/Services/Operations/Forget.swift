@@ -77,8 +77,8 @@ package func forgetResults(
     }
 }
 
-/// Those of the claims that are of jobs which were answered, of that tenant and user. `TOKEN STARTS LOSSES MARK FINGERPRINT`:
-/// nobody's token, the mark of an end, and a fingerprint that ends with whose it is.
+/// Those of the claims that are of jobs which have ended, of that tenant and user: a claim ends with 32 digits of what is asked
+/// and 32 of whose it is (``OwnerTag``). Those of earlier versions lack the latter.
 private func endedClaims(
     _ names: [String], of request: ForgetRequest, _ client: RedisClient
 ) async throws(RedisError) -> [String] {
@@ -91,10 +91,10 @@ private func endedClaims(
     // A key of another type is no claim; a user without the right to look is told so.
     for value in values where value.errorKind == "NOPERM" { _ = try value.get() }
     return zip(names, values).compactMap { name, value in
-        guard let words = value.string?.split(separator: " ", omittingEmptySubsequences: false), words.count == 5,
-            words[0].isEmpty, ["s", "f", "e", "r"].contains(words[3]), words[4].count == 64
+        guard let claim = value.bytes, EndMark.status(inClaim: claim) != nil,
+            let fingerprint = value.string?.split(separator: " ").last, fingerprint.utf8.count == 64
         else { return nil }
-        let owner = words[4].suffix(32)
+        let owner = fingerprint.suffix(32)
         let isTenants = request.tenant.map { owner.prefix(16) == OwnerTag.text(of: $0) } ?? true
         let isUsers = request.userID.map { owner.suffix(16) == OwnerTag.text(of: $0) } ?? true
         return isTenants && isUsers ? name : nil
